@@ -1,0 +1,282 @@
+"""Every error of Praxis, in one tree.
+
+::
+
+    PraxisError
+    ├── SettingsError
+    │   ├── PathTooLong
+    │   └── NoUnprivilegedUser
+    ├── ServiceError
+    │   ├── ServiceUnreachable
+    │   ├── ServiceWrongVersion
+    │   ├── ServiceDidNotStart
+    │   └── ServiceCommandFailed
+    ├── DefinitionError
+    │   ├── ProtocolFaults
+    │   ├── ProtocolNotFound
+    │   ├── WorkcellFaults
+    │   ├── WorkcellNotFound
+    │   └── AssetClassUnknown
+    ├── RequestError
+    │   ├── RunRefused
+    │   ├── RealHardwareRefused
+    │   ├── RunNotFound
+    │   ├── NoRun
+    │   └── PlaceUnknown
+    ├── DeviceError
+    │   ├── DevicesNotConnected
+    │   ├── DeviceStateUnexpected
+    │   ├── DeviceUnknown
+    │   ├── MethodUnknown
+    │   └── NotEncodable
+    ├── StateError
+    │   ├── StateValueRefused
+    │   ├── StateValueFrozen
+    │   ├── StateConflict
+    │   ├── StateCorrupted
+    │   └── StateEnded
+    ├── LockError
+    │   ├── AssetsLocked
+    │   └── LeaseLost
+    └── JournalError
+        ├── SchemaOutdated
+        └── ImpossibleTransition
+
+The docstring of an error is its message: a template whose fields are the keyword arguments the error
+is raised with. The fields stay readable in ``details``, and an error survives pickling, because Prefect
+carries it between processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from inspect import cleandoc
+from string import Formatter
+from typing import NamedTuple
+
+
+class Problem(NamedTuple):
+    """One fault among several: what is wrong, where, and how to mend it."""
+
+    where: str
+    what: str
+    mend: str = ""
+
+    def __str__(self) -> str:
+        """Give the fault on one line."""
+        line = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{line} ({self.mend})" if self.mend else line
+
+
+def _rebuild(cls: type[PraxisError], details: Mapping[str, object]) -> PraxisError:
+    return cls(**details)
+
+
+class _Fields(Formatter):
+    """Formats a message; a field nobody gave shows as its name, for an error must never fail itself."""
+
+    def get_value(self, key: int | str, args: Sequence[object], kwargs: Mapping[str, object]) -> object:
+        return kwargs.get(str(key), f"<{key}>")
+
+    def format_field(self, value: object, format_spec: str) -> str:
+        if isinstance(value, (list, tuple)) and not format_spec and not isinstance(value, Problem):
+            return "\n".join(f"  - {item}" for item in value)
+        return str(super().format_field(value, format_spec))
+
+
+class PraxisError(Exception):
+    """Praxis cannot go on."""
+
+    def __init__(self, **details: object) -> None:
+        self.details = details
+        super().__init__(_Fields().vformat(cleandoc(type(self).__doc__ or ""), (), details))
+
+    def __reduce__(self) -> tuple[object, tuple[type[PraxisError], Mapping[str, object]]]:
+        """Rebuild from the fields; the default would pass the message as the first field."""
+        return _rebuild, (type(self), self.details)
+
+
+# --- settings ------------------------------------------------------------------------------------
+
+
+class SettingsError(PraxisError):
+    """The setting {setting} is not usable: {what}"""
+
+
+class PathTooLong(SettingsError):
+    """The socket path {path} has {length} bytes; the operating system allows {limit}. Set PRAXIS_HOME to a shorter folder."""
+
+
+class NoUnprivilegedUser(SettingsError):
+    """Postgres does not run as root, and no way to run it as another user works here: {tried}. Run as an ordinary user, or set PRAXIS_DATABASE_URL to a Postgres that already runs."""
+
+
+# --- services ------------------------------------------------------------------------------------
+
+
+class ServiceError(PraxisError):
+    """The service {service} failed: {what}"""
+
+
+class ServiceUnreachable(ServiceError):
+    """{service} does not answer at {address} (set by {setting}): {what}. Start it, correct {setting}, or unset it to use the embedded one."""
+
+
+class ServiceWrongVersion(ServiceError):
+    """{service} at {address} (set by {setting}) has version {found}; Praxis needs {needed}. Upgrade it, or unset {setting} to use the embedded one."""
+
+
+class ServiceDidNotStart(ServiceError):
+    """{service} did not start: {what}. Its log: {log}"""
+
+
+class ServiceCommandFailed(ServiceError):
+    """{command} failed with exit code {code}: {what}"""
+
+
+# --- definitions ---------------------------------------------------------------------------------
+
+
+class DefinitionError(PraxisError):
+    """The definition of {name} is not usable: {what}"""
+
+
+class ProtocolFaults(DefinitionError):
+    """The protocol {name} has {count} fault(s):
+    {problems}
+    """
+
+
+class ProtocolNotFound(DefinitionError):
+    """No protocol is called {name!r}. {hint}"""
+
+
+class WorkcellFaults(DefinitionError):
+    """The workcell definition {name} has {count} fault(s):
+    {problems}
+    """
+
+
+class WorkcellNotFound(DefinitionError):
+    """No workcell is called {name!r}. Known: {known}. Add one with: praxis workcell add FILE"""
+
+
+class AssetClassUnknown(DefinitionError):
+    """{path!r} names no PyLabRobot class: {what}"""
+
+
+# --- requests ------------------------------------------------------------------------------------
+
+
+class RequestError(PraxisError):
+    """The request cannot be carried out: {what}"""
+
+
+class RunRefused(RequestError):
+    """The run of {protocol} on workcell {workcell} is refused; nothing has moved. {count} problem(s):
+    {problems}
+    """
+
+
+class RealHardwareRefused(RequestError):
+    """Workcell {workcell} is real, and this version drives simulated devices only; nothing has moved. Start the run with simulate=true to rehearse it on the simulated devices of this workcell."""
+
+
+class RunNotFound(RequestError):
+    """No run has the id {run_id}. List runs with: praxis run list"""
+
+
+class NoRun(RequestError):
+    """{what} needs a run, and the protocol was called directly. Start it as a run (praxis run start), or leave this call out."""
+
+
+class PlaceUnknown(RequestError):
+    """No place is called {place!r} on workcell {workcell}. Places: {known}"""
+
+
+# --- devices -------------------------------------------------------------------------------------
+
+
+class DeviceError(PraxisError):
+    """Device {device} failed: {what}"""
+
+
+class DevicesNotConnected(DeviceError):
+    """{count} device(s) of workcell {workcell} could not be connected; the others were disconnected again:
+    {problems}
+    """
+
+
+class DeviceStateUnexpected(DeviceError):
+    """Workcell {workcell} is not in the state the run expects; nothing has moved. {count} difference(s):
+    {problems}
+    """
+
+
+class DeviceUnknown(DeviceError):
+    """Workcell {workcell} has no device {device!r}. Devices: {known}"""
+
+
+class MethodUnknown(DeviceError):
+    """Device {device} ({backend}) has no method {method!r} that can be called as a command."""
+
+
+class NotEncodable(DeviceError):
+    """{where} cannot cross the hardware boundary: {what}. Pass plain values, resources of the deck, enums, or PyLabRobot's own data classes."""
+
+
+# --- run state -----------------------------------------------------------------------------------
+
+
+class StateError(PraxisError):
+    """The state of run {run_id} cannot be used: {what}"""
+
+
+class StateValueRefused(StateError):
+    """{path} is not JSON: {what}. Nothing was written. Store strings, numbers, booleans, None, lists, dictionaries with text keys, or PyLabRobot resources and machines."""
+
+
+class StateValueFrozen(StateError):
+    """A value read from the run state is a copy; changing it in place would be lost. Write: with state.edit({key!r}) as value: ..., or assign a new value to state[{key!r}]."""
+
+
+class StateConflict(StateError):
+    """state[{key!r}] was changed by another program while it was edited; nothing was written. Read it again and repeat the edit."""
+
+
+class StateCorrupted(StateError):
+    """Field {key!r} of {redis_key} is not what PraxisState writes: {what}. Nothing was changed. Look at it with: HGET {redis_key} {key}"""
+
+
+class StateEnded(StateError):
+    """Run {run_id} has ended; its state is archived and read-only."""
+
+
+# --- locks ---------------------------------------------------------------------------------------
+
+
+class LockError(PraxisError):
+    """The assets {assets} cannot be locked: {what}"""
+
+
+class AssetsLocked(LockError):
+    """{asset} is held by {holder} until {until}; {waited} s were waited. Wait for that run, or cancel it."""
+
+
+class LeaseLost(LockError):
+    """The lease on {asset} (token {token}) is no longer held by {holder}: it expired or was taken over."""
+
+
+# --- journal -------------------------------------------------------------------------------------
+
+
+class JournalError(PraxisError):
+    """The journal cannot be written: {what}"""
+
+
+class SchemaOutdated(JournalError):
+    """The database schema is at {found}; this version needs {needed}. Run: praxis up"""
+
+
+class ImpossibleTransition(JournalError):
+    """Run {run_id} cannot go from {old} to {new}."""

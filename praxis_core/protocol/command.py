@@ -1,0 +1,74 @@
+"""The command: one awaited method of a PyLabRobot backend, as a value that can cross a process border.
+
+Nothing here knows PyLabRobot: arguments and results are already JSON (see ``praxis_core.labware.encoding``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from praxis_core.protocol.lifecycle import CommandKind, OutcomeStatus
+
+
+@dataclass(frozen=True, slots=True)
+class DeckChange:
+    """One change of the run's deck that the runtime's deck has to follow; numbered without gaps per run."""
+
+    number: int
+    resource: str
+    parent: str | None
+    """Name of the new parent; None: taken off the deck."""
+    location: tuple[float, float, float] | None
+    """Position in the parent, mm."""
+    definition: JsonValue = None
+    """How to make the resource, when it is new: ``labware.encoding.encode_resource``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One call across the hardware boundary. (run, attempt, branch, ordinal) is its identity."""
+
+    run_id: UUID
+    attempt: int
+    branch: str
+    """Path of asyncio tasks that led here: "0", "0.1", ... (parent's path and child number)."""
+    ordinal: int
+    """Position among the commands of its branch, from 0."""
+    device: str
+    method: str
+    args: tuple[JsonValue, ...]
+    kwargs: dict[str, JsonValue]
+    kind: CommandKind
+    fingerprint: str
+    """SHA-256 of device, method and arguments, without what may differ between equal calls."""
+    step: str | None = None
+    """Path of the step it belongs to; None: the root step."""
+    task_run_id: UUID | None = None
+    deck_changes: tuple[DeckChange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedError:
+    """An exception of a backend, as data: rebuilt on the protocol's side as the same class."""
+
+    type: str
+    """``module:QualifiedName``."""
+    message: str
+    args: JsonValue = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a command ended, as the device side saw it."""
+
+    status: OutcomeStatus
+    started_at: datetime
+    ended_at: datetime
+    value: JsonValue = None
+    error: EncodedError | None = None
+    attributes: dict[str, JsonValue] = field(default_factory=dict)
+    """Plain attributes of the backend that changed, for the shadow on the protocol's side."""

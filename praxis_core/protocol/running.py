@@ -1,0 +1,144 @@
+"""What a protocol may ask of the run it is part of.
+
+``run`` works in a protocol that is called directly, too: the clock is then the computer's clock, and what
+would have been recorded is only logged. Only what makes no sense without a workcell raises ``NoRun``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from random import Random
+from typing import Any, Protocol
+from uuid import UUID
+
+from praxis_core.errors import NoRun
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StepCall:
+    """One call of a ``@step`` function, before it happens."""
+
+    name: str
+    """What the author called the step, for people."""
+    function: Callable[..., Awaitable[Any]]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+    async def invoke(self) -> Any:
+        """Call the function itself."""
+        return await self.function(*self.args, **self.kwargs)
+
+
+class CurrentRun(Protocol):
+    """What the orchestrator provides to the protocol that it runs."""
+
+    @property
+    def run_id(self) -> UUID:
+        """The run's accession id: the Prefect flow-run id."""
+
+    @property
+    def random(self) -> Random:
+        """Random numbers that belong to the run."""
+
+    def now(self) -> datetime:
+        """The time, UTC."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; a simulated workcell may let time pass faster."""
+
+    async def step(self, call: StepCall) -> Any:
+        """Carry out one step."""
+
+    async def record(
+        self, quantity: str, value: float, *, unit: str, asset: str | None, well: str | None
+    ) -> None:
+        """Write one measurement."""
+
+    async def bring(self, resource: Any, place: str) -> None:
+        """Move labware to a named place of the workcell."""
+
+
+current_run: ContextVar[CurrentRun | None] = ContextVar("praxis_current_run", default=None)
+
+
+class Run:
+    """The run that the calling protocol is part of."""
+
+    @property
+    def active(self) -> bool:
+        """Whether the protocol was started as a run."""
+        return current_run.get() is not None
+
+    @property
+    def id(self) -> UUID:
+        """The run's accession id.
+
+        Raises:
+            NoRun: the protocol was called directly.
+        """
+        return self._needed("run.id").run_id
+
+    @property
+    def random(self) -> Random:
+        """Random numbers that belong to the run."""
+        here = current_run.get()
+        return here.random if here else Random()  # noqa: S311  # not for secrets
+
+    def now(self) -> datetime:
+        """The time, UTC."""
+        here = current_run.get()
+        return here.now() if here else datetime.now(UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait for ``seconds``; a simulated workcell may let time pass faster."""
+        here = current_run.get()
+        await (here.sleep(seconds) if here else asyncio.sleep(seconds))
+
+    async def record(
+        self,
+        quantity: str,
+        value: float,
+        *,
+        unit: str = "",
+        asset: str | None = None,
+        well: str | None = None,
+    ) -> None:
+        """Write one measurement of your own to the run's history.
+
+        Args:
+            quantity: What was measured or computed, e.g. ``"EC50"``.
+            value: The number.
+            unit: Its unit, e.g. ``"nM"``; empty when it has none.
+            asset: Name of the labware it belongs to.
+            well: Well of that labware, e.g. ``"B3"``.
+        """
+        here = current_run.get()
+        if here is None:
+            _log.info("no run, so not recorded: %s = %s %s", quantity, value, unit)
+            return
+        await here.record(quantity, value, unit=unit, asset=asset, well=well)
+
+    async def bring(self, resource: Any, place: str) -> None:
+        """Move labware to a named place of the workcell, e.g. ``"carrier 3, site 2"`` or ``"reader"``.
+
+        Raises:
+            NoRun: the protocol was called directly.
+            PlaceUnknown: the workcell has no such place.
+        """
+        await self._needed("run.bring").bring(resource, place)
+
+    def _needed(self, what: str) -> CurrentRun:
+        here = current_run.get()
+        if here is None:
+            raise NoRun(what=what)
+        return here
+
+
+run = Run()

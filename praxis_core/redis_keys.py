@@ -1,0 +1,57 @@
+"""Every key that Praxis keeps in Redis, and how long it lives. No other module spells one.
+
+::
+
+    praxis:run:{run}:state            hash     one field per PraxisState key; no expiry until the run has
+                                               ended, then the retention of the settings
+    praxis:run:{run}:state:meta       hash     ended, archived; the same life
+    praxis:run:{run}:state:changes    channel  one message per write: {"keys": [...], "op": "set"}
+    praxis:workcell:{name}:status     hash     one field per device, JSON; expires with the run that writes it
+    praxis:workcell:{name}:changes    channel  one message per change of a device's status
+    praxis:lock:{asset}               hash     holder, token, since; expires unless renewed
+    praxis:lock:token                 integer  the last fencing token; permanent
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+PREFIX = "praxis"
+
+PERMANENT = frozenset({f"{PREFIX}:lock:token"})
+"""Keys that never expire."""
+
+
+def run_state(run_id: UUID) -> str:
+    """Hash with one field per key of the run's PraxisState."""
+    return f"{PREFIX}:run:{run_id}:state"
+
+
+def run_state_meta(run_id: UUID) -> str:
+    """Hash that says whether the run has ended."""
+    return f"{PREFIX}:run:{run_id}:state:meta"
+
+
+def run_state_changes(run_id: UUID) -> str:
+    """Channel on which each write to the run's PraxisState is announced."""
+    return f"{PREFIX}:run:{run_id}:state:changes"
+
+
+def workcell_status(workcell: str) -> str:
+    """Hash with one field per device of the workcell."""
+    return f"{PREFIX}:workcell:{workcell}:status"
+
+
+def workcell_changes(workcell: str) -> str:
+    """Channel on which each change of a device's status is announced."""
+    return f"{PREFIX}:workcell:{workcell}:changes"
+
+
+def asset_lock(asset: str) -> str:
+    """Hash with the lease on one asset."""
+    return f"{PREFIX}:lock:{asset}"
+
+
+def lock_token() -> str:
+    """Counter of fencing tokens."""
+    return f"{PREFIX}:lock:token"
