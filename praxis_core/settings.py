@@ -2,16 +2,64 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from praxis_core.errors import SettingsError
+
+SOCKET_PATH_LIMIT = 103
+"""Bytes of a unix socket's path: 108 with the closing zero on Linux, 104 on macOS."""
+
+LONGEST_SOCKET = ".s.PGSQL.5432.lock"
+
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9._/-]+")
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where each service of the stack answers.
+
+    Attributes:
+        database_url: Postgres as libpq, psycopg and SQLAlchemy read it, ``postgresql://``.
+        prefect_database_url: the same database as Prefect's driver reads it, ``postgresql+asyncpg://``.
+        redis_url: the Redis database of Praxis.
+        prefect_redis_url: the Redis database of Prefect's messaging, whose keys have no prefix.
+        prefect_api_url: Prefect's API, ending in ``/api``.
+        prefect_ui_url: the pages a person looks at.
+        embedded_database: Postgres is started by ``praxis up``.
+        embedded_redis: Valkey is started by ``praxis up``.
+        embedded_prefect: the Prefect server is started by ``praxis up``.
+    """
+
+    database_url: str = field(repr=False)
+    prefect_database_url: str = field(repr=False)
+    redis_url: str = field(repr=False)
+    prefect_redis_url: str = field(repr=False)
+    prefect_api_url: str
+    prefect_ui_url: str
+    embedded_database: bool
+    embedded_redis: bool
+    embedded_prefect: bool
 
 
 class PraxisSettings(BaseSettings):
-    """Settings of this installation; read once at the edge of a process and passed on from there."""
+    """Settings of this installation; read once at the edge of a process and passed on from there.
 
-    model_config = SettingsConfigDict(env_prefix="PRAXIS_", env_file=".env", extra="ignore", frozen=True)
+    Raises:
+        SettingsError: a setting has a value that cannot be used; it names the variable.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="PRAXIS_", env_file=".env", extra="ignore", frozen=True
+    )
 
     home: Path = Field(
         default=Path(".praxis"),
@@ -25,13 +73,24 @@ class PraxisSettings(BaseSettings):
     redis_url: SecretStr | None = Field(
         default=None,
         description="URL of an external Redis 7 or Valkey 8 or later, redis://host:port/db "
-        "(PRAXIS_REDIS_URL). Unset: an embedded Valkey is started.",
+        "(PRAXIS_REDIS_URL). Prefect's messaging takes the database after it. "
+        "Unset: an embedded Valkey is started.",
     )
     prefect_api_url: str | None = Field(
         default=None,
         validation_alias="PREFECT_API_URL",
         description="URL of an external Prefect server or Prefect Cloud (PREFECT_API_URL). "
         "Unset: an embedded server is started.",
+    )
+    prefect_api_key: SecretStr | None = Field(
+        default=None,
+        validation_alias="PREFECT_API_KEY",
+        description="Key of Prefect Cloud (PREFECT_API_KEY).",
+    )
+    prefect_api_auth_string: SecretStr | None = Field(
+        default=None,
+        validation_alias="PREFECT_API_AUTH_STRING",
+        description="user:password of an external Prefect server (PREFECT_API_AUTH_STRING).",
     )
     prefect_port: int = Field(
         default=4200,
@@ -47,7 +106,144 @@ class PraxisSettings(BaseSettings):
         "(PRAXIS_STATE_RETENTION_DAYS). It is archived in Postgres at the end of the run.",
     )
 
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            name = str(fault["loc"][0]) if fault["loc"] else "PraxisSettings"
+            raise SettingsError(setting=_variable(name), what=fault["msg"]) from error
+
     @property
     def home_path(self) -> Path:
         """The home folder as an absolute path."""
         return self.home.expanduser().resolve()
+
+    @property
+    def socket_folder(self) -> Path:
+        """Folder of the embedded services' unix sockets, known from the home folder alone.
+
+        It is ``run`` in the home, or a folder of this user below ``/tmp`` when that path would be too
+        long for a socket or holds characters that connection strings give a meaning to.
+        """
+        inside = self.home_path / "run"
+        if _fits(inside) and _PLAIN_PATH.fullmatch(str(inside)):
+            return inside
+        name = hashlib.sha256(os.fsencode(self.home_path)).hexdigest()[:16]
+        return Path("/tmp") / f"praxis-{os.geteuid()}-{name}"  # noqa: S108 (0700, owner checked)
+
+    @property
+    def prefect_port_file(self) -> Path:
+        """File with the port that the embedded Prefect server took."""
+        return self.home_path / "prefect-port"
+
+    def addresses(self) -> Addresses:
+        """Work out where the services answer, without asking any of them.
+
+        Raises:
+            SettingsError: an address that was set is no URL of its kind.
+        """
+        sockets = self.socket_folder
+        database = _database_url(self.database_url, sockets)
+        redis, prefect_redis = _redis_urls(self.redis_url, sockets)
+        own_api = f"http://127.0.0.1:{self._taken_port()}/api"
+        api = _api_url(self.prefect_api_url) or own_api
+        return Addresses(
+            database_url=database,
+            prefect_database_url=_asyncpg_url(database),
+            redis_url=redis,
+            prefect_redis_url=prefect_redis,
+            prefect_api_url=api,
+            prefect_ui_url=api.removesuffix("/api"),
+            embedded_database=self.database_url is None,
+            embedded_redis=self.redis_url is None,
+            # Processes of the stack are given PREFECT_API_URL; it names the embedded server then.
+            embedded_prefect=api == own_api,
+        )
+
+    def _taken_port(self) -> int:
+        try:
+            return int(self.prefect_port_file.read_text())
+        except (OSError, ValueError):
+            return self.prefect_port
+
+
+def _variable(name: str) -> str:
+    known = PraxisSettings.model_fields.get(name)
+    return f"PRAXIS_{name.upper()}" if known is not None else name
+
+
+def _fits(folder: Path) -> bool:
+    return len(os.fsencode(folder / LONGEST_SOCKET)) <= SOCKET_PATH_LIMIT
+
+
+def _split(setting: str, url: str, schemes: tuple[str, ...], example: str) -> SplitResult:
+    try:
+        parts = urlsplit(url.strip())
+        usable = parts.scheme in schemes
+        _ = parts.port
+    except ValueError as error:
+        raise SettingsError(setting=setting, what=f"{error}; it looks like {example}") from None
+    if not usable:
+        raise SettingsError(setting=setting, what=f"it is no such URL as {example}")
+    return parts
+
+
+def _database_url(given: SecretStr | None, sockets: Path) -> str:
+    if given is None:
+        return f"postgresql://praxis@/praxis?host={quote(str(sockets))}"
+    schemes = ("postgresql", "postgres", "postgresql+psycopg", "postgresql+asyncpg")
+    example = "postgresql://user:password@host:5432/name"
+    parts = _split("PRAXIS_DATABASE_URL", given.get_secret_value(), schemes, example)
+    if not parts.path.strip("/"):
+        raise SettingsError(
+            setting="PRAXIS_DATABASE_URL", what=f"it names no database; it looks like {example}"
+        )
+    return _join(parts._replace(scheme="postgresql"))
+
+
+def _asyncpg_url(database_url: str) -> str:
+    parts = urlsplit(database_url)
+    # asyncpg knows none of libpq's other parameters and refuses what it does not know.
+    names = {"sslmode": "ssl", "host": "host", "port": "port"}
+    query = {names[key]: value for key, value in parse_qsl(parts.query) if key in names}
+    return _join(parts._replace(scheme="postgresql+asyncpg", query=urlencode(query, safe="/")))
+
+
+def _redis_urls(given: SecretStr | None, sockets: Path) -> tuple[str, str]:
+    if given is None:
+        socket = quote(str(sockets / "valkey.sock"))
+        return f"unix://{socket}?db=1", f"unix://{socket}?db=0"
+    setting = "PRAXIS_REDIS_URL"
+    parts = _split(
+        setting, given.get_secret_value(), ("redis", "rediss", "unix"), "redis://host:6379/0"
+    )
+    query = dict(parse_qsl(parts.query))
+    in_path = "" if parts.scheme == "unix" else unquote(parts.path).strip("/")
+    try:
+        number = int(query.pop("db", "") or in_path or 0)
+    except ValueError:
+        raise SettingsError(
+            setting=setting, what="its database is no number; it looks like redis://host:6379/0"
+        ) from None
+    return _numbered(parts, query, number), _numbered(parts, query, number + 1)
+
+
+def _numbered(parts: SplitResult, query: dict[str, str], number: int) -> str:
+    if parts.scheme == "unix":
+        return _join(parts._replace(query=urlencode({**query, "db": str(number)}, safe="/")))
+    return _join(parts._replace(path=f"/{number}", query=urlencode(query, safe="/")))
+
+
+def _api_url(given: str | None) -> str | None:
+    if not given:
+        return None
+    _split("PREFECT_API_URL", given, ("http", "https"), "http://host:4200/api")
+    return given.strip().rstrip("/")
+
+
+def _join(parts: SplitResult) -> str:
+    url = urlunsplit(parts)
+    scheme, _, rest = url.partition(":")
+    # urlunsplit leaves out the empty host of a URL that names a unix socket.
+    return url if rest.startswith("//") else f"{scheme}://{rest}"

@@ -1,0 +1,195 @@
+"""Processes that outlive the one that started them: known by pid and birth, ended politely."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from praxis_core.errors import ServiceDidNotStart
+
+LOG_LIMIT = 10_000_000
+"""Bytes after which a log is put aside (one older log is kept) when its service starts."""
+
+POLL_SECONDS = 0.02
+
+# A child must be waited for by its parent, or it stays a zombie while this process lives.
+_children: dict[int, subprocess.Popen[bytes]] = {}
+
+
+@dataclass(frozen=True)
+class ProcessRecord:
+    """One process for ever: a pid is given again, a pid with its birth is not."""
+
+    pid: int
+    birth: str
+
+    @property
+    def alive(self) -> bool:
+        """It runs; a zombie does not."""
+        return birth_of(self.pid) == self.birth
+
+    @property
+    def uptime_seconds(self) -> float | None:
+        """Seconds since it started, or nothing when it has ended."""
+        if not self.alive:
+            return None
+        try:
+            return max(0.0, time.time() - psutil.Process(self.pid).create_time())
+        except psutil.Error:
+            return None
+
+
+def birth_of(pid: int) -> str | None:
+    """Say when a process started, as a text to compare; nothing when it has ended or is a zombie.
+
+    On Linux it is counted from the boot, because the clock of a machine may be set at any time.
+    """
+    child = _children.get(pid)
+    if child is not None and child.poll() is not None:
+        del _children[pid]
+        return None
+    try:
+        status = Path(f"/proc/{pid}/stat").read_bytes()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return _portable_birth(pid)
+    # The name in brackets is the second field and may hold anything, brackets too.
+    fields = status.rpartition(b")")[2].split()
+    return None if fields[0] in (b"Z", b"X") else f"{boot}:{fields[19].decode()}"
+
+
+def _portable_birth(pid: int) -> str | None:
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else str(process.create_time())
+    except psutil.Error:
+        return None
+
+
+def record_of(pid: int) -> ProcessRecord | None:
+    """Make the record of a running process."""
+    birth = birth_of(pid)
+    return None if birth is None else ProcessRecord(pid, birth)
+
+
+def read_record(path: Path) -> ProcessRecord | None:
+    """Read the record in a file; nothing when there is none, or its process has ended."""
+    try:
+        data = json.loads(path.read_text())
+        record = ProcessRecord(int(data["pid"]), str(data["birth"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return record if record.alive else None
+
+
+def write_record(path: Path, record: ProcessRecord) -> None:
+    """Write the record of a process; a reader sees the old one or the new one, never a part."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(asdict(record)))
+    part.replace(path)
+
+
+def start(  # noqa: PLR0913 (the words of a process: each has its own meaning)
+    argv: Sequence[str | Path],
+    *,
+    log: Path,
+    folder: Path,
+    environment: Mapping[str, str],
+    user: int | None = None,
+    group: int | None = None,
+) -> ProcessRecord:
+    """Start a process in a session of its own, so that the end of this one does not end it.
+
+    Args:
+        argv: the program by its path, and its arguments.
+        log: file to which its output is appended.
+        folder: its working directory.
+        environment: all of its environment.
+        user: run as this user id; the caller's when left out.
+        group: run as this group id.
+    """
+    if log.exists() and log.stat().st_size > LOG_LIMIT:
+        log.replace(log.with_suffix(".log.1"))
+    with log.open("ab") as output:
+        child = subprocess.Popen(  # noqa: S603 (programs of this installation)
+            [str(word) for word in argv],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env=dict(environment),
+            start_new_session=True,
+            user=user,
+            group=group,
+            extra_groups=None if user is None else [],
+        )
+    _children[child.pid] = child
+    return record_of(child.pid) or ProcessRecord(child.pid, "ended")
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    """Wait for a condition; say whether it came true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def wait_ready(
+    service: str, record: ProcessRecord, ready: Callable[[], bool], *, log: Path, seconds: float
+) -> None:
+    """Wait until a service that was just started answers.
+
+    Raises:
+        ServiceDidNotStart: it ended, or did not answer in time; the message ends with its log.
+    """
+    wait_until(lambda: ready() or not record.alive, seconds)
+    if record.alive and ready():
+        return
+    what = f"no answer within {seconds:.0f} s" if record.alive else "it ended at once"
+    raise ServiceDidNotStart(service=service, what=f"{what}\n{tail(log)}", log=str(log))
+
+
+def stop(record: ProcessRecord, steps: Iterable[tuple[signal.Signals, float]]) -> None:
+    """End a process: each signal in turn, with the seconds it is given, and at last SIGKILL."""
+    for number, seconds in (*steps, (signal.SIGKILL, 10.0)):
+        if not record.alive:
+            return
+        try:
+            os.kill(record.pid, number)
+        except ProcessLookupError:
+            return
+        if wait_until(lambda: not record.alive, seconds):
+            return
+
+
+def session_members(record: ProcessRecord) -> list[ProcessRecord]:
+    """List the processes that the given one started and that stayed in its session."""
+    members = []
+    for pid in psutil.pids():
+        try:
+            if pid != record.pid and os.getsid(pid) == record.pid:
+                members.append(record_of(pid))
+        except (ProcessLookupError, PermissionError):
+            continue
+    return [member for member in members if member is not None]
+
+
+def tail(log: Path, lines: int = 12) -> str:
+    """Give the last lines of a log."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 8192))
+            return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return ""
