@@ -1,4 +1,4 @@
-"""What a person may set, by environment variable or in ``.env``; everything has a default that works."""
+"""What a person may set, by environment variable or in ``.env``; every default works."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ class PraxisSettings(BaseSettings):
     )
     database_url: SecretStr | None = Field(
         default=None,
-        description="URL of an external Postgres 14.9 or later, postgresql://user:password@host:port/name "
-        "(PRAXIS_DATABASE_URL). Unset: an embedded Postgres is started.",
+        description="URL of an external Postgres 14.9 or later, "
+        "postgresql://user:password@host:port/name (PRAXIS_DATABASE_URL). Unset: an embedded Postgres is started.",
     )
     redis_url: SecretStr | None = Field(
         default=None,
@@ -123,8 +123,8 @@ class PraxisSettings(BaseSettings):
     def socket_folder(self) -> Path:
         """Folder of the embedded services' unix sockets, known from the home folder alone.
 
-        It is ``run`` in the home, or a folder of this user below ``/tmp`` when that path would be too
-        long for a socket or holds characters that connection strings give a meaning to.
+        It is ``run`` in the home, or a folder of this user below ``/tmp`` when that path would be
+        too long for a socket or holds characters that connection strings give a meaning to.
         """
         inside = self.home_path / "run"
         if _fits(inside) and _PLAIN_PATH.fullmatch(str(inside)):

@@ -1,4 +1,4 @@
-"""Real services for the tests: one embedded Postgres and Valkey per session, one database per test."""
+"""Real services for the tests: a Postgres and a Valkey per session, a database per test."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""The embedded default of every service: Postgres, Valkey, Prefect server and worker."""

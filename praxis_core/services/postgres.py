@@ -147,7 +147,7 @@ class EmbeddedPostgres:
         if others:
             what = (
                 f"the data in {self.home.folder} is of {', '.join(others)} and this is Postgres "
-                f"{postgres_major()}. Dump it with the version that wrote it (praxis db dump FILE), "
+                f"{postgres_major()}. Dump it with the version that wrote it (praxis db dump), "
                 "move the old folder away, start again, and restore (praxis db restore FILE)"
             )
             raise ServiceDidNotStart(service=NAME, what=what, log=str(self.log))
