@@ -32,8 +32,12 @@
     ├── StateError
     │   ├── StateValueRefused
     │   ├── StateValueFrozen
+    │   ├── StateWrongKind
+    │   ├── StateNameReserved
     │   ├── StateConflict
     │   ├── StateCorrupted
+    │   ├── StateLost
+    │   ├── StateSuperseded
     │   └── StateEnded
     ├── LockError
     │   ├── AssetsLocked
@@ -240,12 +244,28 @@ class StateValueFrozen(StateError):
     """A value read from the run state is a copy; changing it in place would be lost. Write: with state.edit({key!r}) as value: ..., or assign a new value to state[{key!r}]."""
 
 
+class StateWrongKind(StateError):
+    """state[{key!r}] {what}. Nothing was changed."""
+
+
+class StateNameReserved(StateError, AttributeError):
+    """{name!r} is a name of PraxisState itself, or begins with an underscore, and cannot be an attribute of its content. Write state[{name!r}] instead."""
+
+
 class StateConflict(StateError):
     """state[{key!r}] was changed by another program while it was edited; nothing was written. Read it again and repeat the edit."""
 
 
 class StateCorrupted(StateError):
     """Field {key!r} of {redis_key} is not what PraxisState writes: {what}. Nothing was changed. Look at it with: HGET {redis_key} {key}"""
+
+
+class StateLost(StateError):
+    """The state of run {run_id} is no longer in Redis: it expired after the end of the run, or Redis was emptied or restarted without its data. Nothing was written. PraxisState.open(run_id) reads the archive of a run that has ended."""
+
+
+class StateSuperseded(StateError):
+    """A newer attempt of run {run_id} has begun; what an earlier attempt still writes is refused. Open the state again to take part in the new one."""
 
 
 class StateEnded(StateError):

@@ -4,11 +4,13 @@
 
     praxis:run:{run}:state            hash     one field per PraxisState key; no expiry until the run has
                                                ended, then the retention of the settings
-    praxis:run:{run}:state:meta       hash     ended, archived; the same life
-    praxis:run:{run}:state:changes    channel  one message per write: {"keys": [...], "op": "set"}
+    praxis:run:{run}:state:meta       hash     epoch, ended, archived; the same life
+    praxis:run:{run}:state:act:{act}  string   what a write that must not happen twice answered; 120 s
+    praxis:run:{run}:state:changes    channel  one message per write: {"op": "set", "keys": [...]}
     praxis:workcell:{name}:status     hash     one field per device, JSON; expires with the run that writes it
     praxis:workcell:{name}:changes    channel  one message per change of a device's status
-    praxis:lock:{asset}               hash     holder, token, since; expires unless renewed
+    praxis:lock:asset:{asset}         hash     holder, token, since, request; expires unless renewed
+    praxis:lock:released:{token}      string   this lease was given back; expires with the lease it was
     praxis:lock:token                 integer  the last fencing token; permanent
 """
 
@@ -32,6 +34,11 @@ def run_state_meta(run_id: UUID) -> str:
     return f"{PREFIX}:run:{run_id}:state:meta"
 
 
+def run_state_act(run_id: UUID, act: str) -> str:
+    """Answer of one write that must not happen twice, for a writer whose connection dropped before it came."""
+    return f"{PREFIX}:run:{run_id}:state:act:{act}"
+
+
 def run_state_changes(run_id: UUID) -> str:
     """Channel on which each write to the run's PraxisState is announced."""
     return f"{PREFIX}:run:{run_id}:state:changes"
@@ -49,7 +56,12 @@ def workcell_changes(workcell: str) -> str:
 
 def asset_lock(asset: str) -> str:
     """Hash with the lease on one asset."""
-    return f"{PREFIX}:lock:{asset}"
+    return f"{PREFIX}:lock:asset:{asset}"
+
+
+def lock_released(token: int) -> str:
+    """Mark that a lease was given back, for a holder whose connection dropped before it heard so."""
+    return f"{PREFIX}:lock:released:{token}"
 
 
 def lock_token() -> str:
