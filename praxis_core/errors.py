@@ -4,10 +4,11 @@
 
     PraxisError
     ├── SettingsError
-    │   ├── PathTooLong
     │   └── NoUnprivilegedUser
     ├── ServiceError
     │   ├── ServiceUnreachable
+    │   ├── ServiceNotRunning
+    │   ├── ServiceRefused
     │   ├── ServiceWrongVersion
     │   ├── ServiceDidNotStart
     │   └── ServiceCommandFailed
@@ -16,19 +17,25 @@
     │   ├── ProtocolNotFound
     │   ├── WorkcellFaults
     │   ├── WorkcellNotFound
-    │   └── AssetClassUnknown
+    │   ├── AssetClassUnknown
+    │   ├── FactoryUnknown
+    │   └── FactoryFailed
     ├── RequestError
     │   ├── RunRefused
     │   ├── RealHardwareRefused
     │   ├── RunNotFound
     │   ├── NoRun
+    │   ├── AssetUnknown
     │   └── PlaceUnknown
     ├── DeviceError
     │   ├── DevicesNotConnected
     │   ├── DeviceStateUnexpected
     │   ├── DeviceUnknown
     │   ├── MethodUnknown
-    │   └── NotEncodable
+    │   ├── NotEncodable
+    │   ├── NotDecodable
+    │   ├── DeviceRaised
+    │   └── ReadingNotConfigured
     ├── StateError
     │   ├── StateValueRefused
     │   ├── StateValueFrozen
@@ -107,10 +114,6 @@ class SettingsError(PraxisError):
     """The setting {setting} is not usable: {what}"""
 
 
-class PathTooLong(SettingsError):
-    """The socket path {path} has {length} bytes; the operating system allows {limit}. Set PRAXIS_HOME to a shorter folder."""
-
-
 class NoUnprivilegedUser(SettingsError):
     """Postgres does not run as root, and no way to run it as another user works here: {tried}. Run as an ordinary user, or set PRAXIS_DATABASE_URL to a Postgres that already runs."""
 
@@ -124,6 +127,14 @@ class ServiceError(PraxisError):
 
 class ServiceUnreachable(ServiceError):
     """{service} does not answer at {address} (set by {setting}): {what}. Start it, correct {setting}, or unset it to use the embedded one."""
+
+
+class ServiceNotRunning(ServiceError):
+    """{service} does not answer at {address}: {what}. Start it with: praxis up"""
+
+
+class ServiceRefused(ServiceError):
+    """{service} refused {request} with status {status}: {what}"""
 
 
 class ServiceWrongVersion(ServiceError):
@@ -169,6 +180,14 @@ class AssetClassUnknown(DefinitionError):
     """{path!r} names no PyLabRobot class: {what}"""
 
 
+class FactoryUnknown(DefinitionError):
+    """No labware of PyLabRobot is made by {factory!r}. Closest: {closest}. A factory of your own is named by its import path, e.g. mylab.labware.my_plate"""
+
+
+class FactoryFailed(DefinitionError):
+    """{factory} cannot make {name!r}: {what}"""
+
+
 # --- requests ------------------------------------------------------------------------------------
 
 
@@ -192,6 +211,10 @@ class RunNotFound(RequestError):
 
 class NoRun(RequestError):
     """{what} needs a run, and the protocol was called directly. Start it as a run (praxis run start), or leave this call out."""
+
+
+class AssetUnknown(RequestError):
+    """Nothing is known about {asset!r}. Closest: {closest}"""
 
 
 class PlaceUnknown(RequestError):
@@ -227,6 +250,18 @@ class MethodUnknown(DeviceError):
 
 class NotEncodable(DeviceError):
     """{where} cannot cross the hardware boundary: {what}. Pass plain values, resources of the deck, enums, or PyLabRobot's own data classes."""
+
+
+class NotDecodable(DeviceError):
+    """An encoded value cannot be read here: {what}. It was written by another version of Praxis or of PyLabRobot."""
+
+
+class DeviceRaised(DeviceError):
+    """The device's backend raised {type}: {message}"""
+
+
+class ReadingNotConfigured(DeviceError):
+    """The simulated plate reader cannot compute {reading}: {what}. Set {setting} in the simulated configuration of the reader."""
 
 
 # --- run state -----------------------------------------------------------------------------------
