@@ -11,7 +11,8 @@
     │   ├── ServiceRefused
     │   ├── ServiceWrongVersion
     │   ├── ServiceDidNotStart
-    │   └── ServiceCommandFailed
+    │   ├── ServiceCommandFailed
+    │   └── RestoreRefused
     ├── DefinitionError
     │   ├── ProtocolFaults
     │   ├── ProtocolNotFound
@@ -51,6 +52,7 @@
     │   └── LeaseLost
     └── JournalError
         ├── SchemaOutdated
+        ├── SchemaTooNew
         └── ImpossibleTransition
 
 The docstring of an error is its message: a template whose fields are the keyword arguments the error
@@ -147,6 +149,10 @@ class ServiceDidNotStart(ServiceError):
 
 class ServiceCommandFailed(ServiceError):
     """{command} failed with exit code {code}: {what}"""
+
+
+class RestoreRefused(ServiceError):
+    """{file} was not restored, and nothing was changed: {what}"""
 
 
 # --- definitions ---------------------------------------------------------------------------------
@@ -331,6 +337,10 @@ class JournalError(PraxisError):
 
 class SchemaOutdated(JournalError):
     """The database schema is at {found}; this version needs {needed}. Run: praxis up"""
+
+
+class SchemaTooNew(JournalError):
+    """The database schema is at {found}, which this version (at {needed}) does not know: a newer Praxis has upgraded it. Install that version again, or restore a dump from before."""
 
 
 class ImpossibleTransition(JournalError):

@@ -68,7 +68,8 @@ class PraxisSettings(BaseSettings):
     database_url: SecretStr | None = Field(
         default=None,
         description="URL of an external Postgres 14.9 or later, "
-        "postgresql://user:password@host:port/name (PRAXIS_DATABASE_URL). Unset: an embedded Postgres is started.",
+        "postgresql://user:password@host:port/name (PRAXIS_DATABASE_URL). "
+        "Unset: an embedded Postgres is started.",
     )
     redis_url: SecretStr | None = Field(
         default=None,
@@ -154,7 +155,7 @@ class PraxisSettings(BaseSettings):
             redis_url=redis,
             prefect_redis_url=prefect_redis,
             prefect_api_url=api,
-            prefect_ui_url=api.removesuffix("/api"),
+            prefect_ui_url=_ui_url(api),
             embedded_database=self.database_url is None,
             embedded_redis=self.redis_url is None,
             # Processes of the stack are given PREFECT_API_URL; it names the embedded server then.
@@ -240,6 +241,13 @@ def _api_url(given: str | None) -> str | None:
         return None
     _split("PREFECT_API_URL", given, ("http", "https"), "http://host:4200/api")
     return given.strip().rstrip("/")
+
+
+def _ui_url(api: str) -> str:
+    if "/api/accounts/" in api:  # Prefect Cloud shows its pages on another host
+        pages = api.replace("://api.", "://app.").replace("/api/accounts/", "/account/")
+        return pages.replace("/workspaces/", "/workspace/")
+    return api.removesuffix("/api")
 
 
 def _join(parts: SplitResult) -> str:

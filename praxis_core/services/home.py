@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pwd
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,8 +87,17 @@ def unprivileged_users() -> list[pwd.struct_passwd]:
 
 
 @contextmanager
-def locked(home: Home) -> Iterator[None]:
-    """Be the only one who starts or stops services of this home; wait for another who does."""
+def locked(home: Home, waiting: Callable[[], None]) -> Iterator[None]:
+    """Be the only one who starts or stops services of this home.
+
+    Args:
+        home: which.
+        waiting: is called once when another process does so, before waiting for it.
+    """
     with home.lock.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield

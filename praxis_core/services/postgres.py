@@ -130,7 +130,7 @@ class EmbeddedPostgres:
         """End the server; what it had confirmed is on disk."""
         record = self.record()
         if record is not None:
-            process.stop(record, _STOP)
+            process.stop(_STOP, record)
         self.home.record(NAME).unlink(missing_ok=True)
 
     def _route(self) -> Route:
@@ -200,8 +200,7 @@ class EmbeddedPostgres:
         another program. Its children may outlive it for a moment and still hold its memory.
         """
         if not process.wait_until(lambda: not _working_in(self.data), 10.0):
-            for record in _working_in(self.data):
-                process.stop(record, ())
+            process.stop((), *_working_in(self.data))
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         for lock in self.home.sockets.glob(".s.PGSQL.*.lock"):
             lock.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -160,29 +161,15 @@ def wait_ready(
     raise ServiceDidNotStart(service=service, what=f"{what}\n{tail(log)}", log=str(log))
 
 
-def stop(record: ProcessRecord, steps: Iterable[tuple[signal.Signals, float]]) -> None:
-    """End a process: each signal in turn, with the seconds it is given, and at last SIGKILL."""
+def stop(steps: Iterable[tuple[signal.Signals, float]], *records: ProcessRecord) -> None:
+    """End processes: each signal in turn, with the seconds they are given, and at last SIGKILL."""
     for number, seconds in (*steps, (signal.SIGKILL, 10.0)):
-        if not record.alive:
+        for record in records:
+            if record.alive:
+                with suppress(ProcessLookupError):
+                    os.kill(record.pid, number)
+        if wait_until(lambda: not any(record.alive for record in records), seconds):
             return
-        try:
-            os.kill(record.pid, number)
-        except ProcessLookupError:
-            return
-        if wait_until(lambda: not record.alive, seconds):
-            return
-
-
-def session_members(record: ProcessRecord) -> list[ProcessRecord]:
-    """List the processes that the given one started and that stayed in its session."""
-    members = []
-    for pid in psutil.pids():
-        try:
-            if pid != record.pid and os.getsid(pid) == record.pid:
-                members.append(record_of(pid))
-        except (ProcessLookupError, PermissionError):
-            continue
-    return [member for member in members if member is not None]
 
 
 def tail(log: Path, lines: int = 12) -> str:

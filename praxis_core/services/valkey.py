@@ -103,7 +103,7 @@ class EmbeddedValkey:
         """End the server; what it had confirmed is on disk."""
         record = self.record()
         if record is not None:
-            process.stop(record, _STOP)
+            process.stop(_STOP, record)
         self.home.record(NAME).unlink(missing_ok=True)
 
     def _client(self) -> redis.Redis:

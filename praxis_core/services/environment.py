@@ -1,0 +1,52 @@
+"""The environment of every process that works with the stack."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from praxis_core.settings import PraxisSettings
+
+WORKER_MARK = "PRAXIS_WORKER_OF"
+"""Set for the worker and, by inheritance, for each run that it starts: its value is the home."""
+
+# A profile of the user's, and what only the worker's own children carry.
+_NOT_PASSED_ON = (
+    "PREFECT_PROFILE",
+    "PREFECT_PROFILES_PATH",
+    WORKER_MARK,
+    "PYTHONDONTWRITEBYTECODE",
+)
+
+
+def environment(settings: PraxisSettings) -> dict[str, str]:
+    """Build the environment in which Prefect and Praxis find this stack.
+
+    It starts from that of this process. Uncompiled imports would double the start of every Prefect
+    process, so children may write bytecode whatever is set here.
+    """
+    addresses = settings.addresses()
+    result = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED_ON}
+    result |= {
+        "PRAXIS_HOME": str(settings.home_path),
+        "PREFECT_HOME": str(settings.home_path / "prefect"),
+        "PREFECT_API_URL": addresses.prefect_api_url,
+        # Without an API a flow would silently start a server of its own, beside this one.
+        "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_TELEMETRY_ENABLE_RESOURCE_METRICS": "false",
+    }
+    secrets = {
+        "PRAXIS_DATABASE_URL": settings.database_url,
+        "PRAXIS_REDIS_URL": settings.redis_url,
+        "PREFECT_API_KEY": settings.prefect_api_key,
+        "PREFECT_API_AUTH_STRING": settings.prefect_api_auth_string,
+    }
+    # A child's own folder may hold no .env file: what was set there is passed on.
+    result |= {name: value.get_secret_value() for name, value in secrets.items() if value}
+    scripts = str(Path(sys.executable).parent)
+    if scripts not in result.get("PATH", "").split(os.pathsep):
+        result["PATH"] = os.pathsep.join((scripts, result.get("PATH", os.defpath)))
+    return result

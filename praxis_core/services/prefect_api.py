@@ -1,0 +1,280 @@
+"""Prefect's REST API, as far as Praxis needs it; nothing else here speaks to Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID
+
+import httpx
+
+from praxis_core.errors import ServiceNotRunning, ServiceRefused, ServiceUnreachable
+from praxis_core.settings import PraxisSettings
+
+NAME = "Prefect"
+TIMEOUT_SECONDS = 15.0
+NOT_FOUND = 404
+CONFLICT = 409
+PAGE = 200
+"""Rows per request; the most that the API gives."""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A flow that can be started.
+
+    Attributes:
+        id: the deployment's id.
+        name: the deployment's name, without that of its flow.
+        parameters: JSON schema of the flow's parameters.
+    """
+
+    id: UUID
+    name: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class FlowRun:
+    """A run as Prefect knows it.
+
+    Attributes:
+        id: the flow run's id, which is the run accession id.
+        name: its readable name.
+        state_type: SCHEDULED, PENDING, RUNNING, COMPLETED, FAILED, CANCELLED, CRASHED, PAUSED, ...
+        state_name: the state as people read it.
+        message: what the state says of itself.
+        started_at: when it first ran.
+        ended_at: when it ended.
+    """
+
+    id: UUID
+    name: str
+    state_type: str | None
+    state_name: str | None
+    message: str | None
+    started_at: datetime | None
+    ended_at: datetime | None
+
+    @property
+    def ended(self) -> bool:
+        """It is in a final state."""
+        return self.state_type in {"COMPLETED", "FAILED", "CANCELLED", "CRASHED"}
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """One line of a run's log; ``level`` as in :mod:`logging`."""
+
+    at: datetime
+    level: int
+    message: str
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A worker as Prefect knows it; ``heartbeat_age`` in seconds, by the server's clock."""
+
+    name: str
+    status: str
+    last_heartbeat: datetime | None
+    heartbeat_age: float | None
+
+
+class PrefectApi:
+    """A client of one Prefect server; a context manager.
+
+    Raises:
+        ServiceUnreachable: an external server does not answer.
+        ServiceNotRunning: the embedded server does not answer.
+        ServiceRefused: the server answered that it will not.
+    """
+
+    def __init__(self, settings: PraxisSettings, *, timeout: float = TIMEOUT_SECONDS) -> None:
+        self._addresses = settings.addresses()
+        headers, auth = {}, None
+        if settings.prefect_api_key is not None:
+            headers["Authorization"] = f"Bearer {settings.prefect_api_key.get_secret_value()}"
+        elif settings.prefect_api_auth_string is not None:
+            user, _, password = settings.prefect_api_auth_string.get_secret_value().partition(":")
+            auth = httpx.BasicAuth(user, password)
+        self._client = httpx.Client(
+            base_url=self._addresses.prefect_api_url, headers=headers, auth=auth, timeout=timeout
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def healthy(self) -> bool:
+        """Say whether the server answers and says that it is well."""
+        try:
+            return self._client.get("/health").is_success
+        except httpx.HTTPError:
+            return False
+
+    def version(self) -> str | None:
+        """Give the server's version; nothing for Prefect Cloud, which has none."""
+        answer = self._ask("GET", "/admin/version", allow=(NOT_FOUND,))
+        return None if answer.status_code == NOT_FOUND else str(answer.json())
+
+    def create_work_pool(self, name: str) -> None:
+        """Create a work pool of processes, unless it is there."""
+        pool = {"name": name, "type": "process", "description": "Runs of Praxis protocols."}
+        self._ask("POST", "/work_pools/", json=pool, allow=(CONFLICT,))
+
+    def workers(self, pool: str) -> list[Worker]:
+        """List the workers of a work pool; none when there is no such pool."""
+        path = f"/work_pools/{pool}/workers/filter"
+        answer = self._ask("POST", path, json={}, allow=(NOT_FOUND,))
+        if answer.status_code == NOT_FOUND:
+            return []
+        now = _server_time(answer)
+        workers = []
+        for row in answer.json():
+            beat = _time(row["last_heartbeat_time"])
+            age = None if beat is None else (now - beat).total_seconds()
+            workers.append(Worker(row["name"], row["status"], beat, age))
+        return workers
+
+    def deployment(self, flow: str, name: str) -> Deployment | None:
+        """Read a deployment by the names of its flow and itself; nothing when there is none."""
+        answer = self._ask("GET", f"/deployments/name/{flow}/{name}", allow=(NOT_FOUND,))
+        return None if answer.status_code == NOT_FOUND else _deployment(answer.json())
+
+    def deployments(self, pool: str) -> list[Deployment]:
+        """List the deployments of a work pool."""
+        wanted = {"work_pools": {"name": {"any_": [pool]}}, "limit": PAGE}
+        answer = self._ask("POST", "/deployments/filter", json=wanted)
+        return [_deployment(row) for row in answer.json()]
+
+    def create_flow_run(
+        self, deployment: UUID, parameters: Mapping[str, Any], *, tags: tuple[str, ...] = ()
+    ) -> FlowRun:
+        """Start a deployment; the server checks the parameters against their schema."""
+        body = {
+            "parameters": dict(parameters),
+            "tags": list(tags),
+            "enforce_parameter_schema": True,
+        }
+        answer = self._ask("POST", f"/deployments/{deployment}/create_flow_run", json=body)
+        return _flow_run(answer.json())
+
+    def flow_run(self, run_id: UUID) -> FlowRun | None:
+        """Read a flow run; nothing when Prefect does not know it (any more)."""
+        answer = self._ask("GET", f"/flow_runs/{run_id}", allow=(NOT_FOUND,))
+        return None if answer.status_code == NOT_FOUND else _flow_run(answer.json())
+
+    def flow_runs(self, pool: str, state_types: tuple[str, ...]) -> list[FlowRun]:
+        """List the newest flow runs of a work pool that are in one of the states."""
+        wanted = {
+            "work_pools": {"name": {"any_": [pool]}},
+            "flow_runs": {"state": {"type": {"any_": list(state_types)}}},
+            "sort": "START_TIME_DESC",
+            "limit": PAGE,
+        }
+        return [
+            _flow_run(row) for row in self._ask("POST", "/flow_runs/filter", json=wanted).json()
+        ]
+
+    def set_state(self, run_id: UUID, state_type: str, *, name: str | None = None) -> str:
+        """Ask for a state (CANCELLING, SCHEDULED with name AwaitingRetry, ...); give the answer.
+
+        Returns:
+            ACCEPT, REJECT, WAIT or ABORT.
+        """
+        body = {"state": {"type": state_type, "name": name}, "force": False}
+        answer = self._ask("POST", f"/flow_runs/{run_id}/set_state", json=body)
+        return str(answer.json()["status"])
+
+    def logs(self, run_id: UUID) -> list[LogLine]:
+        """Read the log of a flow run, oldest line first."""
+        lines: list[LogLine] = []
+        while True:
+            wanted = {
+                "logs": {"flow_run_id": {"any_": [str(run_id)]}},
+                "sort": "TIMESTAMP_ASC",
+                "limit": PAGE,
+                "offset": len(lines),
+            }
+            rows = self._ask("POST", "/logs/filter", json=wanted).json()
+            for row in rows:
+                at = datetime.fromisoformat(row["timestamp"])
+                lines.append(LogLine(at, row["level"], row["message"]))
+            if len(rows) < PAGE:
+                return lines
+
+    def run_url(self, run_id: UUID) -> str:
+        """Give the address of a run's page."""
+        return f"{self._addresses.prefect_ui_url}/runs/flow-run/{run_id}"
+
+    def _ask(
+        self, method: str, path: str, *, json: object = None, allow: tuple[int, ...] = ()
+    ) -> httpx.Response:
+        try:
+            answer = self._client.request(method, path, json=json)
+        except httpx.HTTPError as error:
+            raise self._silent(error) from error
+        if answer.is_success or answer.status_code in allow:
+            return answer
+        raise ServiceRefused(
+            service=NAME, request=f"{method} {path}", status=answer.status_code, what=_said(answer)
+        )
+
+    def _silent(self, error: httpx.HTTPError) -> ServiceUnreachable | ServiceNotRunning:
+        address, what = self._addresses.prefect_api_url, str(error) or type(error).__name__
+        if self._addresses.embedded_prefect:
+            return ServiceNotRunning(service=NAME, address=address, what=what)
+        setting = "PREFECT_API_URL"
+        return ServiceUnreachable(service=NAME, address=address, setting=setting, what=what)
+
+
+def _said(answer: httpx.Response) -> str:
+    try:
+        body = answer.json()
+    except ValueError:
+        return answer.text[:500]
+    said = body.get("detail") or body.get("exception_detail") or body.get("exception_message")
+    return str(said or body)
+
+
+def _server_time(answer: httpx.Response) -> datetime:
+    date = answer.headers.get("Date")
+    return parsedate_to_datetime(date) if date else datetime.now(UTC)
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _deployment(row: Mapping[str, Any]) -> Deployment:
+    schema = row.get("parameter_openapi_schema") or {}
+    return Deployment(UUID(row["id"]), row["name"], schema)
+
+
+def _flow_run(row: Mapping[str, Any]) -> FlowRun:
+    state = row.get("state") or {}
+    return FlowRun(
+        id=UUID(row["id"]),
+        name=row["name"],
+        state_type=row["state_type"],
+        state_name=row["state_name"],
+        message=state.get("message"),
+        started_at=_time(row["start_time"]),
+        ended_at=_time(row["end_time"]),
+    )

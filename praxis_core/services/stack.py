@@ -1,0 +1,222 @@
+"""The whole stack: up, down and status; one process at a time starts or stops services."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Protocol
+
+from praxis_core.errors import PraxisError
+from praxis_core.services import external
+from praxis_core.services.database import prepare_for_prefect
+from praxis_core.services.home import Home, home_of, locked, prepare
+from praxis_core.services.postgres import EmbeddedPostgres
+from praxis_core.services.prefect_api import PrefectApi
+from praxis_core.services.prefect_server import EmbeddedPrefect
+from praxis_core.services.process import ProcessRecord
+from praxis_core.services.registration import COMMAND, Registration
+from praxis_core.services.valkey import EmbeddedValkey
+from praxis_core.services.worker import WORK_POOL, EmbeddedWorker
+from praxis_core.settings import PraxisSettings
+
+DATABASE = "praxis"
+
+Say = Callable[[str], None]
+
+
+class Service(Protocol):
+    """A service that this installation starts itself."""
+
+    def record(self) -> ProcessRecord | None:
+        """The running process, or nothing."""
+        ...
+
+    def ready(self) -> bool:
+        """It does its work."""
+        ...
+
+    def launch(self) -> ProcessRecord:
+        """Start it unless it runs."""
+        ...
+
+    def wait(self, record: ProcessRecord) -> None:
+        """Wait until it does its work."""
+        ...
+
+    def stop(self) -> None:
+        """End it."""
+        ...
+
+
+@dataclass(frozen=True)
+class ServiceStatus:
+    """One service as ``praxis status`` shows it.
+
+    Attributes:
+        service: postgres, valkey, prefect or worker.
+        state: running, stopped, or external.
+        address: where it answers, without a password.
+        pid: its process, when this installation started it.
+        uptime_seconds: how long that has run.
+        healthy: it does its work.
+        problem: what is wrong, when it does not.
+    """
+
+    service: str
+    state: str
+    address: str
+    pid: int | None
+    uptime_seconds: float | None
+    healthy: bool
+    problem: str = ""
+
+    def as_json(self) -> dict[str, object]:
+        """Give it as plain values."""
+        return asdict(self)
+
+
+def up(
+    settings: PraxisSettings,
+    *,
+    register: Sequence[str] | None = COMMAND,
+    say: Say = lambda _: None,
+) -> list[ServiceStatus]:
+    """Start what does not run, and bring database, work pool and library up to date.
+
+    Calling it again changes nothing and is quick. Several at once wait for each other.
+
+    Args:
+        settings: whose stack.
+        register: command that registers the library; none leaves that out.
+        say: is told what is being done.
+
+    Raises:
+        ServiceError: a service does not start, or an external one cannot be used.
+        SettingsError: a setting cannot be used.
+    """
+    home = prepare(settings)
+    with locked(home, lambda: say("Another praxis is starting or stopping services; waiting.")):
+        _check_external(settings)
+        _start_storage(settings, home, say)
+        _start_prefect(settings, home, say)
+        worker = EmbeddedWorker(home, settings)
+        running = _launch(worker, "worker", say)
+        _upgrade(settings)
+        if register is not None and Registration(home, settings, register).run():
+            say("Library registered: protocols, workcells, blocks and deployments.")
+        worker.wait(running)
+    return status(settings)
+
+
+def down(settings: PraxisSettings, *, say: Say = lambda _: None) -> None:
+    """End what runs, the dependent ones first; data stays."""
+    home = home_of(settings)
+    if not home.folder.exists():
+        return
+    with locked(home, lambda: say("Another praxis is starting or stopping services; waiting.")):
+        worker = EmbeddedWorker(home, settings)
+        runs = worker.runs()
+        if runs:
+            say("Ending the runs that are under way.")
+        services: list[tuple[str, Service]] = [
+            ("worker", worker),
+            ("prefect", EmbeddedPrefect(home, settings)),
+            ("valkey", EmbeddedValkey(home)),
+            ("postgres", EmbeddedPostgres(home)),
+        ]
+        for name, service in services:
+            if service.record() is not None or (name == "worker" and runs):
+                say(f"Stopping {name}.")
+                service.stop()
+
+
+def status(settings: PraxisSettings) -> list[ServiceStatus]:
+    """Look at every service now."""
+    home, addresses = home_of(settings), settings.addresses()
+    database = external.without_password(addresses.database_url)
+    redis = external.without_password(addresses.redis_url)
+    return [
+        _embedded("postgres", EmbeddedPostgres(home), database)
+        if addresses.embedded_database
+        else _external("postgres", database, lambda: external.check_database(settings)),
+        _embedded("valkey", EmbeddedValkey(home), redis)
+        if addresses.embedded_redis
+        else _external("valkey", redis, lambda: external.check_redis(settings)),
+        _embedded("prefect", EmbeddedPrefect(home, settings), addresses.prefect_ui_url)
+        if addresses.embedded_prefect
+        else _external(
+            "prefect", addresses.prefect_ui_url, lambda: external.check_prefect(settings)
+        ),
+        _embedded("worker", EmbeddedWorker(home, settings), f"work pool {WORK_POOL}"),
+    ]
+
+
+def _check_external(settings: PraxisSettings) -> None:
+    addresses = settings.addresses()
+    if not addresses.embedded_database:
+        external.check_database(settings)
+    if not addresses.embedded_redis:
+        external.check_redis(settings)
+    if not addresses.embedded_prefect:
+        external.check_prefect(settings)
+
+
+def _start_storage(settings: PraxisSettings, home: Home, say: Say) -> None:
+    addresses = settings.addresses()
+    postgres, valkey = EmbeddedPostgres(home), EmbeddedValkey(home)
+    launched: list[tuple[Service, ProcessRecord]] = []
+    if addresses.embedded_database:
+        launched.append((postgres, _launch(postgres, "postgres", say)))
+    if addresses.embedded_redis:
+        launched.append((valkey, _launch(valkey, "valkey", say)))
+    for service, record in launched:
+        service.wait(record)
+    if addresses.embedded_database:
+        postgres.create_database(DATABASE)
+
+
+def _start_prefect(settings: PraxisSettings, home: Home, say: Say) -> None:
+    if settings.addresses().embedded_prefect:
+        prepare_for_prefect(settings)
+        server = EmbeddedPrefect(home, settings)
+        server.wait(_launch(server, "prefect", say))
+    with PrefectApi(settings) as api:
+        api.create_work_pool(WORK_POOL)
+
+
+def _upgrade(settings: PraxisSettings) -> None:
+    # After Prefect's server: our view joins its tables when they are there.
+    from praxis_core.journal.schema import upgrade
+
+    upgrade(settings.addresses().database_url)
+
+
+def _launch(service: Service, name: str, say: Say) -> ProcessRecord:
+    if service.record() is None:
+        say(f"Starting {name}.")
+    return service.launch()
+
+
+def _embedded(name: str, service: Service, address: str) -> ServiceStatus:
+    record = service.record()
+    if record is None:
+        return ServiceStatus(name, "stopped", address, None, None, healthy=False)
+    problem = ""
+    try:
+        healthy = service.ready()
+    except PraxisError as error:
+        healthy, problem = False, str(error)
+    if not healthy and not problem:
+        problem = "it runs and does not answer"
+    uptime = record.uptime_seconds
+    return ServiceStatus(name, "running", address, record.pid, uptime, healthy, problem)
+
+
+def _external(name: str, address: str, check: Callable[[], None]) -> ServiceStatus:
+    try:
+        check()
+    except PraxisError as error:
+        return ServiceStatus(
+            name, "external", address, None, None, healthy=False, problem=str(error)
+        )
+    return ServiceStatus(name, "external", address, None, None, healthy=True)
