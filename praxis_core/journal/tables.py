@@ -1,0 +1,366 @@
+"""The tables of schema ``praxis``: which rows can exist.
+
+Everything here is checked by Postgres itself, whoever writes. What a table cannot say about itself
+(which changes are possible, what may be deleted) stands in ``rules``.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import JsonValue
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Text,
+    UniqueConstraint,
+    desc,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from praxis_core.journal.columns import (
+    JSON_OR_NULL,
+    JSON_VALUE,
+    Instant,
+    json_is,
+    life,
+    not_empty,
+    one_of,
+    sha256,
+)
+from praxis_core.protocol.lifecycle import CommandKind, OutcomeStatus, StepStatus
+
+SCHEMA = "praxis"
+
+
+class Base(DeclarativeBase):
+    """Base of all tables."""
+
+    metadata = MetaData(
+        schema=SCHEMA,
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(constraint_name)s",
+            "uq": "uq_%(table_name)s_%(constraint_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+        },
+    )
+    type_annotation_map = {str: Text(), datetime: Instant(), int: Integer()}  # noqa: RUF012  # read once by SQLAlchemy
+
+
+class WorkcellRow(Base):
+    """One version of a workcell's definition; never changed, only followed by another."""
+
+    __tablename__ = "workcell"
+    __table_args__ = (
+        UniqueConstraint("name", "version", name="version"),
+        UniqueConstraint("name", "content_hash", name="content_hash"),
+        Index("uq_workcell_current", "name", unique=True, postgresql_where=text("current")),
+        not_empty("name"),
+        CheckConstraint("version >= 1", name="version"),
+        json_is("definition", "object"),
+        sha256("content_hash"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    name: Mapped[str]
+    version: Mapped[int]
+    definition: Mapped[JsonValue] = mapped_column(JSON_VALUE, nullable=False)
+    content_hash: Mapped[str]
+    current: Mapped[bool]
+    """The version that was stored last: storing an earlier content again makes that one current."""
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class ProtocolRow(Base):
+    """One version of a protocol's definition, told apart by its content."""
+
+    __tablename__ = "protocol_definition"
+    __table_args__ = (
+        UniqueConstraint("name", "content_hash", name="content_hash"),
+        Index(
+            "uq_protocol_definition_current", "name", unique=True, postgresql_where=text("current")
+        ),
+        not_empty("name"),
+        not_empty("version"),
+        not_empty("entrypoint"),
+        json_is("definition", "object"),
+        sha256("content_hash"),
+        sha256("source_hash"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    name: Mapped[str]
+    version: Mapped[str]
+    """The author's semantic version; not unique, since a source is edited between releases."""
+    entrypoint: Mapped[str]
+    source_hash: Mapped[str]
+    content_hash: Mapped[str]
+    definition: Mapped[JsonValue] = mapped_column(JSON_VALUE, nullable=False)
+    current: Mapped[bool]
+    """The version that was stored last."""
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class RunRow(Base):
+    """One run: what was asked for, and how it stands."""
+
+    __tablename__ = "protocol_run"
+    __table_args__ = (
+        # The run's status is its last attempt's: at a commit the two rows cannot disagree.
+        ForeignKeyConstraint(
+            ["id", "attempt", "status"],
+            ["praxis.run_attempt.run_id", "praxis.run_attempt.number", "praxis.run_attempt.status"],
+            name="last_attempt",
+            deferrable=True,
+            initially="DEFERRED",
+            use_alter=True,
+        ),
+        Index("ix_protocol_run_created_at", desc("created_at")),
+        Index(
+            "ix_protocol_run_carried_from",
+            "carried_from",
+            postgresql_where=text("carried_from IS NOT NULL"),
+        ),
+        *life(),
+        not_empty("name"),
+        not_empty("asked_by"),
+        CheckConstraint("attempt >= 1", name="attempt"),
+        CheckConstraint("carried_from <> id", name="carried_from"),
+        json_is("parameters", "object"),
+        json_is("final_state", "object"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    """The run's accession id: the Prefect flow-run id. No foreign key: Prefect deletes its rows."""
+    name: Mapped[str]
+    status: Mapped[str]
+    attempt: Mapped[int]
+    parameters: Mapped[JsonValue] = mapped_column(JSON_VALUE, nullable=False)
+    simulated: Mapped[bool]
+    asked_by: Mapped[str]
+    carried_from: Mapped[UUID | None] = mapped_column(
+        ForeignKey("praxis.protocol_run.id", name="carried_from", ondelete="SET NULL")
+    )
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    summary: Mapped[JsonValue] = mapped_column(JSON_OR_NULL)
+    """Of the last attempt that ended; so is ``final_state``."""
+    final_state: Mapped[JsonValue] = mapped_column(JSON_OR_NULL)
+
+
+class AttemptRow(Base):
+    """One attempt of a run: what it was carried out with, and how it ended."""
+
+    __tablename__ = "run_attempt"
+    __table_args__ = (
+        UniqueConstraint("run_id", "number", "status", name="status"),
+        Index(
+            "uq_run_attempt_open", "run_id", unique=True, postgresql_where=text("ended_at IS NULL")
+        ),
+        *life(),
+        CheckConstraint("number >= 1", name="number"),
+        json_is("parameters", "object"),
+        json_is("assets", "object"),
+        CheckConstraint(
+            "error IS NULL OR status IN ('cancelled', 'failed', 'refused')", name="error"
+        ),
+    )
+
+    run_id: Mapped[UUID] = mapped_column(
+        ForeignKey("praxis.protocol_run.id", name="run", ondelete="CASCADE"), primary_key=True
+    )
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    protocol_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("praxis.protocol_definition.id", name="protocol")
+    )
+    workcell_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("praxis.workcell.id", name="workcell")
+    )
+    status: Mapped[str]
+    parameters: Mapped[JsonValue] = mapped_column(JSON_VALUE, nullable=False)
+    """With the defaults of this attempt's protocol definition."""
+    assets: Mapped[JsonValue] = mapped_column(JSON_VALUE, nullable=False)
+    start_snapshot: Mapped[JsonValue] = mapped_column(JSON_OR_NULL)
+    begun_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    error: Mapped[JsonValue] = mapped_column(JSON_OR_NULL)
+
+
+def _of_attempt() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(
+        ["run_id", "attempt"],
+        ["praxis.run_attempt.run_id", "praxis.run_attempt.number"],
+        name="attempt",
+        ondelete="CASCADE",
+    )
+
+
+class StepRow(Base):
+    """One step of an attempt."""
+
+    __tablename__ = "run_step"
+    __table_args__ = (
+        _of_attempt(),
+        one_of("status", StepStatus),
+        CheckConstraint(r"path ~ '^[1-9][0-9]*(\.[1-9][0-9]*)*$'", name="path"),
+        not_empty("name"),
+        CheckConstraint("(ended_at IS NULL) = (status = 'running')", name="ended_at"),
+        CheckConstraint("error IS NULL OR status = 'failed'", name="error"),
+    )
+
+    run_id: Mapped[UUID] = mapped_column(primary_key=True)
+    attempt: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    path: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    task_run_id: Mapped[UUID | None]
+    """Prefect's task run; no foreign key."""
+    status: Mapped[str]
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    error: Mapped[JsonValue] = mapped_column(JSON_OR_NULL)
+
+
+class CommandRow(Base):
+    """One command: the intent, and its outcome once it is known."""
+
+    __tablename__ = "command"
+    __table_args__ = (
+        _of_attempt(),
+        ForeignKeyConstraint(
+            ["run_id", "attempt", "step"],
+            ["praxis.run_step.run_id", "praxis.run_step.attempt", "praxis.run_step.path"],
+            name="step",
+        ),
+        CheckConstraint(r"branch ~ '^[0-9]+(\.[0-9]+)*$'", name="branch"),
+        CheckConstraint("ordinal >= 0", name="ordinal"),
+        not_empty("device"),
+        not_empty("method"),
+        json_is("args", "array"),
+        json_is("kwargs", "object"),
+        json_is("deck_changes", "array"),
+        one_of("kind", CommandKind),
+        sha256("fingerprint"),
+        one_of("outcome", OutcomeStatus),
+        CheckConstraint(
+            "num_nonnulls(outcome, started_at, ended_at, value, attributes) IN (0, 5)",
+            name="outcome_complete",
+        ),
+        CheckConstraint(
+            "(error IS NOT NULL) = (outcome IS NOT NULL AND outcome = 'failed')", name="error"
+        ),
+        json_is("attributes", "object"),
+    )
+
+    run_id: Mapped[UUID] = mapped_column(primary_key=True)
+    attempt: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    branch: Mapped[str] = mapped_column(primary_key=True)
+    ordinal: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
+    """The order in which intents were written."""
+    device: Mapped[str]
+    method: Mapped[str]
+    args: Mapped[JsonValue] = mapped_column(JSON_VALUE, nullable=False)
+    kwargs: Mapped[JsonValue] = mapped_column(JSON_VALUE, nullable=False)
+    deck_changes: Mapped[JsonValue] = mapped_column(JSON_VALUE, nullable=False)
+    kind: Mapped[str]
+    fingerprint: Mapped[str]
+    step: Mapped[str | None]
+    task_run_id: Mapped[UUID | None]
+    issued_at: Mapped[datetime]
+    outcome: Mapped[str | None]
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    value: Mapped[JsonValue] = mapped_column(JSON_VALUE, nullable=True)
+    error: Mapped[JsonValue] = mapped_column(JSON_OR_NULL)
+    attributes: Mapped[JsonValue] = mapped_column(JSON_OR_NULL)
+
+
+class MeasurementRow(Base):
+    """One number that was read or computed."""
+
+    __tablename__ = "measurement"
+    __table_args__ = (
+        _of_attempt(),
+        ForeignKeyConstraint(
+            ["run_id", "attempt", "branch", "ordinal"],
+            [
+                "praxis.command.run_id",
+                "praxis.command.attempt",
+                "praxis.command.branch",
+                "praxis.command.ordinal",
+            ],
+            name="command",
+        ),
+        Index("ix_measurement_command", "run_id", "attempt", "branch", "ordinal"),
+        CheckConstraint("num_nonnulls(branch, ordinal) IN (0, 2)", name="command_complete"),
+        CheckConstraint("well IS NULL OR asset IS NOT NULL", name="well"),
+        not_empty("quantity"),
+        # Postgres sorts NaN above infinity, so this refuses all three.
+        CheckConstraint("value > '-Infinity' AND value < 'Infinity'", name="value_finite"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    run_id: Mapped[UUID]
+    attempt: Mapped[int]
+    branch: Mapped[str | None]
+    """With ``ordinal`` the command that read it; both empty for what the protocol recorded."""
+    ordinal: Mapped[int | None]
+    asset: Mapped[str | None]
+    well: Mapped[str | None]
+    quantity: Mapped[str]
+    value: Mapped[float] = mapped_column(DOUBLE_PRECISION)
+    unit: Mapped[str]
+    at: Mapped[datetime]
+
+
+class DataFileRow(Base):
+    """One file that a run left behind, told apart by its content."""
+
+    __tablename__ = "data_file"
+    __table_args__ = (
+        UniqueConstraint("run_id", "path", "sha256", name="content"),
+        not_empty("path"),
+        sha256("sha256"),
+        CheckConstraint("media_type ~ '^[^/ ]+/[^/ ]+'", name="media_type"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    run_id: Mapped[UUID] = mapped_column(
+        ForeignKey("praxis.protocol_run.id", name="run", ondelete="CASCADE")
+    )
+    path: Mapped[str]
+    sha256: Mapped[str]
+    media_type: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class EventRow(Base):
+    """One line of the log and audit trail; without a run: of the installation."""
+
+    __tablename__ = "run_event"
+    __table_args__ = (
+        Index("ix_run_event_run", "run_id", "id"),
+        CheckConstraint("kind ~ '^[a-z][a-z0-9_.-]*$'", name="kind"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    run_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("praxis.protocol_run.id", name="run", ondelete="CASCADE")
+    )
+    at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    kind: Mapped[str]
+    message: Mapped[str]
+    details: Mapped[JsonValue] = mapped_column(JSON_OR_NULL)
