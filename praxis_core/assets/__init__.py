@@ -1,0 +1,1 @@
+"""What a run acts on: what is in which container and tip, and what stands where."""
