@@ -27,12 +27,15 @@
     │   ├── RunNotFound
     │   ├── NoRun
     │   ├── AssetUnknown
-    │   └── PlaceUnknown
+    │   ├── PlaceUnknown
+    │   └── PlaceOccupied
     ├── DeviceError
     │   ├── DevicesNotConnected
     │   ├── DeviceStateUnexpected
     │   ├── DeviceUnknown
+    │   ├── DeviceNotConnected
     │   ├── MethodUnknown
+    │   ├── DeckOutOfStep
     │   ├── NotEncodable
     │   ├── NotDecodable
     │   ├── DeviceRaised
@@ -227,6 +230,10 @@ class PlaceUnknown(RequestError):
     """No place is called {place!r} on workcell {workcell}. Places: {known}"""
 
 
+class PlaceOccupied(RequestError):
+    """{resource} cannot be brought to {place!r}: {by} stands there. Nothing has moved."""
+
+
 # --- devices -------------------------------------------------------------------------------------
 
 
@@ -250,8 +257,16 @@ class DeviceUnknown(DeviceError):
     """Workcell {workcell} has no device {device!r}. Devices: {known}"""
 
 
+class DeviceNotConnected(DeviceError):
+    """Device {device} is not connected, so {method} was not sent to it. Name it among the devices of the run."""
+
+
 class MethodUnknown(DeviceError):
     """Device {device} ({backend}) has no method {method!r} that can be called as a command."""
+
+
+class DeckOutOfStep(DeviceError):
+    """The runtime's deck no longer follows the run's: change {number} arrived where {expected} was due. The run cannot go on."""
 
 
 class NotEncodable(DeviceError):

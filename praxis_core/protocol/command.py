@@ -25,7 +25,9 @@ class DeckChange:
     location: tuple[float, float, float] | None
     """Position in the parent, mm."""
     definition: JsonValue = None
-    """How to make the resource, when it is new: ``labware.encoding.encode_resource``."""
+    """How to make the resource, when it is new: ``labware.factories.encode_resource``."""
+    rotation: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Rotation in the parent around x, y and z, degrees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class Command:
     """Path of the step it belongs to; None: the root step."""
     task_run_id: UUID | None = None
     deck_changes: tuple[DeckChange, ...] = ()
+    new_parent: str | None = None
+    """What the dropped labware stands on afterwards: PyLabRobot's own drop carries a coordinate only."""
 
 
 @dataclass(frozen=True, slots=True)
