@@ -14,6 +14,7 @@ from psycopg import sql
 
 from praxis_core.services.home import prepare
 from praxis_core.services.postgres import EmbeddedPostgres
+from praxis_core.services.stack import down, up
 from praxis_core.services.valkey import EmbeddedValkey
 from praxis_core.settings import PraxisSettings
 
@@ -31,6 +32,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             if name.startswith(("PRAXIS_", "PREFECT_")):
                 environment.delenv(name)
         environment.setenv("PRAXIS_HOME", str(folder))
+        environment.setenv("PRAXIS_PREFECT_PORT", "14200")
         place = prepare(PraxisSettings())
         services = (EmbeddedPostgres(place), EmbeddedValkey(place))
         try:
@@ -40,6 +42,17 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         finally:
             for service in services:
                 service.stop()
+
+
+@pytest.fixture(scope="session")
+def stack(home: Path) -> Iterator[PraxisSettings]:
+    """The settings of a whole stack that runs for the session, with everything deployed."""
+    settings = PraxisSettings()
+    try:
+        up(settings)
+        yield settings
+    finally:
+        down(settings)
 
 
 @pytest.fixture(scope="session")
@@ -82,14 +95,12 @@ def redis_url(home: Path) -> str:
 
 def _database(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
     name = f"test_{next(_numbers)}"
+    words = {"name": sql.Identifier(name), "template": sql.Identifier(template)}
     with postgres.connect("postgres") as connection:
-        connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
-                sql.Identifier(name), sql.Identifier(template)
-            )
-        )
-        yield _url(postgres, name)
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        connection.execute(sql.SQL("CREATE DATABASE {name} TEMPLATE {template}").format(**words))
+    yield _url(postgres, name)
+    with postgres.connect("postgres") as connection:
+        connection.execute(sql.SQL("DROP DATABASE {name} WITH (FORCE)").format(**words))
 
 
 def _url(postgres: EmbeddedPostgres, database: str) -> str:

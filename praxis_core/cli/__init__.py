@@ -1,0 +1,31 @@
+"""The command line: ``praxis``. Each module of this package holds one group of commands."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from praxis_core.cli import database, stack
+from praxis_core.errors import PraxisError
+
+app = typer.Typer(
+    name="praxis",
+    help="Laboratory protocols on PyLabRobot devices, run by Prefect.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(stack.up)
+app.command()(stack.down)
+app.command()(stack.status)
+app.add_typer(database.app, name="db")
+
+
+def main() -> None:
+    """Run a command; an error of Praxis is one message without a trace, and exit code 1."""
+    try:
+        app()
+    except PraxisError as error:
+        sys.stderr.write(f"Error: {error}\n")
+        sys.exit(1)

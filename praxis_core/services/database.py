@@ -6,11 +6,20 @@ import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psycopg
 
-from praxis_core.errors import RestoreRefused, ServiceCommandFailed, SettingsError
+from praxis_core.errors import (
+    RestoreRefused,
+    ServiceCommandFailed,
+    ServiceNotRunning,
+    SettingsError,
+)
 from praxis_core.services.binaries import postgres_program
+from praxis_core.services.external import check_database
+from praxis_core.services.home import home_of
+from praxis_core.services.postgres import EmbeddedPostgres
 from praxis_core.settings import PraxisSettings
 
 SCHEMA = "praxis"
@@ -37,15 +46,30 @@ def prepare_for_prefect(settings: PraxisSettings) -> None:
             ) from error
 
 
+def upgrade(settings: PraxisSettings) -> str:
+    """Bring schema ``praxis`` to this version; give its revision.
+
+    Raises:
+        ServiceNotRunning: the embedded Postgres does not run.
+        ServiceUnreachable: the external Postgres does not answer.
+    """
+    from praxis_core.journal import schema
+
+    _require(settings)
+    return schema.upgrade(settings.addresses().database_url)
+
+
 def dump(settings: PraxisSettings, file: Path) -> None:
     """Write schema ``praxis`` to a file, in the custom format of ``pg_dump``.
 
     Raises:
-        ServiceCommandFailed: the dump failed; no file is left.
+        ServiceCommandFailed: the dump failed; no file is left, and an older one is as it was.
     """
+    _require(settings)
     part = file.with_name(f"{file.name}.part")
     try:
-        _run("pg_dump", ["--format=custom", f"--schema={SCHEMA}", f"--file={part}"], settings)
+        words = ["--format=custom", f"--schema={SCHEMA}", f"--file={part}"]
+        _run("pg_dump", [_to(settings), *words])
         part.replace(file)
     finally:
         part.unlink(missing_ok=True)
@@ -65,12 +89,29 @@ def restore(settings: PraxisSettings, file: Path, *, replace: bool = False) -> N
     """
     if not file.is_file():
         raise RestoreRefused(file=str(file), what="there is no such file")
+    _require(settings)
     rows = _rows(settings)
     if rows and not replace:
         what = f"schema {SCHEMA} holds {rows} row(s); --replace deletes them first"
         raise RestoreRefused(file=str(file), what=what)
-    words = ["--single-transaction", "--exit-on-error", "--no-owner", "--clean", "--if-exists"]
-    _run("pg_restore", [*words, str(file)], settings)
+    with TemporaryDirectory() as folder:
+        script = Path(folder) / "restore.sql"
+        _run("pg_restore", ["--no-owner", f"--file={script}", str(file)])
+        once = ["--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1"]
+        drop = f"--command=DROP SCHEMA IF EXISTS {SCHEMA} CASCADE"
+        _run("psql", [_to(settings), *once, drop, f"--file={script}"])
+    # The library of the dump may be an older one.
+    home_of(settings).registration.unlink(missing_ok=True)
+
+
+def _require(settings: PraxisSettings) -> None:
+    addresses = settings.addresses()
+    if not addresses.embedded_database:
+        check_database(settings)
+    elif not EmbeddedPostgres(home_of(settings)).ready():
+        raise ServiceNotRunning(
+            service="Postgres", address=addresses.database_url, what="it is not running"
+        )
 
 
 def _rows(settings: PraxisSettings) -> int:
@@ -90,9 +131,13 @@ def _rows(settings: PraxisSettings) -> int:
         return total
 
 
-def _run(program: str, words: Sequence[str], settings: PraxisSettings) -> None:
+def _to(settings: PraxisSettings) -> str:
+    return f"--dbname={settings.addresses().database_url}"
+
+
+def _run(program: str, words: Sequence[str]) -> None:
     answer = subprocess.run(  # noqa: S603 (a program of this installation)
-        [postgres_program(program), f"--dbname={settings.addresses().database_url}", *words],
+        [postgres_program(program), *words],
         capture_output=True,
         text=True,
         check=False,

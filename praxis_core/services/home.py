@@ -38,6 +38,11 @@ class Home:
         """The file whose lock starting and stopping hold."""
         return self.folder / "lock"
 
+    @property
+    def registration(self) -> Path:
+        """What was registered last; without it the next start registers again."""
+        return self.folder / "registered.json"
+
     def log(self, service: str) -> Path:
         """The log of a service."""
         return self.logs / f"{service}.log"

@@ -12,7 +12,13 @@ from uuid import UUID
 
 import httpx
 
-from praxis_core.errors import ServiceNotRunning, ServiceRefused, ServiceUnreachable
+from praxis_core.errors import (
+    ProtocolNotFound,
+    RunNotFound,
+    ServiceNotRunning,
+    ServiceRefused,
+    ServiceUnreachable,
+)
 from praxis_core.settings import PraxisSettings
 
 NAME = "Prefect"
@@ -47,7 +53,7 @@ class FlowRun:
         name: its readable name.
         state_type: SCHEDULED, PENDING, RUNNING, COMPLETED, FAILED, CANCELLED, CRASHED, PAUSED, ...
         state_name: the state as people read it.
-        message: what the state says of itself.
+        state_message: what the state says of itself.
         started_at: when it first ran.
         ended_at: when it ended.
     """
@@ -56,7 +62,7 @@ class FlowRun:
     name: str
     state_type: str | None
     state_name: str | None
-    message: str | None
+    state_message: str | None
     started_at: datetime | None
     ended_at: datetime | None
 
@@ -135,6 +141,8 @@ class PrefectApi:
 
     def create_work_pool(self, name: str) -> None:
         """Create a work pool of processes, unless it is there."""
+        if self._ask("GET", f"/work_pools/{name}", allow=(NOT_FOUND,)).is_success:
+            return
         pool = {"name": name, "type": "process", "description": "Runs of Praxis protocols."}
         self._ask("POST", "/work_pools/", json=pool, allow=(CONFLICT,))
 
@@ -152,16 +160,27 @@ class PrefectApi:
             workers.append(Worker(row["name"], row["status"], beat, age))
         return workers
 
-    def deployment(self, flow: str, name: str) -> Deployment | None:
-        """Read a deployment by the names of its flow and itself; nothing when there is none."""
-        answer = self._ask("GET", f"/deployments/name/{flow}/{name}", allow=(NOT_FOUND,))
-        return None if answer.status_code == NOT_FOUND else _deployment(answer.json())
-
     def deployments(self, pool: str) -> list[Deployment]:
         """List the deployments of a work pool."""
-        wanted = {"work_pools": {"name": {"any_": [pool]}}, "limit": PAGE}
-        answer = self._ask("POST", "/deployments/filter", json=wanted)
-        return [_deployment(row) for row in answer.json()]
+        return self._deployments({"work_pools": {"name": {"any_": [pool]}}})
+
+    def find_deployment(self, name: str) -> Deployment:
+        """Find a deployment by ``flow/name``, or by its flow's name when that has only one.
+
+        Raises:
+            ProtocolNotFound: there is none, or the flow has several.
+        """
+        flow, _, deployment = name.partition("/")
+        wanted: dict[str, Any] = {"flows": {"name": {"any_": [flow]}}}
+        if deployment:
+            wanted["deployments"] = {"name": {"any_": [deployment]}}
+        found = self._deployments(wanted)
+        if len(found) == 1:
+            return found[0]
+        hint = "It is not deployed; see what is: praxis protocols list"
+        if found:
+            hint = "It is deployed as: " + ", ".join(f"{flow}/{one.name}" for one in found)
+        raise ProtocolNotFound(name=name, hint=hint)
 
     def create_flow_run(
         self, deployment: UUID, parameters: Mapping[str, Any], *, tags: tuple[str, ...] = ()
@@ -175,10 +194,16 @@ class PrefectApi:
         answer = self._ask("POST", f"/deployments/{deployment}/create_flow_run", json=body)
         return _flow_run(answer.json())
 
-    def flow_run(self, run_id: UUID) -> FlowRun | None:
-        """Read a flow run; nothing when Prefect does not know it (any more)."""
+    def read_flow_run(self, run_id: UUID) -> FlowRun:
+        """Read a flow run.
+
+        Raises:
+            RunNotFound: Prefect does not know it, or no longer.
+        """
         answer = self._ask("GET", f"/flow_runs/{run_id}", allow=(NOT_FOUND,))
-        return None if answer.status_code == NOT_FOUND else _flow_run(answer.json())
+        if answer.status_code == NOT_FOUND:
+            raise RunNotFound(run_id=str(run_id))
+        return _flow_run(answer.json())
 
     def flow_runs(self, pool: str, state_types: tuple[str, ...]) -> list[FlowRun]:
         """List the newest flow runs of a work pool that are in one of the states."""
@@ -222,6 +247,15 @@ class PrefectApi:
     def run_url(self, run_id: UUID) -> str:
         """Give the address of a run's page."""
         return f"{self._addresses.prefect_ui_url}/runs/flow-run/{run_id}"
+
+    def _deployments(self, wanted: Mapping[str, Any]) -> list[Deployment]:
+        rows: list[Deployment] = []
+        while True:
+            body = {**wanted, "limit": PAGE, "offset": len(rows), "sort": "NAME_ASC"}
+            page = self._ask("POST", "/deployments/filter", json=body).json()
+            rows += [_deployment(row) for row in page]
+            if len(page) < PAGE:
+                return rows
 
     def _ask(
         self, method: str, path: str, *, json: object = None, allow: tuple[int, ...] = ()
@@ -274,7 +308,7 @@ def _flow_run(row: Mapping[str, Any]) -> FlowRun:
         name=row["name"],
         state_type=row["state_type"],
         state_name=row["state_name"],
-        message=state.get("message"),
+        state_message=state.get("message"),
         started_at=_time(row["start_time"]),
         ended_at=_time(row["end_time"]),
     )

@@ -35,11 +35,6 @@ class Registration:
     settings: PraxisSettings
     command: Sequence[str] = COMMAND
 
-    @property
-    def note(self) -> Path:
-        """File that says what was registered last."""
-        return self.home.folder / "registered.json"
-
     def run(self) -> bool:
         """Register, unless nothing that it depends on has changed; say whether it was done.
 
@@ -49,7 +44,7 @@ class Registration:
         fingerprint = self._fingerprint()
         if self._holds(fingerprint):
             return False
-        self.forget()
+        self.home.registration.unlink(missing_ok=True)
         answer = subprocess.run(  # noqa: S603 (a module of this installation)
             list(self.command),
             capture_output=True,
@@ -66,16 +61,12 @@ class Registration:
                 what=(answer.stderr or answer.stdout).strip()[-4000:],
             )
         note = {"fingerprint": fingerprint, "deployments": sorted(self._deployments())}
-        self.note.write_text(json.dumps(note))
+        self.home.registration.write_text(json.dumps(note))
         return True
-
-    def forget(self) -> None:
-        """Make the next ``praxis up`` register again."""
-        self.note.unlink(missing_ok=True)
 
     def _holds(self, fingerprint: str) -> bool:
         try:
-            note = json.loads(self.note.read_text())
+            note = json.loads(self.home.registration.read_text())
         except (OSError, ValueError):
             return False
         known = set(note["deployments"])

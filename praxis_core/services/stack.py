@@ -6,9 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
+from pydantic import JsonValue
+
 from praxis_core.errors import PraxisError
 from praxis_core.services import external
-from praxis_core.services.database import prepare_for_prefect
+from praxis_core.services.database import prepare_for_prefect, upgrade
+from praxis_core.services.environment import environment
 from praxis_core.services.home import Home, home_of, locked, prepare
 from praxis_core.services.postgres import EmbeddedPostgres
 from praxis_core.services.prefect_api import PrefectApi
@@ -18,6 +21,8 @@ from praxis_core.services.registration import COMMAND, Registration
 from praxis_core.services.valkey import EmbeddedValkey
 from praxis_core.services.worker import WORK_POOL, EmbeddedWorker
 from praxis_core.settings import PraxisSettings
+
+__all__ = ["Service", "ServiceStatus", "down", "environment", "status", "up"]
 
 DATABASE = "praxis"
 
@@ -70,7 +75,7 @@ class ServiceStatus:
     healthy: bool
     problem: str = ""
 
-    def as_json(self) -> dict[str, object]:
+    def as_json(self) -> dict[str, JsonValue]:
         """Give it as plain values."""
         return asdict(self)
 
@@ -101,7 +106,8 @@ def up(
         _start_prefect(settings, home, say)
         worker = EmbeddedWorker(home, settings)
         running = _launch(worker, "worker", say)
-        _upgrade(settings)
+        # After Prefect's server: our view joins its tables when they are there.
+        upgrade(settings)
         if register is not None and Registration(home, settings, register).run():
             say("Library registered: protocols, workcells, blocks and deployments.")
         worker.wait(running)
@@ -165,10 +171,10 @@ def _start_storage(settings: PraxisSettings, home: Home, say: Say) -> None:
     addresses = settings.addresses()
     postgres, valkey = EmbeddedPostgres(home), EmbeddedValkey(home)
     launched: list[tuple[Service, ProcessRecord]] = []
-    if addresses.embedded_database:
-        launched.append((postgres, _launch(postgres, "postgres", say)))
     if addresses.embedded_redis:
         launched.append((valkey, _launch(valkey, "valkey", say)))
+    if addresses.embedded_database:
+        launched.append((postgres, _launch(postgres, "postgres", say)))
     for service, record in launched:
         service.wait(record)
     if addresses.embedded_database:
@@ -182,13 +188,6 @@ def _start_prefect(settings: PraxisSettings, home: Home, say: Say) -> None:
         server.wait(_launch(server, "prefect", say))
     with PrefectApi(settings) as api:
         api.create_work_pool(WORK_POOL)
-
-
-def _upgrade(settings: PraxisSettings) -> None:
-    # After Prefect's server: our view joins its tables when they are there.
-    from praxis_core.journal.schema import upgrade
-
-    upgrade(settings.addresses().database_url)
 
 
 def _launch(service: Service, name: str, say: Say) -> ProcessRecord:

@@ -1,0 +1,65 @@
+"""``praxis up``, ``down`` and ``status``: the services."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from praxis_core.cli.console import console, print_json, table
+from praxis_core.services import stack
+from praxis_core.settings import PraxisSettings
+
+COLUMNS = ("service", "state", "address", "pid", "uptime", "health")
+
+
+def up() -> None:
+    """Start the services, and bring database, deployments and library up to date."""
+    settings = PraxisSettings()
+    services = stack.up(settings, say=_say)
+    _show(services)
+    console.print(f"\nPrefect: {settings.addresses().prefect_ui_url}   Stop with: praxis down")
+
+
+def down() -> None:
+    """Stop the services; the data stays."""
+    stack.down(PraxisSettings(), say=_say)
+
+
+def status(
+    *, as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False
+) -> None:
+    """Show each service: address, process, uptime, health. Exit code 1 when one is not healthy."""
+    services = stack.status(PraxisSettings())
+    if as_json:
+        print_json([service.as_json() for service in services])
+    else:
+        _show(services)
+    if not all(service.healthy for service in services):
+        raise typer.Exit(1)
+
+
+def _say(message: str) -> None:
+    console.print(escape(message))
+
+
+def _show(services: Sequence[stack.ServiceStatus]) -> None:
+    rows = [
+        (
+            service.service,
+            service.state,
+            escape(service.address),
+            "" if service.pid is None else str(service.pid),
+            _duration(service.uptime_seconds),
+            "healthy" if service.healthy else escape(service.problem or "not running"),
+        )
+        for service in services
+    ]
+    console.print(table("Services", COLUMNS, rows))
+
+
+def _duration(seconds: float | None) -> str:
+    return "" if seconds is None else str(timedelta(seconds=round(seconds)))
