@@ -1,0 +1,48 @@
+# Paths are relative throughout: the checkout's own path may hold spaces, which make cannot.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install up down status demo test check chaos bench lock
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+help: ## List these commands
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; \
+		do printf '  make %-8s %s\n' "$$name" "$$text"; done
+
+install: $(INSTALLED) ## Make .venv with the locked dependencies
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@.ci/install
+
+up: $(INSTALLED) ## Start Postgres, Valkey, Prefect and a worker; they go on running
+	@$(BIN)/praxis up
+
+down: $(INSTALLED) ## Stop them; the data stays in .praxis
+	@$(BIN)/praxis down
+
+status: $(INSTALLED) ## Show them
+	@$(BIN)/praxis status
+
+demo: $(INSTALLED) ## Start everything and run a serial dilution on a simulated workcell
+	@$(BIN)/praxis demo
+
+test: $(INSTALLED) ## Run all tests, on services of their own
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED) ## Lint, format, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+chaos: $(INSTALLED) ## Run only the tests that kill processes at work
+	$(BIN)/python -m pytest -m chaos
+
+bench: $(INSTALLED) ## Measure, and write docs/benchmarks.md
+	$(BIN)/python -m benchmarks
+
+lock: ## Choose versions anew and write requirements.lock (needs uv)
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \
+		--generate-hashes --no-emit-index-url --no-header --no-annotate --quiet \
+		--output-file requirements.lock
