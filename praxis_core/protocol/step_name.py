@@ -1,0 +1,77 @@
+"""The name of a step, with fields that are filled in from the arguments of each call."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from datetime import date, time, timedelta
+from enum import Enum
+from numbers import Number
+from pathlib import PurePath
+from string import Formatter
+from typing import Any
+from uuid import UUID
+
+from praxis_core.labware.annotations import resource_name
+
+_PLAIN = (str, Number, date, time, timedelta, PurePath, UUID, type(None))
+_LONGEST = 200
+"""Characters of a title; Prefect's pages cut longer task-run names."""
+
+
+class StepName:
+    """A template such as ``"Dilute column {column}"`` and the signature that its fields come from.
+
+    Making a title never fails: a name is not worth a run. What is wrong with the template is in
+    ``faults``, for whoever defines the protocol.
+    """
+
+    def __init__(self, template: str, signature: inspect.Signature) -> None:
+        self.template = template
+        self._signature = signature
+        self.faults: tuple[str, ...] = ()
+        try:
+            self._pieces = list(Formatter().parse(template))
+        except ValueError as error:
+            self._pieces = [(template, None, None, None)]
+            self.faults = (f"the step name {template!r} cannot be read: {error}",)
+        else:
+            self.faults = tuple(
+                f"the step name {template!r} has the field {{{field}}}, which is no argument"
+                for _, field, _, _ in self._pieces
+                if field is not None and field not in signature.parameters
+            )
+        if not template.strip():
+            self.faults = ("the step name is empty",)
+
+    def title(self, args: Sequence[object], kwargs: Mapping[str, object]) -> str:
+        """The name of one call, at most 200 characters."""
+        try:
+            bound = self._signature.bind(*args, **kwargs)
+        except TypeError:  # the call itself will fail, and says why
+            return self.template
+        bound.apply_defaults()
+        return "".join(self._fill(bound.arguments))[:_LONGEST]
+
+    def _fill(self, arguments: Mapping[str, Any]) -> list[str]:
+        parts = []
+        for text, field, spec, _ in self._pieces:
+            parts.append(text)
+            if field is not None:
+                known = field in arguments
+                parts.append(_show(arguments[field], spec or "") if known else f"{{{field}}}")
+        return parts
+
+
+def _show(value: object, spec: str) -> str:
+    """Plain values as written, labware by its name, of anything else only what it is."""
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_show(item, spec) for item in value)
+    if isinstance(value, _PLAIN):
+        try:
+            return format(value, spec)
+        except (TypeError, ValueError):
+            return str(value)
+    return resource_name(value) or type(value).__name__
