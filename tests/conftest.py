@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import itertools
 import os
+import select
+import socket
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from urllib.parse import quote
+from tempfile import TemporaryDirectory
+from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 import redis
@@ -105,3 +110,60 @@ def _database(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
 
 def _url(postgres: EmbeddedPostgres, database: str) -> str:
     return f"postgresql://praxis@/{database}?host={quote(str(postgres.home.sockets))}"
+
+
+class LossyRedis:
+    """Stands before a Redis; on demand, the answer to a script is lost with its connection."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        target = urlsplit(url)
+        self.url = f"unix://{quote(str(folder / 'lossy.sock'))}?{target.query}"
+        self.lost = 0
+        self._target = unquote(target.path)
+        self._lose = 0
+        self._server = socket.socket(socket.AF_UNIX)
+        self._server.bind(str(folder / "lossy.sock"))
+        self._server.listen()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def lose_answers(self, count: int) -> None:
+        """Let the next scripts be carried out and their answers be lost."""
+        self._lose = count
+
+    def close(self) -> None:
+        """Accept nobody any more."""
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._server.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, socket.socket(socket.AF_UNIX) as redis_server, suppress(OSError):
+            redis_server.connect(self._target)
+            while True:
+                ready, _, _ = select.select([client, redis_server], [], [])
+                source, sink = (
+                    (client, redis_server) if client in ready else (redis_server, client)
+                )
+                data = source.recv(65536)
+                sink.sendall(data)
+                if not data:
+                    return
+                if source is client and b"EVAL" in data and self._lose:
+                    redis_server.recv(65536)
+                    self._lose -= 1
+                    self.lost += 1
+                    return
+
+
+@pytest.fixture
+def lossy_redis(redis_url: str) -> Iterator[LossyRedis]:
+    """The Redis of ``redis_url`` behind a connection that loses answers on demand."""
+    with TemporaryDirectory(prefix="lossy") as folder:
+        lossy = LossyRedis(Path(folder), redis_url)
+        yield lossy
+        lossy.close()

@@ -68,8 +68,8 @@ class AssetLockManager:
 
         Args:
             assets: Their names, unique over all workcells, e.g. ``"star_1/plate_01"``.
-            holder: Who wants them, for people, e.g. the run's id. What counts is the token: the same
-                holder asking twice waits for itself.
+            holder: Who wants them, for people, e.g. the run's id. The token is what counts: the
+                same holder asking twice waits for itself.
             wait_seconds: How long to wait for assets that are held; 0: not at all.
 
         Raises:

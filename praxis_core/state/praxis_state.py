@@ -49,8 +49,8 @@ class PraxisState(MutableMapping[str, Any]):
     Args:
         run_id: The run's accession id.
         client: A client that returns bytes, e.g. from ``redis_connection.connect``.
-        resolve: Gives the run's live resource or machine of a name. Without it resources are rebuilt
-            from what was stored, for reading only.
+        resolve: Gives the run's live resource or machine of a name. Without it resources are
+            rebuilt from what was stored, for reading only.
     """
 
     _store: Store
@@ -149,7 +149,7 @@ class PraxisState(MutableMapping[str, Any]):
         except KeyError:
             raise AttributeError(name) from None
 
-    def update(self, *mapping: Any, **values: Any) -> None:
+    def update(self, /, *mapping: Any, **values: Any) -> None:
         """Write several keys, as ``dict.update``: all or none, in one round trip."""
         given: dict[Any, Any] = dict(*mapping, **values)
         pairs: list[str | bytes] = []
