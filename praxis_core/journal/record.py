@@ -1,0 +1,396 @@
+"""The journal: how the rest of Praxis writes down and looks up what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TypeVar
+from uuid import UUID
+
+from pydantic import JsonValue
+from sqlalchemy import Select, TextClause, select
+
+from praxis_core.errors import JournalError, ProtocolNotFound, RunNotFound, WorkcellNotFound
+from praxis_core.journal import attempts, definitions, rows, statements
+from praxis_core.journal.database import Database
+from praxis_core.journal.records import (
+    AttemptRecord,
+    AttemptRequest,
+    CommandRecord,
+    DataFileRecord,
+    EventRecord,
+    Measurement,
+    RecordedMeasurement,
+    RunRecord,
+    StepRecord,
+    StepStart,
+    StoredProtocol,
+    StoredWorkcell,
+)
+from praxis_core.journal.tables import (
+    AttemptRow,
+    CommandRow,
+    DataFileRow,
+    EventRow,
+    MeasurementRow,
+    ProtocolRow,
+    RunRow,
+    StepRow,
+    WorkcellRow,
+)
+from praxis_core.protocol.command import Command, Outcome
+from praxis_core.protocol.lifecycle import CommandKind, RunStatus, StepStatus
+
+Row = TypeVar("Row")
+
+
+class Journal:
+    """Writes and reads the history of one database.
+
+    Each method that writes is one transaction. Any of them raises ``JournalError`` when the
+    database refuses what it is given, and ``ServiceUnreachable`` when Postgres does not answer.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # --- definitions ------------------------------------------------------------------------------
+
+    async def store_workcell(
+        self, name: str, definition: Mapping[str, JsonValue]
+    ) -> StoredWorkcell:
+        """Make ``definition`` the workcell's current one; a new version only when it is new."""
+        async with self._database.session() as session, session.begin():
+            return rows.workcell(await definitions.store_workcell(session, name, definition))
+
+    async def workcell(self, name: str, version: int | None = None) -> StoredWorkcell:
+        """Look up a workcell: the current version, or a given one.
+
+        Raises:
+            WorkcellNotFound: there is no such workcell, or not in this version.
+        """
+        which = WorkcellRow.current if version is None else WorkcellRow.version == version
+        found = await self._all(select(WorkcellRow).where(WorkcellRow.name == name, which))
+        if not found:
+            known = [f"{one.name} (version {one.version})" for one in await self.workcells()]
+            raise WorkcellNotFound(
+                name=name if version is None else f"{name} version {version}",
+                known=", ".join(known) or "none",
+            )
+        return rows.workcell(found[0])
+
+    async def workcells(self) -> list[StoredWorkcell]:
+        """List the workcells, the current version of each, by name."""
+        query = select(WorkcellRow).where(WorkcellRow.current).order_by(WorkcellRow.name)
+        return [rows.workcell(row) for row in await self._all(query)]
+
+    async def store_protocol(  # noqa: PLR0913  # the columns
+        self,
+        *,
+        name: str,
+        version: str,
+        entrypoint: str,
+        source_hash: str,
+        content_hash: str,
+        definition: Mapping[str, JsonValue],
+    ) -> StoredProtocol:
+        """Make a definition the protocol's current one; a new version only for a new content hash.
+
+        Args:
+            name: The protocol's name.
+            version: The author's semantic version.
+            entrypoint: ``module:function``.
+            source_hash: SHA-256 of the source, hexadecimal.
+            content_hash: SHA-256 of the whole definition, hexadecimal.
+            definition: The definition as JSON.
+        """
+        row = {
+            "name": name,
+            "version": version,
+            "entrypoint": entrypoint,
+            "source_hash": source_hash,
+            "content_hash": content_hash,
+            "definition": definition,
+        }
+        async with self._database.session() as session, session.begin():
+            return rows.protocol(await definitions.store_protocol(session, row))
+
+    async def protocol(self, name: str) -> StoredProtocol:
+        """Look up a protocol's current definition.
+
+        Raises:
+            ProtocolNotFound: there is no such protocol.
+        """
+        query = select(ProtocolRow).where(ProtocolRow.name == name, ProtocolRow.current)
+        found = await self._all(query)
+        if not found:
+            known = ", ".join(one.name for one in await self.protocols()) or "none"
+            raise ProtocolNotFound(name=name, hint=f"Known: {known}.")
+        return rows.protocol(found[0])
+
+    async def protocols(self) -> list[StoredProtocol]:
+        """List the protocols, the current definition of each, by name."""
+        query = select(ProtocolRow).where(ProtocolRow.current).order_by(ProtocolRow.name)
+        return [rows.protocol(row) for row in await self._all(query)]
+
+    # --- runs -------------------------------------------------------------------------------------
+
+    async def begin_attempt(self, request: AttemptRequest) -> int:
+        """Create the run, or begin the next attempt of one that ended or whose process was killed.
+
+        An attempt that is still open is closed as failed ("interrupted"), with its open steps; what
+        its process still writes is refused from then on, except outcomes of commands under way.
+
+        Returns:
+            The attempt's number, from 1.
+
+        Raises:
+            JournalError: a simulated run would go on as a real one, or the other way round.
+        """
+        async with self._database.session() as session, session.begin():
+            return await attempts.begin(session, request)
+
+    async def set_status(
+        self, run_id: UUID, status: RunStatus, *, attempt: int | None = None
+    ) -> None:
+        """Move a run on.
+
+        Args:
+            run_id: The run.
+            status: Its next status.
+            attempt: The attempt that says so; refused when another has begun since.
+
+        Raises:
+            ImpossibleTransition: the run cannot go there from where it is.
+            RunNotFound: there is no such run.
+        """
+        values = {"run_id": run_id, "attempt": attempt, "error": None}
+        await self._change_status(statements.SET_STATUS, status, values)
+
+    async def finish(  # noqa: PLR0913  # what a run leaves behind
+        self,
+        run_id: UUID,
+        status: RunStatus,
+        *,
+        summary: JsonValue,
+        final_state: Mapping[str, JsonValue],
+        error: JsonValue | None,
+        attempt: int | None = None,
+    ) -> None:
+        """End a run; steps that are still under way end as failed.
+
+        Args:
+            run_id: The run.
+            status: One that ends it.
+            summary: What a person wants to know about the result.
+            final_state: Content of the run's PraxisState, archived here.
+            error: What ended it, when it did not succeed.
+            attempt: The attempt that says so; refused when another has begun since.
+
+        Raises:
+            ImpossibleTransition: the run cannot go there from where it is.
+            RunNotFound: there is no such run.
+        """
+        values = {
+            "run_id": run_id,
+            "attempt": attempt,
+            "summary": summary,
+            "final_state": final_state,
+            "error": error,
+        }
+        await self._change_status(statements.FINISH, status, values)
+
+    async def step_started(self, step: StepStart) -> None:
+        """Write down that a step was entered; durable with the next intent, not at once."""
+        await self._database.execute(
+            statements.STEP_STARTED,
+            {
+                "run_id": step.run_id,
+                "attempt": step.attempt,
+                "path": step.path,
+                "name": step.name,
+                "task_run_id": step.task_run_id,
+                "at": step.at,
+            },
+        )
+
+    async def step_ended(  # noqa: PLR0913, PLR0917  # the step's identity and its end
+        self,
+        run_id: UUID,
+        attempt: int,
+        path: str,
+        status: StepStatus,
+        error: JsonValue,
+        at: datetime,
+    ) -> None:
+        """Write down how a step ended; durable with the next intent or the end of the run.
+
+        Raises:
+            JournalError: the step was never started, or has ended already.
+        """
+        key = {"run_id": run_id, "attempt": attempt, "path": path}
+        values = {**key, "status": status.value, "error": error, "at": at}
+        if not await self._database.execute(statements.STEP_ENDED, values):
+            raise JournalError(what=f"step {path} of run {run_id}, attempt {attempt}, never began")
+
+    async def event(
+        self, run_id: UUID | None, kind: str, message: str, details: JsonValue = None
+    ) -> None:
+        """Add a line to the log and audit trail.
+
+        Args:
+            run_id: The run; None for what concerns the installation.
+            kind: A word for programs, e.g. ``"device_connected"``: lower case, ``_.-``, digits.
+            message: A sentence for people.
+            details: Data for programs.
+        """
+        values = {"run_id": run_id, "kind": kind, "message": message, "details": details}
+        await self._database.execute(statements.EVENT, values)
+
+    # --- commands and data ------------------------------------------------------------------------
+
+    async def command_intent(self, command: Command, at: datetime) -> None:
+        """Make durable that a command is about to be sent; returns after that.
+
+        May be repeated with the same command, since the answer to a commit can be lost.
+
+        Raises:
+            JournalError: another command has this identity, or this one has its outcome already; or
+                the attempt has ended.
+        """
+        if await self._database.execute(statements.INTENT, rows.intent_values(command, at)):
+            return
+        written = await self._written(command)
+        if written is None or written.command != command or written.outcome is not None:
+            raise JournalError(what=f"{_name(command)} is written already, and differs")
+
+    async def command_outcome(
+        self, command: Command, outcome: Outcome, measurements: Sequence[Measurement]
+    ) -> None:
+        """Make durable how a command ended and what it measured, in one transaction.
+
+        May be repeated with the same outcome. A command that observes needs no intent. Accepted
+        after the attempt has ended, too: what a device did is true, whoever still waits for it.
+
+        Raises:
+            JournalError: there is no intent, or another outcome; a measurement is not finite.
+        """
+        ended = rows.outcome_values(outcome) | rows.measurement_values(measurements)
+        values = rows.intent_values(command, outcome.started_at) | ended
+        key = {name: values[name] for name in ("run_id", "attempt", "branch", "ordinal")}
+        if await self._database.execute(statements.OUTCOME, key | ended):
+            return
+        written = await self._written(command)
+        if written is None and command.kind is CommandKind.OBSERVE:
+            await self._database.execute(statements.OBSERVED, values)
+        elif written is None:
+            raise JournalError(what=f"{_name(command)} has an outcome, but no intent")
+        elif written.outcome != outcome:
+            raise JournalError(what=f"{_name(command)} has another outcome already")
+
+    async def measure(self, run_id: UUID, attempt: int, measurement: Measurement) -> None:
+        """Write down a measurement that belongs to no command."""
+        values = {"run_id": run_id, "attempt": attempt}
+        columns = rows.measurement_values([measurement])
+        await self._database.execute(statements.MEASUREMENT, values | columns)
+
+    async def data_file(self, run_id: UUID, path: str, sha256: str, media_type: str) -> None:
+        """Write down that a run left a file; the same content at the same path counts once."""
+        values = {"run_id": run_id, "path": path, "sha256": sha256, "media_type": media_type}
+        await self._database.execute(statements.DATA_FILE, values)
+
+    # --- looking up -------------------------------------------------------------------------------
+
+    async def run(self, run_id: UUID) -> RunRecord:
+        """Look up a run.
+
+        Raises:
+            RunNotFound: there is none.
+        """
+        found = await self._runs(rows.RUNS.where(RunRow.id == run_id))
+        if not found:
+            raise RunNotFound(run_id=run_id)
+        return found[0]
+
+    async def runs(self, limit: int = 50) -> list[RunRecord]:
+        """List runs, newest first."""
+        return await self._runs(rows.RUNS.order_by(RunRow.created_at.desc()).limit(limit))
+
+    async def attempts(self, run_id: UUID) -> list[AttemptRecord]:
+        """List a run's attempts in their order."""
+        query = select(AttemptRow).where(AttemptRow.run_id == run_id).order_by(AttemptRow.number)
+        return [rows.attempt(row) for row in await self._all(query)]
+
+    async def steps(self, run_id: UUID) -> list[StepRecord]:
+        """List a run's steps, by attempt and in the order in which they started."""
+        query = (
+            select(StepRow)
+            .where(StepRow.run_id == run_id)
+            .order_by(StepRow.attempt, StepRow.started_at, StepRow.path)
+        )
+        return [rows.step(row) for row in await self._all(query)]
+
+    async def commands(self, run_id: UUID) -> list[CommandRecord]:
+        """List a run's commands in the order of their intents."""
+        query = select(CommandRow).where(CommandRow.run_id == run_id).order_by(CommandRow.number)
+        return [rows.command(row) for row in await self._all(query)]
+
+    async def measurements(self, run_id: UUID) -> list[RecordedMeasurement]:
+        """List a run's measurements in the order in which they were written."""
+        query = (
+            select(MeasurementRow)
+            .where(MeasurementRow.run_id == run_id)
+            .order_by(MeasurementRow.id)
+        )
+        return [rows.measurement(row) for row in await self._all(query)]
+
+    async def events(self, run_id: UUID | None) -> list[EventRecord]:
+        """List a run's events (None: those of the installation) in their order."""
+        mine = EventRow.run_id.is_(None) if run_id is None else EventRow.run_id == run_id
+        query = select(EventRow).where(mine).order_by(EventRow.id)
+        return [rows.event(row) for row in await self._all(query)]
+
+    async def data_files(self, run_id: UUID) -> list[DataFileRecord]:
+        """List the files that a run left, in the order in which they were written down."""
+        query = select(DataFileRow).where(DataFileRow.run_id == run_id).order_by(DataFileRow.id)
+        return [rows.data_file(row) for row in await self._all(query)]
+
+    # ----------------------------------------------------------------------------------------------
+
+    async def _change_status(
+        self, statement: TextClause, status: RunStatus, values: Mapping[str, object]
+    ) -> None:
+        change = {**values, "status": status.value, "ended": status.ended}
+        if await self._database.execute(statement, change):
+            return
+        run = await self.run(UUID(str(values["run_id"])))
+        raise JournalError(
+            what=f"attempt {values['attempt']} of run {run.run_id} is over; it is at {run.attempt}"
+        )
+
+    async def _written(self, command: Command) -> CommandRecord | None:
+        query = select(CommandRow).where(
+            CommandRow.run_id == command.run_id,
+            CommandRow.attempt == command.attempt,
+            CommandRow.branch == command.branch,
+            CommandRow.ordinal == command.ordinal,
+        )
+        found = await self._all(query)
+        return rows.command(found[0]) if found else None
+
+    async def _runs(
+        self, query: Select[RunRow, AttemptRow, ProtocolRow, WorkcellRow]
+    ) -> list[RunRecord]:
+        async with self._database.session() as session:
+            return [rows.run(*found) for found in await session.execute(query)]
+
+    async def _all(self, query: Select[Row]) -> Sequence[Row]:
+        async with self._database.session() as session:
+            return (await session.scalars(query)).all()
+
+
+def _name(command: Command) -> str:
+    return (
+        f"command {command.ordinal} of branch {command.branch} ({command.device}.{command.method}, "
+        f"run {command.run_id}, attempt {command.attempt})"
+    )

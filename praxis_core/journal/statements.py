@@ -1,0 +1,165 @@
+"""The statements that write history: each is one transaction in one round trip.
+
+What goes with a change (the audit event of a status, the end of open steps) is the triggers' work.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    Integer,
+    Text,
+    TextClause,
+    Uuid,
+    bindparam,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, DOUBLE_PRECISION
+from sqlalchemy.types import TypeEngine
+
+from praxis_core.journal.columns import JSON_OR_NULL, JSON_VALUE, Instant
+
+_TYPES: dict[str, TypeEngine[Any]] = {
+    "run_id": Uuid(),
+    "attempt": Integer(),
+    "status": Text(),
+    "ended": Boolean(),
+    "error": JSON_OR_NULL,
+    "summary": JSON_OR_NULL,
+    "final_state": JSON_OR_NULL,
+    "path": Text(),
+    "name": Text(),
+    "task_run_id": Uuid(),
+    "at": Instant(),
+    "branch": Text(),
+    "ordinal": Integer(),
+    "device": Text(),
+    "method": Text(),
+    "args": JSON_VALUE,
+    "kwargs": JSON_VALUE,
+    "deck_changes": JSON_VALUE,
+    "kind": Text(),
+    "fingerprint": Text(),
+    "step": Text(),
+    "issued_at": Instant(),
+    "outcome": Text(),
+    "started_at": Instant(),
+    "ended_at": Instant(),
+    "value": JSON_VALUE,
+    "attributes": JSON_VALUE,
+    "assets": ARRAY(Text()),
+    "wells": ARRAY(Text()),
+    "quantities": ARRAY(Text()),
+    "values": ARRAY(DOUBLE_PRECISION()),
+    "units": ARRAY(Text()),
+    "times": ARRAY(Instant()),
+    "sha256": Text(),
+    "media_type": Text(),
+    "message": Text(),
+    "details": JSON_OR_NULL,
+}
+"""The type of every parameter below, by its name."""
+
+
+def _statement(sql: str) -> TextClause:
+    names = sorted(set(re.findall(r":(\w+)", sql)))
+    return text(sql).bindparams(*(bindparam(name, type_=_TYPES[name]) for name in names))
+
+
+# The run's status and its last attempt's are one; an attempt that is not the last changes nothing.
+_CHANGE_STATUS = """
+    WITH run AS (
+      UPDATE praxis.protocol_run SET status = :status,
+        started_at = CASE WHEN :status = 'running' THEN now() ELSE started_at END,
+        ended_at = CASE WHEN :ended THEN now() END
+        {results}
+      WHERE id = :run_id AND attempt = coalesce(:attempt, attempt)
+      RETURNING id, attempt, started_at, ended_at
+    )
+    UPDATE praxis.run_attempt a
+      SET status = :status, started_at = run.started_at, ended_at = run.ended_at, error = :error
+      FROM run WHERE a.run_id = run.id AND a.number = run.attempt
+      RETURNING a.number
+"""
+SET_STATUS = _statement(_CHANGE_STATUS.format(results=""))
+FINISH = _statement(
+    _CHANGE_STATUS.format(results=", summary = :summary, final_state = :final_state")
+)
+
+NEXT_ATTEMPT = _statement("""
+    UPDATE praxis.protocol_run
+      SET status = 'preparing', attempt = attempt + 1, started_at = NULL, ended_at = NULL
+      WHERE id = :run_id RETURNING attempt
+""")
+
+# The rows of steps tell people how far a run is. Losing the last of them in a crash of the database
+# is harmless, for the commands are the truth; each intent makes the steps before it durable, too.
+_NOT_WAITING = "(SELECT set_config('synchronous_commit', 'off', true)) IS NOT NULL"
+
+STEP_STARTED = _statement(f"""
+    INSERT INTO praxis.run_step (run_id, attempt, path, name, task_run_id, status, started_at)
+      SELECT :run_id, :attempt, :path, :name, :task_run_id, 'running', :at WHERE {_NOT_WAITING}
+""")  # constants
+
+STEP_ENDED = _statement(f"""
+    UPDATE praxis.run_step SET status = :status, error = :error, ended_at = :at
+      WHERE run_id = :run_id AND attempt = :attempt AND path = :path AND {_NOT_WAITING}
+      RETURNING path
+""")  # noqa: S608  # constants
+
+_INTENT_COLUMNS = """run_id, attempt, branch, ordinal, device, method, args, kwargs, deck_changes,
+      kind, fingerprint, step, task_run_id, issued_at"""
+_INTENT_VALUES = """:run_id, :attempt, :branch, :ordinal, :device, :method, :args, :kwargs,
+      :deck_changes, :kind, :fingerprint, :step, :task_run_id, :issued_at"""
+
+INTENT = _statement(f"""
+    INSERT INTO praxis.command ({_INTENT_COLUMNS}) VALUES ({_INTENT_VALUES})
+      ON CONFLICT DO NOTHING RETURNING ordinal
+""")  # noqa: S608  # constants
+
+_MEASURED = """measured AS (
+      INSERT INTO praxis.measurement
+          (run_id, attempt, branch, ordinal, asset, well, quantity, value, unit, at)
+        SELECT run_id, attempt, branch, ordinal, m.*
+        FROM done, unnest(:assets, :wells, :quantities, :values, :units, :times) AS m
+    )"""
+
+OUTCOME = _statement(f"""
+    WITH done AS (
+      UPDATE praxis.command SET outcome = :outcome, started_at = :started_at,
+          ended_at = :ended_at, value = :value, error = :error, attributes = :attributes
+        WHERE run_id = :run_id AND attempt = :attempt AND branch = :branch AND ordinal = :ordinal
+          AND outcome IS NULL
+        RETURNING run_id, attempt, branch, ordinal
+    ), {_MEASURED}
+    SELECT ordinal FROM done
+""")  # noqa: S608  # constants
+
+OBSERVED = _statement(f"""
+    WITH done AS (
+      INSERT INTO praxis.command ({_INTENT_COLUMNS},
+          outcome, started_at, ended_at, value, error, attributes)
+        VALUES ({_INTENT_VALUES}, :outcome, :started_at, :ended_at, :value, :error, :attributes)
+        ON CONFLICT DO NOTHING RETURNING run_id, attempt, branch, ordinal
+    ), {_MEASURED}
+    SELECT ordinal FROM done
+""")  # noqa: S608  # constants
+
+MEASUREMENT = _statement("""
+    INSERT INTO praxis.measurement (run_id, attempt, asset, well, quantity, value, unit, at)
+      SELECT :run_id, :attempt, m.*
+      FROM unnest(:assets, :wells, :quantities, :values, :units, :times) AS m
+""")
+
+DATA_FILE = _statement("""
+    INSERT INTO praxis.data_file (run_id, path, sha256, media_type)
+      VALUES (:run_id, :path, :sha256, :media_type) ON CONFLICT DO NOTHING
+""")
+
+EVENT = _statement("""
+    INSERT INTO praxis.run_event (run_id, kind, message, details)
+      VALUES (:run_id, :kind, :message, :details)
+""")
