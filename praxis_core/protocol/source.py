@@ -81,10 +81,10 @@ class Source:
 
 
 def _text(function: Callable[..., Any]) -> str:
+    """The lines as Python reads them: every line end is a newline, whatever the file has."""
     code = function.__code__
     linecache.checkcache(code.co_filename)
-    lines = linecache.getlines(code.co_filename, function.__globals__)
-    return "".join(lines).replace("\r\n", "\n").replace("\r", "\n")
+    return "".join(linecache.getlines(code.co_filename, function.__globals__))
 
 
 def _tree(text: str) -> ast.Module:

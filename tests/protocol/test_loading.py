@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -139,10 +140,24 @@ def test_two_files_of_one_name_are_two_modules(write_file: Write) -> None:
 
 
 def test_the_entrypoint_of_a_loose_file_finds_it_again(write_file: Write) -> None:
-    """A worker in another process gets the path; here it gives the same function."""
-    function = load_protocol(str(write_file("wash.py", WASH)))
+    """A worker in another process gets the path; in this one it gives the same function."""
+    path = write_file("wash.py", WASH)
+    function = load_protocol(str(path))
 
-    assert load_protocol(define(function).entrypoint) is function
+    entrypoint = define(function).entrypoint
+
+    assert entrypoint == f"{path}:wash"
+    assert load_protocol(entrypoint) is function
+
+
+def test_the_entrypoint_of_a_script_is_its_file(write_file: Write) -> None:
+    """What runs as ``__main__`` here is found by its path elsewhere."""
+    script = "from praxis_core.protocol import define\nprint(define(wash).entrypoint)\n"
+    path = write_file("wash.py", WASH + script)
+
+    printed = subprocess.run([sys.executable, str(path)], capture_output=True, check=True)
+
+    assert printed.stdout.decode().strip() == f"{path}:wash"
 
 
 def test_a_syntax_error_is_a_fault_with_its_line(write_file: Write) -> None:
