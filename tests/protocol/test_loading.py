@@ -155,7 +155,8 @@ def test_the_entrypoint_of_a_script_is_its_file(write_file: Write) -> None:
     script = "from praxis_core.protocol import define\nprint(define(wash).entrypoint)\n"
     path = write_file("wash.py", WASH + script)
 
-    printed = subprocess.run([sys.executable, str(path)], capture_output=True, check=True)
+    as_script = f"import runpy; runpy.run_path({str(path)!r}, run_name='__main__')"
+    printed = subprocess.run([sys.executable, "-c", as_script], capture_output=True, check=True)
 
     assert printed.stdout.decode().strip() == f"{path}:wash"
 
