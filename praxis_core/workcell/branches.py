@@ -1,0 +1,103 @@
+"""The identity of a command: which branch of the protocol issued it, and as the how-manieth.
+
+Two branches of an ``asyncio.gather`` that end on one device reach it in another order on each run,
+so a command cannot be told by the order in which it arrives. Its branch can: the path of asyncio
+tasks that led to it (parent's path and child number), which depends only on the protocol's code. A
+context variable holds the branch, and a task factory gives each task that protocol code starts the
+next child of it.
+
+Tasks that an engine starts while protocol code waits for it (journal, device, Prefect) must not
+count; ``outside_protocol`` switches the numbering off around them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from contextlib import contextmanager
+from contextvars import Context, ContextVar, copy_context
+from typing import Any
+
+
+class Branch:
+    """What a protocol does in one asyncio task, or outside any task of its own."""
+
+    def __init__(self, path: str = "0") -> None:
+        self.path = path
+        self._commands = 0
+        self._children = 0
+
+    def next_ordinal(self) -> int:
+        """Number the next command of this branch, from 0."""
+        ordinal = self._commands
+        self._commands += 1
+        return ordinal
+
+    def next_child(self) -> Branch:
+        """Begin the branch of a task that this one starts; children are numbered from 1."""
+        self._children += 1
+        return Branch(f"{self.path}.{self._children}")
+
+
+_branch: ContextVar[Branch | None] = ContextVar("praxis_branch", default=None)
+
+
+def current_branch() -> Branch | None:
+    """The branch of the calling protocol code; None outside a protocol."""
+    return _branch.get()
+
+
+@contextmanager
+def inside_protocol(branch: Branch) -> Iterator[Branch]:
+    """Run what is inside as protocol code of ``branch``; enter it within a running loop."""
+    number_tasks(asyncio.get_running_loop())
+    with _entered(branch):
+        yield branch
+
+
+@contextmanager
+def outside_protocol() -> Iterator[None]:
+    """Run what is inside as engine code, whose tasks do not count."""
+    with _entered(None):
+        yield
+
+
+@contextmanager
+def _entered(branch: Branch | None) -> Iterator[None]:
+    before = _branch.get()
+    _branch.set(branch)
+    try:
+        yield
+    finally:
+        # Not ContextVar.reset: a generator that is closed elsewhere ends in another context.
+        _branch.set(before)
+
+
+class _NumberingTaskFactory:
+    """Creates asyncio tasks, each in the next child of the branch that starts it."""
+
+    def __init__(self, inner: Callable[..., asyncio.Future[Any]] | None) -> None:
+        self._inner = inner
+
+    def __call__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        coro: Coroutine[Any, Any, Any] | Generator[Any, None, Any],
+        *,
+        context: Context | None = None,
+        **options: Any,
+    ) -> asyncio.Future[Any]:
+        context = context if context is not None else copy_context()
+        branch = context.get(_branch)
+        if branch is not None:
+            context.run(_branch.set, branch.next_child())
+        if self._inner is not None:
+            return self._inner(loop, coro, context=context, **options)
+        return asyncio.Task(coro, loop=loop, context=context, **options)
+
+
+def number_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """Make ``loop`` follow branches into tasks; a loop that does already is left alone."""
+    factory = loop.get_task_factory()
+    if not isinstance(factory, _NumberingTaskFactory):
+        loop.set_task_factory(_NumberingTaskFactory(factory))

@@ -1,0 +1,100 @@
+"""Keeping two replicas of a deck equal: what the run moves, the runtime's deck follows.
+
+Changes are numbered without gaps and travel with the next command, so they arrive in order or not
+at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from pylabrobot.resources import Coordinate, Resource, Rotation
+
+from praxis_core.errors import DeckOutOfStep
+from praxis_core.labware.factories import build_resource, encode_resource
+from praxis_core.protocol.command import DeckChange
+from praxis_core.workcell.resource_index import ResourceIndex
+
+
+class DeckRecorder:
+    """Notes what happens to the resource tree on the run's side."""
+
+    def __init__(self, roots: Iterable[Resource], resources: ResourceIndex) -> None:
+        self._resources = resources
+        self._roots = list(roots)
+        self._pending: list[DeckChange] = []
+        self._last = 0
+        for root in self._roots:
+            root.register_did_assign_resource_callback(self._assigned)
+            root.register_did_unassign_resource_callback(self._unassigned)
+
+    def take(self) -> tuple[DeckChange, ...]:
+        """Give the changes since the last call, to be sent with a command."""
+        changes = tuple(self._pending)
+        self._pending.clear()
+        return changes
+
+    def _assigned(self, resource: Resource) -> None:
+        definition = None
+        if not self._resources.knows(resource):
+            definition = encode_resource(resource)
+            self._resources.add(resource)
+        place, turn = resource.location, resource.rotation
+        self._note(
+            DeckChange(
+                number=0,
+                resource=resource.name,
+                parent=resource.parent.name,
+                location=None if place is None else (place.x, place.y, place.z),
+                rotation=(turn.x, turn.y, turn.z),
+                definition=definition,
+            )
+        )
+
+    def _unassigned(self, resource: Resource) -> None:
+        self._note(DeckChange(number=0, resource=resource.name, parent=None, location=None))
+
+    def _note(self, change: DeckChange) -> None:
+        self._last += 1
+        self._pending.append(replace(change, number=self._last))
+
+
+class DeckFollower:
+    """Repeats the run's deck changes on the runtime's resource tree."""
+
+    def __init__(self, resources: ResourceIndex) -> None:
+        self._resources = resources
+        self._last = 0
+
+    def follow(self, changes: Iterable[DeckChange]) -> list[Resource]:
+        """Apply changes in order.
+
+        Returns:
+            Resources that were not known before, each where the first change put it.
+
+        Raises:
+            DeckOutOfStep: a change is missing; nothing after the gap was applied.
+        """
+        new = []
+        for change in changes:
+            if change.number != self._last + 1:
+                raise DeckOutOfStep(number=change.number, expected=self._last + 1)
+            if change.definition is not None:
+                made = build_resource(change.definition)
+                self._resources.add(made)
+                new.append(made)
+            self._apply(change)
+            self._last = change.number
+        return new
+
+    def _apply(self, change: DeckChange) -> None:
+        resource = self._resources.get(change.resource)
+        resource.unassign()
+        if change.parent is None:
+            return
+        resource.rotation = Rotation(*change.rotation)
+        location = None if change.location is None else Coordinate(*change.location)
+        self._resources.get(change.parent).assign_child_resource(resource, location=location)
+        # Holders and stacks compute a place of their own; the run's is the one that counts.
+        resource.location = location

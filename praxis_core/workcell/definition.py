@@ -1,0 +1,170 @@
+"""What a workcell is: its devices, decks, labware and named places, as one validated document.
+
+A definition is data. It is written as YAML, stored as JSON in the database, and built into
+PyLabRobot objects by ``praxis_core.workcell.model``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from praxis_core.errors import Problem, WorkcellFaults
+from praxis_core.workcell.yaml_lines import Location, YamlFault, read_yaml
+
+Name = Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z_][A-Za-z0-9_ -]*$")]
+ImportPath = Annotated[
+    str, Field(pattern=r"^[\w.]+:[\w.]+$", examples=["pylabrobot.liquid_handling:LiquidHandler"])
+]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class WorkcellMode(StrEnum):
+    """What the devices of a workcell are."""
+
+    SIMULATED = "simulated"
+    """Pretend devices; nothing real is ever constructed."""
+    REAL = "real"
+    """Hardware. Each run may still ask for the simulated devices."""
+
+
+class DeckDefinition(_Part):
+    """A deck: where labware stands under a liquid handler."""
+
+    factory: str = Field(
+        min_length=1, description='Deck class or factory of PyLabRobot, e.g. "STARDeck".'
+    )
+    config: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class DeviceDefinition(_Part):
+    """A machine: a PyLabRobot frontend and the two backends that may drive it.
+
+    Values of the three configurations are plain JSON, or PyLabRobot's data classes in the encoded
+    form of ``praxis_core.labware.encoding`` (``{"$data": "module:Class", "fields": {...}}``). Three
+    numbers are enough for a ``Coordinate`` of the frontend.
+    """
+
+    frontend: ImportPath
+    backend: ImportPath
+    simulated_backend: ImportPath
+    config: dict[str, JsonValue] = Field(default_factory=dict, description="For the frontend.")
+    backend_config: dict[str, JsonValue] = Field(
+        default_factory=dict, description="For the backend."
+    )
+    simulated_config: dict[str, JsonValue] = Field(
+        default_factory=dict, description="For the simulated backend."
+    )
+    deck: Name | None = Field(default=None, description="The deck that a liquid handler works on.")
+    at: str | None = Field(
+        default=None,
+        description='Where a device stands that an arm reaches: "deck at 1100, 150, 120" (mm).',
+    )
+    temperature: tuple[float, float] | None = Field(
+        default=None,
+        description="Range in °C that the device must show before a run; unset: any.",
+    )
+
+
+class Contents(_Part):
+    """What some wells of a piece of labware hold at the beginning of a run."""
+
+    wells: str = Field(
+        default="all", description='"all", "A1", "A1:H1" or several of these with commas.'
+    )
+    volume: float = Field(gt=0, description="µL in each.")
+    solutes: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        default_factory=dict, description="Concentration of each solute, µM."
+    )
+
+
+class LabwareDefinition(_Part):
+    """A carrier, plate, tip rack, trough, ... made by a factory of PyLabRobot."""
+
+    name: Name
+    factory: str = Field(
+        min_length=1,
+        description='Name of the PyLabRobot factory, e.g. "cor_96_wellplate_360uL_Fb".',
+    )
+    at: str = Field(
+        description='"deck rails 7", "deck slot 3", "deck at 100, 200, 50", "carrier[2]", or the '
+        "name of a device or labware that holds one thing."
+    )
+    config: dict[str, JsonValue] = Field(default_factory=dict)
+    contents: tuple[Contents, ...] = ()
+    used_tips: str | None = Field(
+        default=None,
+        description='Tip spots that are empty, written like wells; "all": an empty rack.',
+    )
+
+
+class WorkcellDefinition(_Part):
+    """Devices and decks that share a physical space, and what stands on them before a run."""
+
+    name: Name
+    description: str = ""
+    mode: WorkcellMode = WorkcellMode.SIMULATED
+    decks: dict[Name, DeckDefinition] = Field(default_factory=dict)
+    devices: dict[Name, DeviceDefinition] = Field(min_length=1)
+    labware: tuple[LabwareDefinition, ...] = ()
+    places: dict[str, str] = Field(
+        default_factory=dict,
+        description='Names that people use, e.g. "carrier 1, site 2": "carrier_plates[1]".',
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault of a definition."""
+
+    where: Location
+    """Keys and positions that lead to it."""
+    what: str
+
+    @property
+    def path(self) -> str:
+        """Where it is, for people who have no file with lines."""
+        return ".".join(str(part) for part in self.where)
+
+
+def load_definition(path: Path) -> WorkcellDefinition:
+    """Read a workcell definition from a YAML file and check it against PyLabRobot.
+
+    Raises:
+        WorkcellFaults: with every fault of the file, each with its line.
+        OSError: the file cannot be read.
+    """
+    try:
+        document = read_yaml(path.read_text(encoding="utf-8"))
+    except YamlFault as fault:
+        raise _faults(path, [Problem(f"{path.name}:{fault.line}", fault.what)]) from None
+    definition, faults = _validated(document.data)
+    faults += [Fault(where, what) for where, what in document.duplicates]
+    if definition is not None:
+        from praxis_core.workcell.model import assemble
+
+        faults += assemble(definition)[1]
+    if definition is None or faults:
+        lines = sorted((document.line(fault.where), fault.what) for fault in faults)
+        raise _faults(path, [Problem(f"{path.name}:{line}", what) for line, what in lines])
+    return definition
+
+
+def _validated(data: JsonValue) -> tuple[WorkcellDefinition | None, list[Fault]]:
+    try:
+        return WorkcellDefinition.model_validate(data), []
+    except ValidationError as error:
+        return None, [
+            Fault(fault["loc"], fault["msg"]) for fault in error.errors(include_url=False)
+        ]
+
+
+def _faults(path: Path, problems: list[Problem]) -> WorkcellFaults:
+    return WorkcellFaults(name=path.stem, count=len(problems), problems=problems)

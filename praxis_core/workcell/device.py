@@ -1,0 +1,121 @@
+"""One device beside the hardware: its frontend and backend, its lock, its status."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import JsonValue
+from pylabrobot.machines.backend import MachineBackend
+from pylabrobot.machines.machine import Machine
+
+from praxis_core.errors import MethodUnknown
+from praxis_core.labware.encoding import decode, encode, encode_error
+from praxis_core.protocol.command import Command, EncodedError, Outcome
+from praxis_core.protocol.lifecycle import OutcomeStatus
+from praxis_core.workcell.attributes import changed_attributes, plain_attributes, set_attributes
+from praxis_core.workcell.boundary import coroutine_methods
+from praxis_core.workcell.clock import Clock
+from praxis_core.workcell.heads import HeadsInStep, bound_arguments
+from praxis_core.workcell.kinds import LIFECYCLE, LOCAL, SET_ATTRIBUTES
+from praxis_core.workcell.quiet import device_call, quieten
+from praxis_core.workcell.resource_index import ResourceIndex
+
+
+class Device:
+    """A device that the runtime drives; the only place where a backend's coroutines really run."""
+
+    def __init__(self, name: str, machine: Machine, resources: ResourceIndex, clock: Clock) -> None:
+        self.name = name
+        self.machine = machine
+        self.lock = asyncio.Lock()
+        self.connected = False
+        self._resources = resources
+        self._clock = clock
+        self._attributes: dict[str, JsonValue] = {}
+        self._methods = frozenset(coroutine_methods(type(self.backend))) - LIFECYCLE - LOCAL
+        quieten(self.backend)
+
+    @property
+    def backend(self) -> MachineBackend:
+        """The backend that talks to the hardware, or pretends to."""
+        backend: MachineBackend = self.machine.backend
+        return backend
+
+    async def connect(self) -> None:
+        """Set the device up."""
+        with device_call():
+            await self.machine.setup()
+        self._attributes = plain_attributes(self.backend)
+        self.connected = True
+
+    async def disconnect(self) -> None:
+        """Let go of the device, after the command in flight."""
+        async with self.lock:
+            self.connected = False
+            with device_call():
+                await self.machine.stop()
+
+    def attributes(self) -> dict[str, JsonValue]:
+        """Give the plain attributes of the backend, for a shadow that is being attached."""
+        self._attributes = plain_attributes(self.backend)
+        return self._attributes
+
+    def arguments(self, command: Command) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Decode the arguments of a command against the resources that live here.
+
+        Raises:
+            MethodUnknown: the backend has no such coroutine.
+            NotDecodable, ResourceNotFoundError: an argument names what does not exist here.
+        """
+        if command.method not in self._methods | {SET_ATTRIBUTES}:
+            backend = type(self.backend).__name__
+            raise MethodUnknown(device=self.name, backend=backend, method=command.method)
+        args = tuple(decode(value, self._resources.get) for value in command.args)
+        kwargs = {
+            name: decode(value, self._resources.get) for name, value in command.kwargs.items()
+        }
+        return args, kwargs
+
+    async def call(
+        self, command: Command, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Outcome:
+        """Call the backend, and say how it ended; whatever it raises is an outcome."""
+        started = self._clock.now()
+        value: JsonValue = None
+        error: EncodedError | None = None
+        try:
+            value = await self._call(command, args, kwargs)
+        except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001
+            # The one broad handler of this room: what a device raises is not ours to choose. Nobody
+            # cancels this call, so a CancelledError is the backend's own.
+            error = encode_error(raised)
+        after = plain_attributes(self.backend)
+        changed = changed_attributes(self._attributes, after)
+        self._attributes = after
+        return Outcome(
+            status=OutcomeStatus.SUCCEEDED if error is None else OutcomeStatus.FAILED,
+            started_at=started,
+            ended_at=self._clock.now(),
+            value=value,
+            error=error,
+            attributes=changed,
+        )
+
+    async def _call(
+        self, command: Command, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> JsonValue:
+        if command.method == SET_ATTRIBUTES:
+            set_attributes(self.backend, command.kwargs, self._resources.get)
+            return None
+        method = getattr(self.backend, command.method)
+        heads = HeadsInStep(self.machine, command.method, bound_arguments(method, args, kwargs))
+        try:
+            with device_call():
+                value = await method(*args, **kwargs)
+        except BaseException as error:
+            heads.failed(error)
+            raise
+        heads.succeeded()
+        return encode(value, f"the result of {self.name}.{command.method}", self._resources.get)

@@ -1,0 +1,159 @@
+"""A workcell when a run begins: what the definition says, and what the devices tell."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from pylabrobot.liquid_handling.backends import LiquidHandlerBackend, STARBackend
+from pylabrobot.storage.backend import IncubatorBackend
+from pylabrobot.temperature_controlling.backend import TemperatureControllerBackend
+
+from praxis_core.assets.manager import AssetManager
+from praxis_core.assets.state import AssetManagerState
+from praxis_core.errors import Problem
+from praxis_core.labware.inventory import inventory
+from praxis_core.workcell.contents import solutes
+from praxis_core.workcell.definition import DeviceDefinition, WorkcellDefinition
+from praxis_core.workcell.device import Device
+from praxis_core.workcell.model import WorkcellModel
+from praxis_core.workcell.quiet import device_call
+
+
+def initial_assets(model: WorkcellModel) -> AssetManagerState:
+    """Say what a freshly built workcell holds, and where everything is.
+
+    Args:
+        model: As its definition built it; nothing has moved yet.
+
+    Returns:
+        Volumes in µL, amounts of solutes in pmol.
+    """
+    merged: dict[str, dict[str, Any]] = {}
+    for root in model.roots():
+        for part, entries in inventory(root).items():
+            merged.setdefault(part, {}).update(entries)  # type: ignore[arg-type]
+    for labware in model.definition.labware:
+        for well, amounts in solutes(model.resources.get(labware.name), labware).items():
+            merged["containers"][well]["amounts"] = dict(amounts)
+    merged["grippers"] = dict.fromkeys(model.devices)
+    return AssetManagerState.model_validate(merged)
+
+
+async def differences(
+    devices: Sequence[Device], definition: WorkcellDefinition, assets: AssetManager
+) -> list[Problem]:
+    """Ask each device what it can tell about itself, and list what is not as expected.
+
+    Asked are mounted tips, the gripper and the temperature, each where the device has a sensor for
+    it.
+    """
+    questions = [
+        (device, question(device, definition.devices[device.name], assets))
+        for device in devices
+        for backend_class, question in _QUESTIONS
+        if isinstance(device.backend, backend_class)
+    ]
+    answers = await asyncio.gather(
+        *(_ask(device, question) for device, question in questions), return_exceptions=True
+    )
+    problems: list[Problem] = []
+    for (device, _), answer in zip(questions, answers, strict=True):
+        if isinstance(answer, _CANNOT_TELL):
+            continue
+        if isinstance(answer, Exception):
+            problems.append(
+                Problem(device.name, f"does not answer: {type(answer).__name__}: {answer}")
+            )
+        elif isinstance(answer, BaseException):
+            raise answer
+        else:
+            problems += [Problem(device.name, difference, _MEND) for difference in answer]
+    return problems
+
+
+_MEND = "put it right at the device, or correct the definition of the workcell"
+
+_CANNOT_TELL = (NotImplementedError, RuntimeError)
+"""PyLabRobot's ways to say that there is no sensor for this, or that a simulation cannot know."""
+
+
+async def _ask(device: Device, question: Awaitable[list[str]]) -> list[str]:
+    async with device.lock:
+        with device_call():
+            return await question
+
+
+async def _tips(device: Device, _definition: DeviceDefinition, assets: AssetManager) -> list[str]:
+    backend: LiquidHandlerBackend = device.backend
+    presence = await backend.request_tip_presence()
+    expected = assets.mounted_tips(device.name)
+    return [
+        f"channel {channel} has {_a_tip(present)}, expected was {_a_tip(channel in expected)}"
+        for channel, present in enumerate(presence)
+        if present is not None and present != (channel in expected)
+    ]
+
+
+async def _tips96(device: Device, _definition: DeviceDefinition, assets: AssetManager) -> list[str]:
+    backend: STARBackend = device.backend
+    if not backend.head96_installed:
+        return []
+    present = bool(await backend.head96_request_tip_presence())
+    expected = bool(assets.mounted_tips(device.name, head96=True))
+    if present == expected:
+        return []
+    return [f"the 96-head has {_a_tip(present)}, expected was {_a_tip(expected)}"]
+
+
+async def _gripper(
+    device: Device, _definition: DeviceDefinition, assets: AssetManager
+) -> list[str]:
+    backend: STARBackend = device.backend
+    if not backend.num_arms:
+        return []
+    holding = await backend.request_plate_in_iswap()
+    expected = assets.gripper(device.name)
+    if holding == (expected is not None):
+        return []
+    return [f"the gripper {'holds something' if holding else 'is empty'}, expected was {expected}"]
+
+
+async def _controller(
+    device: Device, definition: DeviceDefinition, _assets: AssetManager
+) -> list[str]:
+    backend: TemperatureControllerBackend = device.backend
+    return _temperature(await backend.get_current_temperature(), definition)
+
+
+async def _incubator(
+    device: Device, definition: DeviceDefinition, _assets: AssetManager
+) -> list[str]:
+    backend: IncubatorBackend = device.backend
+    return _temperature(await backend.get_temperature(), definition)
+
+
+def _temperature(celsius: float, definition: DeviceDefinition) -> list[str]:
+    if definition.temperature is None:
+        return []
+    low, high = definition.temperature
+    if low <= celsius <= high:
+        return []
+    return [f"it is at {celsius:.1f} °C, expected was {low:g} to {high:g} °C"]
+
+
+def _a_tip(present: bool) -> str:
+    return "a tip" if present else "no tip"
+
+
+Question = Callable[[Device, DeviceDefinition, AssetManager], Awaitable[list[str]]]
+"""Asks a device something, and says how the answer differs from what is expected."""
+
+_QUESTIONS: tuple[tuple[type[Any], Question], ...] = (
+    (LiquidHandlerBackend, _tips),
+    (STARBackend, _tips96),
+    (STARBackend, _gripper),
+    (TemperatureControllerBackend, _controller),
+    (IncubatorBackend, _incubator),
+)

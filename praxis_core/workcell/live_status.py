@@ -1,0 +1,113 @@
+"""The live status of a workcell in Redis, for other programs to read and to watch."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from praxis_core import redis_keys
+
+_log = logging.getLogger(__name__)
+
+
+class DeviceState(StrEnum):
+    """What a device is doing."""
+
+    DISCONNECTED = "disconnected"
+    """Nobody is connected to it."""
+    CONNECTING = "connecting"
+    """It is being set up."""
+    IDLE = "idle"
+    """Connected, and waiting for a command."""
+    BUSY = "busy"
+    """Carrying out a command."""
+    ERROR = "error"
+    """Its last command, or its set-up, failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceStatus:
+    """What is known about a device right now."""
+
+    state: DeviceState
+    since: datetime
+    doing: str | None = None
+    """Method under way, while busy."""
+    error: str | None = None
+    gripper: str | None = None
+    """Name of the labware that its gripper holds."""
+    holds: dict[str, str] = field(default_factory=dict)
+    """Labware that stands in or on it: name, and what it stands on."""
+
+    def as_json(self) -> str:
+        """Give the status as the JSON that stands in Redis."""
+        return json.dumps({**asdict(self), "since": self.since.isoformat()}, ensure_ascii=False)
+
+
+class LiveStatus:
+    """Publishes the newest status of each device, without making any command wait for Redis.
+
+    A status is one field of the hash ``redis_keys.workcell_status``; each change is announced on
+    ``redis_keys.workcell_changes`` as ``{"device": name}``. The hash expires ``expires_after``
+    seconds after the last sign of life.
+    """
+
+    def __init__(self, client: Redis, workcell: str, *, expires_after: float = 30.0) -> None:
+        self._client = client
+        self._key = redis_keys.workcell_status(workcell)
+        self._channel = redis_keys.workcell_changes(workcell)
+        self._expires_after = expires_after
+        self._unpublished: dict[str, str] = {}
+        self._changed = asyncio.Event()
+        self._ending = False
+        self._task: asyncio.Task[None] | None = None
+
+    def show(self, device: str, status: DeviceStatus) -> None:
+        """Let others know; a newer status replaces one that was not published yet."""
+        self._unpublished[device] = status.as_json()
+        self._changed.set()
+
+    def start(self) -> None:
+        """Begin to publish, and to give signs of life."""
+        if self._task is None:
+            self._ending = False
+            self._task = asyncio.create_task(self._publish_until_the_end(), name="live status")
+
+    async def stop(self) -> None:
+        """Publish what is left and end."""
+        if self._task is not None:
+            self._ending = True
+            self._changed.set()
+            await self._task
+            self._task = None
+
+    async def _publish_until_the_end(self) -> None:
+        while not self._ending:
+            try:
+                async with asyncio.timeout(self._expires_after / 3):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
+            await self._publish()
+
+    async def _publish(self) -> None:
+        self._changed.clear()
+        statuses, self._unpublished = self._unpublished, {}
+        try:
+            async with self._client.pipeline(transaction=True) as pipeline:
+                for device, status in statuses.items():
+                    pipeline.hset(self._key, device, status)
+                    pipeline.publish(self._channel, json.dumps({"device": device}))
+                pipeline.pexpire(self._key, round(self._expires_after * 1000))
+                await pipeline.execute()
+        except RedisError as error:
+            # Commands must go on without their audience; what was not published is tried again.
+            _log.warning("the live status of the workcell is not published: %s", error)
+            self._unpublished = {**statuses, **self._unpublished}

@@ -1,0 +1,237 @@
+"""The run's side of the boundary: PyLabRobot frontends on a replica of the deck.
+
+Protocol code sees ordinary PyLabRobot objects. What their backends would do on hardware leaves as a
+``Command`` and comes back as an ``Outcome``; nothing else crosses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from difflib import get_close_matches
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from pydantic import JsonValue
+from pylabrobot.liquid_handling import LiquidHandler
+from pylabrobot.machines.backend import MachineBackend
+from pylabrobot.machines.machine import Machine
+from pylabrobot.resources import Resource
+from pylabrobot.resources.errors import ResourceNotFoundError
+
+from praxis_core.errors import AssetUnknown, DeviceNotConnected, DeviceUnknown
+from praxis_core.labware.encoding import decode, decode_error, encode, fingerprint
+from praxis_core.protocol.command import Command, Outcome
+from praxis_core.protocol.lifecycle import CommandKind
+from praxis_core.workcell.attributes import changed_attributes, plain_attributes, set_attributes
+from praxis_core.workcell.boundary import shadow
+from praxis_core.workcell.branches import Branch, current_branch, outside_protocol
+from praxis_core.workcell.deck_changes import DeckRecorder
+from praxis_core.workcell.definition import DeviceDefinition, WorkcellDefinition, WorkcellMode
+from praxis_core.workcell.kinds import LIFECYCLE, SET_ATTRIBUTES, kind_of
+from praxis_core.workcell.model import BackendFor, build, real_backend, simulated_backend
+from praxis_core.workcell.moves import bring, current_destination, name_destinations
+from praxis_core.workcell.pending import PendingGuard
+from praxis_core.workcell.resource_index import ResourceIndex
+
+Execute = Callable[[Command], Awaitable[Outcome]]
+CurrentStep = Callable[[], tuple[str | None, UUID | None]]
+"""Gives the path and the task-run id of the step that the calling code is part of."""
+
+
+def no_step() -> tuple[str | None, UUID | None]:
+    """Say that the calling code belongs to the root step."""
+    return None, None
+
+
+class Replica:
+    """The workcell as one run sees it.
+
+    Args:
+        definition: The workcell. execute: Carries a command to the devices; it must begin with them
+        in the order it is called. run_id: The run that commands belong to. attempt: Its attempt.
+        step: Tells which step the calling code is part of. simulate: Stand in for the simulated
+        devices although the workcell is real.
+
+    Raises:
+        WorkcellFaults: the workcell cannot be built.
+    """
+
+    def __init__(  # noqa: PLR0913  # what a command has to say about its origin
+        self,
+        definition: WorkcellDefinition,
+        execute: Execute,
+        *,
+        run_id: UUID,
+        attempt: int = 1,
+        step: CurrentStep = no_step,
+        simulate: bool = False,
+    ) -> None:
+        self.definition = definition
+        self._execute = execute
+        self._run_id = run_id
+        self._attempt = attempt
+        self._step = step
+        self._outside = Branch("outside")
+        self._attached: set[str] = set()
+        self._shared: dict[str, dict[str, JsonValue]] = {}
+        real = definition.mode is WorkcellMode.REAL and not simulate
+        self._model = build(
+            definition, partial(self._shadow, real_backend if real else simulated_backend)
+        )
+        self._deck = DeckRecorder(self._model.roots(), self._model.resources)
+        for device in self.devices.values():
+            if isinstance(device, LiquidHandler):
+                PendingGuard(device)
+                name_destinations(device)
+
+    @property
+    def devices(self) -> dict[str, Machine]:
+        """The frontends by name."""
+        return self._model.devices
+
+    @property
+    def resources(self) -> ResourceIndex:
+        """Every resource by name."""
+        return self._model.resources
+
+    @property
+    def transports(self) -> list[str]:
+        """Names of the devices that may have a gripper, in the order ``bring`` asks them."""
+        return [name for name, device in self.devices.items() if isinstance(device, LiquidHandler)]
+
+    def asset(self, name: str) -> Machine | Resource:
+        """Give a device, a resource, or an item: ``"plate_01[A1]"``, ``"carrier_plates[2]"``.
+
+        Raises:
+            AssetUnknown: the workcell has nothing of that name.
+        """
+        if name in self.devices:
+            return self.devices[name]
+        try:
+            return self.resources.get(name)
+        except ResourceNotFoundError:
+            names = [*self.devices, *(resource.name for resource in self.resources)]
+            closest = ", ".join(get_close_matches(name, names, n=3, cutoff=0.4)) or "none"
+            raise AssetUnknown(asset=name, closest=closest) from None
+
+    async def attach(self, devices: Iterable[str] | None = None) -> None:
+        """Take up the devices of a run: their frontends become ready without any hardware moving.
+
+        Args:
+            devices: Names; None: all of the workcell.
+
+        Raises:
+            DeviceUnknown: the workcell has no such device.
+        """
+        for name in self.devices if devices is None else devices:
+            if name not in self.devices:
+                known = ", ".join(self.devices)
+                raise DeviceUnknown(workcell=self.definition.name, device=name, known=known)
+            await self.devices[name].setup()
+
+    async def detach(self) -> None:
+        """Give up all devices, after telling the last changes of the deck; switch nothing off."""
+        for name in sorted(self._attached):
+            await self._lifecycle(name, "stop")
+
+    async def bring(self, resource: Resource, place: str) -> None:
+        """Move labware to a named place of the workcell, with the first gripper of the run.
+
+        Raises:
+            PlaceUnknown: the workcell has no such place.
+            PlaceOccupied: something else stands there.
+            RequestError: no device of this run has a gripper.
+        """
+        devices = {name: device for name, device in self.devices.items() if name in self._attached}
+        await bring(self._model, devices, resource, place)
+
+    def _shadow(self, make: BackendFor, name: str, definition: DeviceDefinition) -> MachineBackend:
+        backend = make(name, definition)
+        self._shared[name] = plain_attributes(backend)
+        shadow(backend, partial(self._send, name))
+        return backend
+
+    async def _send(
+        self, device: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        if method in LIFECYCLE:
+            return await self._lifecycle(device, method)
+        if device not in self._attached:
+            raise DeviceNotConnected(device=device, method=method)
+        known = self.resources.get
+        encoded = tuple(encode(arg, f"{device}.{method}({n})", known) for n, arg in enumerate(args))
+        named = {
+            key: encode(arg, f"{device}.{method}({key})", known) for key, arg in kwargs.items()
+        }
+        await self._send_written_attributes(device)
+        outcome = await self._ordered(device, method, encoded, named)
+        if outcome.error is not None:
+            raise decode_error(outcome.error)
+        return decode(outcome.value, known)
+
+    async def _send_written_attributes(self, device: str) -> None:
+        """Let the device's backend follow what protocol code wrote on the shadow."""
+        now = plain_attributes(self._backend(device))
+        written = changed_attributes(self._shared[device], now)
+        if written:
+            self._shared[device] = now
+            await self._ordered(device, SET_ATTRIBUTES, (), written)
+
+    async def _ordered(
+        self, device: str, method: str, args: tuple[JsonValue, ...], kwargs: dict[str, JsonValue]
+    ) -> Outcome:
+        """Issue a command as the next one of the calling branch."""
+        branch = current_branch() or self._outside
+        step, task_run_id = self._step()
+        command = Command(
+            run_id=self._run_id,
+            attempt=self._attempt,
+            branch=branch.path,
+            ordinal=branch.next_ordinal(),
+            device=device,
+            method=method,
+            args=args,
+            kwargs=kwargs,
+            kind=kind_of(type(self._backend(device)), method),
+            fingerprint=fingerprint(device, method, args, kwargs),
+            step=step,
+            task_run_id=task_run_id,
+            deck_changes=self._deck.take(),
+            new_parent=current_destination() if method == "drop_resource" else None,
+        )
+        return await self._carry(command)
+
+    async def _lifecycle(self, device: str, method: str) -> None:
+        """Attach to or detach from a device; no command of the run's history."""
+        command = Command(
+            run_id=self._run_id,
+            attempt=self._attempt,
+            branch=method,
+            ordinal=0,
+            device=device,
+            method=method,
+            args=(),
+            kwargs={},
+            kind=CommandKind.OBSERVE,
+            fingerprint=fingerprint(device, method, (), {}),
+            deck_changes=self._deck.take(),
+        )
+        await self._carry(command)
+        if method == "setup":
+            self._attached.add(device)
+        else:
+            self._attached.discard(device)
+
+    async def _carry(self, command: Command) -> Outcome:
+        with outside_protocol():
+            outcome = await self._execute(command)
+        if outcome.attributes:
+            self._shared[command.device] |= outcome.attributes
+            backend = self._backend(command.device)
+            set_attributes(backend, outcome.attributes, self.resources.get)
+        return outcome
+
+    def _backend(self, device: str) -> MachineBackend:
+        backend: MachineBackend = self.devices[device].backend
+        return backend
