@@ -12,6 +12,7 @@ import hashlib
 import importlib.util
 import re
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -193,15 +194,21 @@ def _faults_told(reference: str, within: Path | None = None) -> Iterator[None]:
 
 
 def _place(error: Exception, within: Path | None) -> str | None:
-    """The last line of the protocol's own file that led to the error, else of any file but ours."""
+    """The last line in the protocol's own file, else in any file that is not Python's."""
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename != __file__ and "importlib" not in frame.filename
+        if frame.filename != __file__ and not _of_python(frame.filename)
     ]
     own = [frame for frame in frames if within and Path(frame.filename).resolve() == within]
     frames = own or frames
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else None
+
+
+def _of_python(file: str) -> bool:
+    """Whether a file belongs to Python itself, not to a library that was installed into it."""
+    library = file.startswith(sysconfig.get_path("stdlib"))
+    return file.startswith("<frozen ") or (library and "site-packages" not in file)
 
 
 def _mend(error: Exception) -> str:

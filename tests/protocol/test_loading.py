@@ -192,6 +192,15 @@ def test_an_error_at_the_top_of_a_file_is_a_fault_with_its_line(write_file: Writ
     assert "ZeroDivisionError" in fault.what
 
 
+def test_an_error_inside_of_python_is_a_fault_of_the_line_that_led_there(
+    write_file: Write, importable: Path
+) -> None:
+    """The author's line is named, not the library's."""
+    path = write_file("lab_dates.py", "from datetime import date\nimport json\n\njson.loads('{')\n")
+
+    assert only_fault("lab_dates:wash").where == f"{path}:4"
+
+
 def test_a_file_that_failed_can_be_corrected_and_loaded(write_file: Write) -> None:
     """Nothing of the failed attempt stays behind."""
     path = write_file("wash.py", "1 / 0")
