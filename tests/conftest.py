@@ -146,9 +146,7 @@ class LossyRedis:
             redis_server.connect(self._target)
             while True:
                 ready, _, _ = select.select([client, redis_server], [], [])
-                source, sink = (
-                    (client, redis_server) if client in ready else (redis_server, client)
-                )
+                source, sink = (client, redis_server) if client in ready else (redis_server, client)
                 data = source.recv(65536)
                 sink.sendall(data)
                 if not data:

@@ -167,20 +167,22 @@ class AssetLockManager:
             except LeaseLost as lost:
                 return lost
             except (ServiceError, TimeoutError) as error:
-                _log.warning("the lease on %s is not renewed: %s", ", ".join(lease.assets), error)
+                _log.warning("%s is not renewed: %s", lease, str(error) or "no answer in time")
                 if clock() >= until:
                     return _lost(lease, lease.assets[0])
 
     async def _give_back(self, lease: Lease, *, tell: bool) -> None:
         """Release at the end of a block; ``tell``: whether a loss is news to it."""
         try:
-            await self.release(lease)
+            # After that time there is nothing left to give back.
+            async with asyncio.timeout(self._seconds):
+                await self.release(lease)
         except LeaseLost:
             if tell:
                 raise
-        except ServiceError as error:
+        except (ServiceError, TimeoutError) as error:
             # The work is done, and the lease ends by itself: no reason to fail it.
-            _log.warning("the lease on %s is left to expire: %s", ", ".join(lease.assets), error)
+            _log.warning("%s is left to expire: %s", lease, str(error) or "no answer in time")
 
     async def _call(self, script: AsyncScript, keys: list[str], *args: str | int) -> Any:
         try:
