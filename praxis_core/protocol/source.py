@@ -7,6 +7,7 @@ import hashlib
 import inspect
 import linecache
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
@@ -87,7 +88,9 @@ def _text(function: Callable[..., Any]) -> str:
     return "".join(linecache.getlines(code.co_filename, function.__globals__))
 
 
+@lru_cache(maxsize=16)
 def _tree(text: str) -> ast.Module:
+    """The syntax; kept, for all steps of a module are looked up in the same text."""
     try:
         return ast.parse(text)
     except SyntaxError:  # the file was changed after it was loaded; the function is not found then

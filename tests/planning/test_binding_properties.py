@@ -13,6 +13,9 @@ from pylabrobot.resources import Lid as Cover
 from praxis_core.planning import BindingResult, match
 from praxis_core.protocol import AssetRequirement
 
+unhurried = settings(deadline=None)
+"""A busy machine is no reason to fail."""
+
 NAMES = ("a", "b", "c", "plate", "tips")
 CLASSES = (Plate, TipRack, Trough, Cover, Container, Resource)
 
@@ -67,6 +70,7 @@ def all_names(result: BindingResult) -> list[str]:
     return [name for bound in result.assets.values() for name in names_of(bound)]
 
 
+@unhurried
 @given(requirements(), candidates, chosen)
 def test_what_is_bound_fits(
     needed: list[AssetRequirement], there: dict[str, object], choice: dict[str, Any]
@@ -81,6 +85,7 @@ def test_what_is_bound_fits(
             assert all(requirement.annotation.accepts(there[name]) for name in names_of(bound))
 
 
+@unhurried
 @given(requirements(), candidates, chosen)
 def test_nothing_is_bound_twice(
     needed: list[AssetRequirement], there: dict[str, object], choice: dict[str, Any]
@@ -91,6 +96,7 @@ def test_nothing_is_bound_twice(
     assert len(names) == len(set(names))
 
 
+@unhurried
 @given(requirements(), candidates, chosen)
 def test_a_binding_is_complete_or_refused(
     needed: list[AssetRequirement], there: dict[str, object], choice: dict[str, Any]
@@ -106,6 +112,7 @@ def test_a_binding_is_complete_or_refused(
                 assert names_of(result.assets[requirement.name]) == wanted
 
 
+@unhurried
 @given(requirements(), candidates, chosen)
 def test_every_mistake_is_told(
     needed: list[AssetRequirement], there: dict[str, object], choice: dict[str, Any]
@@ -127,6 +134,7 @@ def test_every_mistake_is_told(
             assert told.count(f"assets.{name}") >= len(wrong)
 
 
+@unhurried
 @given(requirements(), candidates, chosen, st.sampled_from(CLASSES))
 def test_another_thing_never_spoils_an_explicit_binding(
     needed: list[AssetRequirement],
@@ -149,7 +157,7 @@ def test_another_thing_never_spoils_an_explicit_binding(
     assert again.assets == first.assets
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(requirements(), candidates, chosen)
 def test_the_order_of_the_workcell_does_not_matter(
     needed: list[AssetRequirement], there: dict[str, object], choice: dict[str, Any]
@@ -163,6 +171,7 @@ def test_the_order_of_the_workcell_does_not_matter(
         assert len(again.problems) == len(first.problems)
 
 
+@unhurried
 @given(requirements(), candidates)
 def test_what_is_filled_in_was_certain(
     needed: list[AssetRequirement], there: dict[str, object]

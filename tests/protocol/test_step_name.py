@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pylabrobot.resources import cor_96_wellplate_360uL_Fb
 
@@ -70,6 +70,7 @@ def test_what_is_wrong_with_a_name_is_known_before_it_is_used(template: str) -> 
     assert StepName(template, inspect.signature(mix)).faults
 
 
+@settings(deadline=None)
 @given(
     st.text(),
     st.one_of(
