@@ -26,7 +26,7 @@ from praxis_core.labware.classes import (
     rebuild,
     trusted_class,
 )
-from praxis_core.labware.encoder import made_in_c, storable
+from praxis_core.labware.encoder import made_in_c, message_of
 
 Resolve = Callable[[str], Resource]
 """The live resource of a name; raises LookupError or ResourceNotFoundError when there is none."""
@@ -104,10 +104,10 @@ def decoded_error(path: str, message: str, parts: dict[str, Any]) -> Exception:
     except (ClassRefusedError, TypeError):  # its class has changed since
         return DeviceRaised(type=path, message=message)
     if (
-        storable(str(error)) != message
+        message_of(error) != message
     ):  # an argument was no data; most exceptions print their only one
         error.args = (message,)
-    return error if storable(str(error)) == message else DeviceRaised(type=path, message=message)
+    return error if message_of(error) == message else DeviceRaised(type=path, message=message)
 
 
 def _exception_class(path: str) -> type[Exception] | None:

@@ -10,6 +10,7 @@ import math
 import numbers
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, timedelta
+from traceback import TracebackException
 from typing import Any
 
 from pydantic import JsonValue
@@ -191,7 +192,7 @@ class Encoder:
         return {
             "$error": {
                 "type": class_path(type(value)),
-                "message": storable(str(value)),
+                "message": message_of(value),
                 "parts": error_parts(value),
             }
         }
@@ -224,8 +225,12 @@ def constructor_arguments(error: BaseException) -> tuple[Any, ...]:
     return tuple(reduced[1]) if made_in_c(type(error)) and len(reduced) > 1 else error.args
 
 
-def storable(text: str) -> str:
-    """Replace what a database's text cannot hold, where only people read it."""
+def message_of(error: BaseException) -> str:
+    """Give the text of an exception as a database can hold it.
+
+    An exception whose own text fails must still be recorded, so Python's traceback is asked for it.
+    """
+    text = str(TracebackException(type(error), error, None))
     if _storable(text):
         return text
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()

@@ -36,7 +36,7 @@ from pydantic import JsonValue
 from praxis_core.errors import NotDecodable, NotEncodable
 from praxis_core.labware.classes import ClassRefusedError, class_path
 from praxis_core.labware.decoder import Resolve, decoded, decoded_error
-from praxis_core.labware.encoder import Encoder, ValueRefusedError, error_parts, storable
+from praxis_core.labware.encoder import Encoder, ValueRefusedError, error_parts, message_of
 from praxis_core.protocol.command import EncodedError
 
 
@@ -118,7 +118,7 @@ def encode_error(error: BaseException) -> EncodedError:
         args = error_parts(error)
     except RecursionError:  # it holds itself; its class and its text are what counts
         args = None
-    return EncodedError(type=class_path(type(error)), message=storable(str(error)), args=args)
+    return EncodedError(type=class_path(type(error)), message=message_of(error), args=args)
 
 
 def decode_error(error: EncodedError) -> Exception:
