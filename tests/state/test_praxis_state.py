@@ -62,7 +62,7 @@ def test_a_missing_key_is_a_key_error_and_a_missing_attribute_an_attribute_error
 
 def test_only_text_is_a_key_of_the_state(state: PraxisState) -> None:
     """Other keys are not there, as in a dictionary that does not have them."""
-    assert 1 not in state
+    assert 1 not in state  # type: ignore[comparison-overlap]
     with pytest.raises(KeyError):
         _ = state[1]  # type: ignore[index]
 

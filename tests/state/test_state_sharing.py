@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import threading
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 from uuid import UUID
 
+import psutil
 import pytest
 
 import praxis_core
@@ -149,7 +148,12 @@ def test_a_repeated_write_does_not_undo_what_came_after_it(
         lossy_redis.lose_answers(1)
         heard = state.watch()
         next(heard)
-        after = threading.Thread(target=lambda: (next(heard), state.update(b=2)))
+
+        def write_after_hearing_of_it() -> None:
+            next(heard)
+            state["b"] = 2
+
+        after = threading.Thread(target=write_after_hearing_of_it)
         after.start()
         PraxisState(run_id, client).clear()
         after.join()
@@ -179,7 +183,9 @@ def test_what_was_acknowledged_survives_a_killed_redis(
         record = own_valkey.record()
         if record is None:
             pytest.fail("the Valkey has no record")
-        os.kill(record.pid, signal.SIGKILL)
+        server = psutil.Process(record.pid)
+        server.kill()
+        server.wait(timeout=10)
         own_valkey.launch()
 
         assert state.increment("count") == 101
