@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from praxis_core.settings import PraxisSettings
@@ -50,3 +53,18 @@ def environment(settings: PraxisSettings) -> dict[str, str]:
     if scripts not in result.get("PATH", "").split(os.pathsep):
         result["PATH"] = os.pathsep.join((scripts, result.get("PATH", os.defpath)))
     return result
+
+
+def configuration(*parts: str) -> str:
+    """Digest what a service depends on, together with the versions that are installed."""
+    text = "\0".join((*parts, sys.executable, *versions()))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def versions() -> Iterator[str]:
+    """Say which versions are installed of what the stack is made of."""
+    for name in ("prefect-praxis", "prefect", "prefect-redis", "pylabrobot", "pydantic"):
+        try:
+            yield f"{name} {version(name)}"
+        except PackageNotFoundError:
+            yield f"{name} missing"

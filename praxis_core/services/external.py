@@ -6,6 +6,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from praxis_core.errors import ServiceUnreachable, ServiceWrongVersion, SettingsError
 from praxis_core.services.prefect_api import PrefectApi
@@ -59,7 +61,10 @@ def check_redis(settings: PraxisSettings) -> None:
     for url in urls:
         try:
             with redis.Redis.from_url(
-                url, socket_connect_timeout=PATIENCE_SECONDS, socket_timeout=PATIENCE_SECONDS
+                url,
+                socket_connect_timeout=PATIENCE_SECONDS,
+                socket_timeout=PATIENCE_SECONDS,
+                retry=Retry(NoBackoff(), 0),
             ) as client:
                 info = client.info()
         except (redis.RedisError, OSError, ValueError) as error:

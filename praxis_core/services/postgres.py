@@ -6,7 +6,8 @@ import os
 import shutil
 import signal
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -17,7 +18,7 @@ from praxis_core.services import process
 from praxis_core.services.binaries import postgres_major, postgres_program
 from praxis_core.services.home import Home
 from praxis_core.services.process import ProcessRecord
-from praxis_core.services.unprivileged import Route, choose, give
+from praxis_core.services.unprivileged import Route, choose, give, routes
 
 NAME = "postgres"
 SUPERUSER = "praxis"
@@ -32,6 +33,7 @@ class EmbeddedPostgres:
     """The Postgres of one home."""
 
     home: Home
+    routes: Sequence[Route] = field(default_factory=lambda: tuple(routes()))
 
     @property
     def data(self) -> Path:
@@ -136,7 +138,7 @@ class EmbeddedPostgres:
     def _route(self) -> Route:
         # The folder that is tried is the one that Postgres will write into.
         folder = self.data if self.data.exists() else self._new_folder()
-        return choose(postgres_program("postgres"), folder)
+        return choose(self.routes, postgres_program("postgres"), folder)
 
     def _new_folder(self) -> Path:
         others = [

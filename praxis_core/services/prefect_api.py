@@ -128,11 +128,14 @@ class PrefectApi:
         self._client.close()
 
     def healthy(self) -> bool:
-        """Say whether the server answers and says that it is well."""
+        """Say whether the server answers and reaches its database."""
         try:
-            return self._client.get("/health").is_success
+            answer = self._client.get("/ready")
+            if answer.status_code == NOT_FOUND:  # Prefect Cloud does not speak of its database
+                answer = self._client.get("/health")
         except httpx.HTTPError:
             return False
+        return answer.is_success
 
     def version(self) -> str | None:
         """Give the server's version; nothing for Prefect Cloud, which has none."""

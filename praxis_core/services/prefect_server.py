@@ -5,13 +5,13 @@ from __future__ import annotations
 import signal
 import socket
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psutil
 
 from praxis_core.errors import ServiceDidNotStart
 from praxis_core.services import process
-from praxis_core.services.environment import environment
+from praxis_core.services.environment import configuration, environment
 from praxis_core.services.home import Home
 from praxis_core.services.prefect_api import PrefectApi
 from praxis_core.services.process import ProcessRecord
@@ -48,12 +48,15 @@ class EmbeddedPrefect:
     def launch(self) -> ProcessRecord:
         """Start the server on the next free port, unless it runs, without waiting for it.
 
+        One that was started for other addresses or by another version is ended first.
+
         Raises:
             ServiceDidNotStart: no port is free.
         """
         running = self.record()
-        if running is not None:
+        if running is not None and running.configuration == self._configuration():
             return running
+        self.stop()
         port = self._free_port()
         self.settings.prefect_port_file.write_text(str(port))
         folder = self.home.folder / "prefect"
@@ -74,6 +77,7 @@ class EmbeddedPrefect:
             folder=folder,
             environment=self._environment(port),
         )
+        record = replace(record, configuration=self._configuration())
         process.write_record(self.home.record(NAME), record)
         return record
 
@@ -92,6 +96,10 @@ class EmbeddedPrefect:
         if record is not None:
             process.stop(_STOP, record)
         self.home.record(NAME).unlink(missing_ok=True)
+
+    def _configuration(self) -> str:
+        addresses = self.settings.addresses()
+        return configuration(addresses.prefect_database_url, addresses.prefect_redis_url)
 
     def _port(self) -> int:
         return int(self.settings.prefect_port_file.read_text())

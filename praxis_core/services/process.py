@@ -27,10 +27,18 @@ _children: dict[int, subprocess.Popen[bytes]] = {}
 
 @dataclass(frozen=True)
 class ProcessRecord:
-    """One process for ever: a pid is given again, a pid with its birth is not."""
+    """One process for ever: a pid is given again, a pid with its birth is not.
+
+    Attributes:
+        pid: its number.
+        birth: when it started.
+        configuration: digest of what it was started with, for a service that must be started anew
+            when that changes.
+    """
 
     pid: int
     birth: str
+    configuration: str = ""
 
     @property
     def alive(self) -> bool:
@@ -85,7 +93,8 @@ def read_record(path: Path) -> ProcessRecord | None:
     """Read the record in a file; nothing when there is none, or its process has ended."""
     try:
         data = json.loads(path.read_text())
-        record = ProcessRecord(int(data["pid"]), str(data["birth"]))
+        configuration = str(data.get("configuration", ""))
+        record = ProcessRecord(int(data["pid"]), str(data["birth"]), configuration)
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return record if record.alive else None
@@ -161,13 +170,18 @@ def wait_ready(
     raise ServiceDidNotStart(service=service, what=f"{what}\n{tail(log)}", log=str(log))
 
 
+def send(number: signal.Signals, record: ProcessRecord) -> None:
+    """Send a signal to a process, unless it has ended."""
+    if record.alive:
+        with suppress(ProcessLookupError):
+            os.kill(record.pid, number)
+
+
 def stop(steps: Iterable[tuple[signal.Signals, float]], *records: ProcessRecord) -> None:
     """End processes: each signal in turn, with the seconds they are given, and at last SIGKILL."""
     for number, seconds in (*steps, (signal.SIGKILL, 10.0)):
         for record in records:
-            if record.alive:
-                with suppress(ProcessLookupError):
-                    os.kill(record.pid, number)
+            send(number, record)
         if wait_until(lambda: not any(record.alive for record in records), seconds):
             return
 

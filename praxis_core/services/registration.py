@@ -8,12 +8,11 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
 from praxis_core.errors import ServiceCommandFailed
-from praxis_core.services.environment import environment
+from praxis_core.services.environment import environment, versions
 from praxis_core.services.home import Home
 from praxis_core.services.prefect_api import PrefectApi
 from praxis_core.services.worker import WORK_POOL
@@ -24,7 +23,6 @@ COMMAND = (sys.executable, "-m", "flows.register")
 
 PACKAGES = ("flows", "tasks", "blocks", "praxis_core")
 SOURCES = (".py", ".yaml", ".yml", ".json", ".sql")
-LIBRARIES = ("prefect", "prefect-redis", "pylabrobot", "pydantic")
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ class Registration:
 
     def _fingerprint(self) -> str:
         digest = hashlib.sha256()
-        for part in (repr(self.command), *_addresses(self.settings), *_libraries()):
+        for part in (repr(self.command), *_addresses(self.settings), *versions()):
             digest.update(part.encode() + b"\0")
         for file in _sources():
             digest.update(str(file).encode() + b"\0" + file.read_bytes() + b"\0")
@@ -88,14 +86,6 @@ class Registration:
 def _addresses(settings: PraxisSettings) -> tuple[str, ...]:
     addresses = settings.addresses()
     return addresses.database_url, addresses.redis_url, addresses.prefect_api_url
-
-
-def _libraries() -> Iterator[str]:
-    for name in LIBRARIES:
-        try:
-            yield f"{name} {version(name)}"
-        except PackageNotFoundError:
-            yield f"{name} missing"
 
 
 def _sources() -> Iterator[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
@@ -134,6 +135,8 @@ def down(settings: PraxisSettings, *, say: Say = lambda _: None) -> None:
             if service.record() is not None or (name == "worker" and runs):
                 say(f"Stopping {name}.")
                 service.stop()
+        with suppress(OSError):  # sockets below /tmp leave nothing behind
+            home.sockets.rmdir()
 
 
 def status(settings: PraxisSettings) -> list[ServiceStatus]:
@@ -191,9 +194,11 @@ def _start_prefect(settings: PraxisSettings, home: Home, say: Say) -> None:
 
 
 def _launch(service: Service, name: str, say: Say) -> ProcessRecord:
-    if service.record() is None:
+    before = service.record()
+    record = service.launch()
+    if record != before:
         say(f"Starting {name}.")
-    return service.launch()
+    return record
 
 
 def _embedded(name: str, service: Service, address: str) -> ServiceStatus:

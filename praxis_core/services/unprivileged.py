@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,12 +48,13 @@ def routes() -> Iterator[Route]:
         yield Route(f"as {user.pw_name} with root's file access", (*words, *power), owner=uid)
 
 
-def choose(program: Path, folder: Path) -> Route:
+def choose(ways: Iterable[Route], program: Path, folder: Path) -> Route:
     """Find the first way to run a program that reaches it and may write into a folder of its own.
 
     No parent folder's mode is changed for that.
 
     Args:
+        ways: to be tried, the preferred first.
         program: what will be run.
         folder: an existing folder, given to the user that the route runs as.
 
@@ -61,7 +62,7 @@ def choose(program: Path, folder: Path) -> Route:
         NoUnprivilegedUser: none works here.
     """
     tried = []
-    for route in routes():
+    for route in ways:
         give(folder, route.owner)
         answer = _try(route, program, folder)
         if answer is None:

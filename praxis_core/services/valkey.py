@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from praxis_core.services import process
 from praxis_core.services.binaries import valkey_program
@@ -107,7 +109,10 @@ class EmbeddedValkey:
         self.home.record(NAME).unlink(missing_ok=True)
 
     def _client(self) -> redis.Redis:
-        return redis.Redis(unix_socket_path=str(self.socket), socket_timeout=5)
+        # Without retries: they would answer "not yet" only after seconds.
+        return redis.Redis(
+            unix_socket_path=str(self.socket), socket_timeout=5, retry=Retry(NoBackoff(), 0)
+        )
 
     def _answering(self) -> ProcessRecord | None:
         if not self.socket.exists():

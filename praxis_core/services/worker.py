@@ -8,13 +8,13 @@ import platform
 import shutil
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
 
 from praxis_core.services import process
-from praxis_core.services.environment import WORKER_MARK, environment
+from praxis_core.services.environment import WORKER_MARK, configuration, environment
 from praxis_core.services.home import Home
 from praxis_core.services.prefect_api import PrefectApi, Worker
 from praxis_core.services.process import ProcessRecord
@@ -60,10 +60,14 @@ class EmbeddedWorker:
         return known.heartbeat_age <= HEARTBEAT_SECONDS * MISSED_HEARTBEATS
 
     def launch(self) -> ProcessRecord:
-        """Start the worker, unless it runs, without waiting until it is online."""
+        """Start the worker, unless it runs, without waiting until it is online.
+
+        One that was started for other addresses or by another version is ended first, its runs not.
+        """
         running = self.record()
-        if running is not None:
+        if running is not None and running.configuration == self._configuration():
             return running
+        self._stop_alone()
         known = self._known()
         self._before.write_text(str(known.last_heartbeat) if known else "")
         scratch = self.home.folder / "tmp"
@@ -87,6 +91,7 @@ class EmbeddedWorker:
                 "PREFECT_WORKER_HEARTBEAT_SECONDS": str(HEARTBEAT_SECONDS),
             },
         )
+        record = replace(record, configuration=self._configuration())
         process.write_record(self.home.record(NAME), record)
         return record
 
@@ -100,12 +105,30 @@ class EmbeddedWorker:
         process.wait_ready(NAME, record, self.ready, log=log, seconds=START_SECONDS)
 
     def stop(self) -> None:
-        """End the worker, then the runs that it or an earlier one of this home left behind."""
+        """End the runs in order, also those of an earlier worker of this home, then the worker.
+
+        The worker stands still meanwhile: it would take new runs, and it kills those it has when it
+        is asked to end.
+        """
         record = self.record()
         if record is not None:
-            process.stop(_STOP, record)
+            process.send(signal.SIGSTOP, record)
         process.stop(_STOP_RUN, *self.runs())
+        if record is not None:
+            process.send(signal.SIGCONT, record)
+            process.stop(_STOP, record)
         self.home.record(NAME).unlink(missing_ok=True)
+
+    def _stop_alone(self) -> None:
+        """End the worker and let its runs go on, which it would kill if it were asked to end."""
+        record = self.record()
+        if record is not None:
+            process.stop((), record)
+        self.home.record(NAME).unlink(missing_ok=True)
+
+    def _configuration(self) -> str:
+        addresses = self.settings.addresses()
+        return configuration(addresses.database_url, addresses.redis_url, addresses.prefect_api_url)
 
     @property
     def _before(self) -> Path:
