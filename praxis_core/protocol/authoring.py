@@ -101,7 +101,8 @@ def step(
 
     Args:
         name: What people call it, with the function's arguments as fields if wanted:
-            ``"Dilute column {column}"``. Left out, it is made from the function's name.
+            ``"Dilute column {column}"``; labware shows by its name. Left out, it is made from the
+            function's name.
 
     Example::
 

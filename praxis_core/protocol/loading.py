@@ -73,12 +73,18 @@ def load_protocol(reference: str) -> Callable[..., Any]:
 
 
 def entrypoint_of(function: Callable[..., Any]) -> str:
-    """What ``load_protocol`` takes, in any process of this machine, to find the function again."""
+    """What ``load_protocol`` takes, in any process of this machine, to find the function again.
+
+    A module of a package or of an installed library is found by its name, everything else by its
+    file: the folders that this process happens to import from are not those of another.
+    """
     function = unwrap(function)
+    file = Path(function.__code__.co_filename).resolve()
     module = function.__module__
-    if module == "__main__" or module.startswith(_PRIVATE):
-        return f"{Path(function.__code__.co_filename).resolve()}:{function.__qualname__}"
-    return f"{module}:{function.__qualname__}"
+    installed = file.is_relative_to(Path(sysconfig.get_path("purelib")).resolve())
+    in_package = (file.parent / "__init__.py").exists() and not module.startswith(_PRIVATE)
+    by_name = module != "__main__" and (installed or in_package)
+    return f"{module if by_name else file}:{function.__qualname__}"
 
 
 def _load_module(name: str, reference: str) -> ModuleType:

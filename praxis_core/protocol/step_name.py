@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date, time, timedelta
 from enum import Enum
@@ -17,6 +18,17 @@ from praxis_core.labware.annotations import resource_name
 _PLAIN = (str, Number, date, time, timedelta, PurePath, UUID, type(None))
 _LONGEST = 200
 """Characters of a title; Prefect's pages cut longer task-run names."""
+
+
+_RAISED_BY_FIELDS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What looking up ``{plate.name}`` or ``{columns[0]}`` may raise."""
 
 
 class StepName:
@@ -39,7 +51,7 @@ class StepName:
             self.faults = tuple(
                 f"the step name {template!r} has the field {{{field}}}, which is no argument"
                 for _, field, _, _ in self._pieces
-                if field is not None and field not in signature.parameters
+                if field is not None and _argument(field) not in signature.parameters
             )
         if not template.strip():
             self.faults = ("the step name is empty",)
@@ -58,9 +70,21 @@ class StepName:
         for text, field, spec, _ in self._pieces:
             parts.append(text)
             if field is not None:
-                known = field in arguments
-                parts.append(_show(arguments[field], spec or "") if known else f"{{{field}}}")
+                parts.append(_value(field, spec or "", arguments))
         return parts
+
+
+def _argument(field: str) -> str:
+    """The argument that a field begins with: of ``plate.name``, ``plate``."""
+    return re.split(r"[.\[]", field, maxsplit=1)[0]
+
+
+def _value(field: str, spec: str, arguments: Mapping[str, Any]) -> str:
+    try:
+        value, _ = Formatter().get_field(field, (), arguments)
+    except _RAISED_BY_FIELDS:
+        return f"{{{field}}}"
+    return _show(value, spec)
 
 
 def _show(value: object, spec: str) -> str:

@@ -134,27 +134,37 @@ def test_every_mistake_is_told(
             assert told.count(f"assets.{name}") >= len(wrong)
 
 
+@st.composite
+def explicit_requests(
+    draw: st.DrawFn,
+) -> tuple[list[AssetRequirement], dict[str, object], dict[str, Any]]:
+    """A workcell, what is needed of it, and a user who names each thing, rightly."""
+    there = draw(candidates)
+    picked = draw(st.lists(st.sampled_from(sorted(there)), unique=True)) if there else []
+    needed, choice = [], dict[str, Any]()
+    for name, picked_name in zip(NAMES, picked, strict=False):
+        fitting = [cls for cls in CLASSES if isinstance(there[picked_name], cls)]
+        cls = draw(st.sampled_from(fitting).map(path_of))
+        many, optional = draw(st.booleans()), draw(st.booleans())
+        needed.append(AssetRequirement(name=name, cls=cls, many=many, optional=optional))
+        choice[name] = [picked_name] if many else picked_name
+    return needed, there, choice
+
+
 @unhurried
-@given(requirements(), candidates, chosen, st.sampled_from(CLASSES))
+@given(explicit_requests(), st.sampled_from(CLASSES), st.sampled_from((*NAMES, "newcomer")))
 def test_another_thing_never_spoils_an_explicit_binding(
-    needed: list[AssetRequirement],
-    there: dict[str, object],
-    choice: dict[str, Any],
+    request: tuple[list[AssetRequirement], dict[str, object], dict[str, Any]],
     cls: type[Any],
+    newcomer: str,
 ) -> None:
-    """Who names every asset is not affected by what else comes to stand on the workcell."""
-    first = match(needed, there, choice)
-    explicit: dict[str, Any] = {requirement.name: None for requirement in needed}
-    explicit.update(first.assets)
-    if first.problems or any(
-        explicit[requirement.name] is None and not requirement.optional for requirement in needed
-    ):
-        return
+    """Who names every asset gets exactly these, whatever else comes to stand on the workcell."""
+    needed, there, choice = request
 
-    again = match(needed, {"newcomer": thing(cls, "newcomer"), **there}, explicit)
-
-    assert again.problems == ()
-    assert again.assets == first.assets
+    for workcell in (there, {newcomer: thing(cls, newcomer), **there}):
+        result = match(needed, workcell, choice)
+        assert result.problems == ()
+        assert result.assets == choice
 
 
 @settings(max_examples=50, deadline=None)

@@ -113,7 +113,7 @@ def test_it_says_what_the_author_said() -> None:
     assert DEFINITION.description == (
         "Measure how a response depends on a dose.\n\nA second paragraph."
     )
-    assert DEFINITION.entrypoint == f"{__name__}:dose_response"
+    assert DEFINITION.entrypoint == f"{__file__}:dose_response"
     assert DEFINITION.state_parameter == "state"
 
 

@@ -112,10 +112,13 @@ def test_a_file_of_a_package_is_not_loaded_as_a_second_copy(
 def test_a_loose_file_on_the_import_path_keeps_its_module_name(
     write_file: Write, importable: Path
 ) -> None:
-    """A folder without ``__init__.py`` is a package to Python as well."""
+    """Nobody loads it twice here; another process, which may not import it, finds its file."""
     path = write_file("lab_folder/wash.py", WASH)
 
-    assert load_protocol(str(path)).__module__ == "lab_folder.wash"
+    function = load_protocol(str(path))
+
+    assert function.__module__ == "lab_folder.wash"
+    assert define(function).entrypoint == f"{path}:wash"
 
 
 @pytest.mark.parametrize("name", ["json.py", "yaml.py", "prefect.py", "praxis_core.py"])

@@ -40,6 +40,9 @@ def mix(plate: Any = None, volume: Any = 5.0, columns: Any = (1, 2)) -> None:
         ("Mix {volume}", {"volume": Speed.SLOW}, "Mix SLOW"),
         ("Mix {volume}", {"volume": object()}, "Mix object"),
         ("Mix {volume:.1f}", {"volume": "much"}, "Mix much"),
+        ("Mix {columns[1]}", {}, "Mix 2"),
+        ("Mix {columns[9]}", {}, "Mix {columns[9]}"),
+        ("Mix {plate.name}", {}, "Mix {plate.name}"),
         ("Mix {{well}}", {}, "Mix {well}"),
         ("Mix {nothing}", {}, "Mix {nothing}"),
         ("Mix {volume", {}, "Mix {volume"),
@@ -55,6 +58,8 @@ def test_labware_shows_by_its_name() -> None:
     plate = cor_96_wellplate_360uL_Fb("plate_01")
 
     assert title("Read {plate}", mix, plate) == "Read plate_01"
+    assert title("Read {plate.name}", mix, plate) == "Read plate_01"
+    assert title("Read {columns}", mix, columns=[plate, plate]) == "Read plate_01, plate_01"
 
 
 def test_a_call_that_does_not_fit_still_has_a_name() -> None:
@@ -63,7 +68,7 @@ def test_a_call_that_does_not_fit_still_has_a_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "template", ["Mix {column}", "Mix {plate.name}", "Mix {}", "Mix {", "", "  "]
+    "template", ["Mix {column}", "Mix {tips.name}", "Mix {}", "Mix {", "", "  "]
 )
 def test_what_is_wrong_with_a_name_is_known_before_it_is_used(template: str) -> None:
     """The definition of a protocol reports it."""
