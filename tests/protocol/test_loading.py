@@ -154,9 +154,10 @@ def test_the_entrypoint_of_a_loose_file_finds_it_again(write_file: Write) -> Non
 
 
 def test_the_entrypoint_of_a_script_is_its_file(write_file: Write) -> None:
-    """What runs as ``__main__`` here is found by its path elsewhere."""
+    """What runs as ``__main__`` here is found by its path elsewhere, also within a package."""
     script = "from praxis_core.protocol import define\nprint(define(wash).entrypoint)\n"
-    path = write_file("wash.py", WASH + script)
+    write_file("lab_scripts/__init__.py", "")
+    path = write_file("lab_scripts/wash.py", WASH + script)
 
     as_script = f"import runpy; runpy.run_path({str(path)!r}, run_name='__main__')"
     printed = subprocess.run([sys.executable, "-c", as_script], capture_output=True, check=True)
