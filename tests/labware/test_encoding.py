@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pylabrobot.liquid_handling.backends.hamilton.STAR_backend import STARBackend
 from pylabrobot.liquid_handling.liquid_classes.hamilton import star as liquid_classes
@@ -65,12 +65,14 @@ _values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(_values)
 def test_any_data_comes_back_as_it_was(value: Any) -> None:
     """Types, NaN, infinities, signs of zero, odd keys and odd text included."""
     assert _same(_there_and_back(value), value)
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers() | st.text(max_size=3)))
 def test_a_set_is_written_in_one_order(value: set[Any]) -> None:
     """Equal sets have equal encodings, for fingerprints are made of them."""

@@ -1,0 +1,154 @@
+"""A small deck of plain data, and commands as a liquid handler sends them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from praxis_core.assets.contents import Change
+from praxis_core.assets.manager import AssetManager
+from praxis_core.assets.state import AssetManagerState, ContainerContents, Location
+from praxis_core.protocol.command import Command, EncodedError, Outcome
+from praxis_core.protocol.lifecycle import CommandKind, OutcomeStatus
+
+START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+ROWS = "ABCDEFGH"
+ITEMS = [f"{row}{column}" for column in range(1, 13) for row in ROWS]
+
+
+def _standard(cls: str, **fields: Any) -> dict[str, Any]:
+    return {"$data": f"pylabrobot.liquid_handling.standard:{cls}", "fields": fields}
+
+
+def _resource(name: str) -> dict[str, Any]:
+    return {"$resource": name}
+
+
+@dataclass
+class Bench:
+    """A workcell's bookkeeping, and a robot that only sends commands."""
+
+    assets: AssetManager
+    now: datetime = START
+    flags: list[str] = field(default_factory=list)
+
+    def do(self, method: str, *args: Any, error: EncodedError | None = None, **kwargs: Any) -> Any:
+        """Carry out one command, a minute after the last one."""
+        self.now += timedelta(minutes=1)
+        command = Command(
+            UUID(int=1), 1, "0", 0, "star", method, args, kwargs, CommandKind.ONCE, fingerprint=""
+        )
+        status = OutcomeStatus.FAILED if error else OutcomeStatus.SUCCEEDED
+        outcome = Outcome(status, self.now, self.now, error=error)
+        changes: list[Change] = self.assets.apply(command, outcome, self.now)
+        self.flags += [change.flag for change in changes if change.flag]
+        return changes
+
+    def pick_up(self, spots: Sequence[str], channels: Sequence[int]) -> Any:
+        """Pick up tips."""
+        ops = [_standard("Pickup", resource=_resource(spot), tip=self.tip(spot)) for spot in spots]
+        return self.do("pick_up_tips", ops=ops, use_channels=list(channels))
+
+    def drop(self, targets: Sequence[str], channels: Sequence[int]) -> Any:
+        """Drop tips."""
+        ops = [_standard("Drop", resource=_resource(target), tip=None) for target in targets]
+        return self.do("drop_tips", ops=ops, use_channels=list(channels))
+
+    def move_liquid(  # noqa: PLR0913  # as PyLabRobot's own
+        self,
+        method: str,
+        wells: Sequence[str],
+        volumes: Sequence[float],
+        channels: Sequence[int],
+        *,
+        mix: tuple[float, int] | None = None,
+        error: EncodedError | None = None,
+    ) -> Any:
+        """Aspirate or dispense with single channels."""
+        cls = {"aspirate": "SingleChannelAspiration", "dispense": "SingleChannelDispense"}[method]
+        ops = [
+            _standard(cls, resource=_resource(well), volume=volume, mix=self.mix(mix))
+            for well, volume in zip(wells, volumes, strict=True)
+        ]
+        return self.do(method, ops=ops, use_channels=list(channels), error=error)
+
+    def pick_up96(self, rack: str, present: Sequence[bool] = (True,) * 96) -> Any:
+        """Pick up a rack of tips."""
+        tips = [
+            self.tip(f"{rack}_{item}") if there else None
+            for item, there in zip(ITEMS, present, strict=True)
+        ]
+        return self.do(
+            "pick_up_tips96", pickup=_standard("PickupTipRack", resource=_resource(rack), tips=tips)
+        )
+
+    def drop96(self, target: str) -> Any:
+        """Drop the tips of the 96-head."""
+        return self.do("drop_tips96", drop=_standard("DropTipRack", resource=_resource(target)))
+
+    def move_liquid96(  # noqa: PLR0913  # as PyLabRobot's own
+        self,
+        method: str,
+        target: str,
+        volume: float,
+        *,
+        container: bool = False,
+        present: Sequence[bool] = (True,) * 96,
+        mix: tuple[float, int] | None = None,
+    ) -> Any:
+        """Aspirate or dispense with the 96-head; a plate's wells, or one container."""
+        kind = {"aspirate96": "Aspiration", "dispense96": "Dispense"}[method]
+        argument = {"aspirate96": "aspiration", "dispense96": "dispense"}[method]
+        wells = [_resource(f"{target}_{item}") for item in ITEMS]
+        place = {"container": _resource(target)} if container else {"wells": wells}
+        tips = [self.tip("t") if there else None for there in present]
+        cls = f"MultiHead{kind}{'Container' if container else 'Plate'}"
+        op = _standard(cls, **place, volume=volume, tips=tips, mix=self.mix(mix))
+        return self.do(method, **{argument: op})
+
+    def tip(self, spot: str) -> Any:
+        """Encode a tip."""
+        return {
+            "$tip": {"class": "pylabrobot.resources.tip:Tip", "name": f"{spot}#0", "fields": {}}
+        }
+
+    def mix(self, mix: tuple[float, int] | None) -> Any:
+        """Encode mixing: volume in µL, and how often."""
+        if mix is None:
+            return None
+        return _standard("Mix", volume=mix[0], repetitions=mix[1], flow_rate=100)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """A trough with 10 mL of dye and enzyme, two empty plates, two full racks, waste."""
+    return _new_bench()
+
+
+@pytest.fixture(scope="session")
+def fresh_bench() -> Callable[[], Bench]:
+    """Make as many benches as generated examples need."""
+    return _new_bench
+
+
+def _new_bench() -> Bench:
+    state = AssetManagerState()
+    state.containers["trough"] = ContainerContents(
+        volume=10_000, max_volume=200_000, amounts={"dye": 1e6, "enzyme": 5e4}
+    )
+    state.containers["waste"] = ContainerContents()
+    for plate in ("plate", "plate2"):
+        state.locations[plate] = Location(parent=f"{plate}_site")
+        state.locations[f"{plate}_site"] = Location(parent="deck")
+        for item in ITEMS:
+            state.containers[f"{plate}_{item}"] = ContainerContents(max_volume=360)
+            state.locations[f"{plate}_{item}"] = Location(parent=plate)
+    for rack in ("tips", "tips2"):
+        state.racks[rack] = [f"{rack}_{item}" for item in ITEMS]
+        state.tip_spots |= dict.fromkeys(state.racks[rack], True)
+    return Bench(AssetManager(state))
