@@ -15,6 +15,9 @@ _FULL_WIDTH = 4 * math.log(2)
 _EXACT = 1e-12
 """Where the search for a root ends."""
 
+_LARGEST_EXPONENT = 700.0
+"""Beyond it ``exp`` overflows."""
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -88,15 +91,21 @@ class Reaction(_Frozen):
         """
         substrate = concentrations.get(self.substrate, 0.0)
         rate = self.kcat_per_s * concentrations.get(self.enzyme, 0.0)
-        if self.inhibitor is not None and self.ic50 is not None:
-            relative = concentrations.get(self.inhibitor, 0.0) / self.ic50
-            rate /= 1 + relative**self.hill
+        rate *= self._uninhibited(concentrations)
         if substrate <= 0 or rate <= 0 or seconds <= 0:
             return 0.0
         # The integrated rate law: s + ln s = s0 + ln s0 - rate t / Km, with s in units of Km.
-        start = substrate / self.km
-        left = _omega(start + math.log(start) - rate * seconds / self.km) * self.km
+        start = substrate / self.km + math.log(substrate) - math.log(self.km)
+        left = _omega(start - rate * seconds / self.km) * self.km
         return min(max(substrate - left, 0.0), substrate)
+
+    def _uninhibited(self, concentrations: Mapping[str, float]) -> float:
+        """Give the part of the rate that the inhibitor leaves."""
+        dose = 0.0 if self.inhibitor is None else concentrations.get(self.inhibitor, 0.0)
+        if self.ic50 is None or dose <= 0:
+            return 1.0
+        exponent = self.hill * (math.log(dose) - math.log(self.ic50))
+        return 1 / (1 + math.exp(min(exponent, _LARGEST_EXPONENT)))
 
 
 def react(
