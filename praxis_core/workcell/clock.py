@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Protocol
 
 
@@ -31,29 +32,32 @@ class RealClock:
 
 
 class SimulatedClock:
-    """A clock that stands still while work is done and jumps when somebody waits.
+    """The computer's clock, which jumps when somebody waits.
 
-    Of several sleepers the one with the earliest deadline wakes first, so that two tasks which
-    sleep 10 s and 20 s at the same time together take 20 s, as they would on a real clock.
+    Work takes the time it takes, so that durations tell something; waiting takes none. Of several
+    sleepers the one with the earliest deadline wakes first, so that two tasks which sleep 10 s and
+    20 s at the same time together take 20 s, as they would on a real clock.
     """
 
-    def __init__(self, start: datetime) -> None:
-        self._now = start.astimezone(UTC)
+    def __init__(self, start: datetime | None = None) -> None:
+        self._start = start.astimezone(UTC) if start else datetime.now(UTC)
+        self._began = monotonic()
+        self._skipped = timedelta()
         self._deadlines: list[datetime] = []
 
     def now(self) -> datetime:
         """The simulated time, UTC."""
-        return self._now
+        return self._start + timedelta(seconds=monotonic() - self._began) + self._skipped
 
     async def sleep(self, seconds: float) -> None:
         """Let the clock reach the time ``seconds`` from now, without waiting for real."""
-        deadline = self._now + timedelta(seconds=max(seconds, 0.0))
+        deadline = self.now() + timedelta(seconds=max(seconds, 0.0))
         heapq.heappush(self._deadlines, deadline)
         try:
             await asyncio.sleep(0)
-            while self._now < deadline:
+            while (missing := deadline - self.now()) > timedelta():
                 if self._deadlines[0] == deadline:
-                    self._now = deadline
+                    self._skipped += missing
                 else:
                     await asyncio.sleep(0)
         finally:

@@ -6,6 +6,7 @@ PyLabRobot objects by ``praxis_core.workcell.model``.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from praxis_core.errors import Problem, WorkcellFaults
+from praxis_core.workcell.well_formed import well_formed
 from praxis_core.workcell.yaml_lines import Location, YamlFault, read_yaml
 
 Name = Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z_][A-Za-z0-9_ -]*$")]
@@ -145,25 +147,42 @@ def load_definition(path: Path) -> WorkcellDefinition:
         document = read_yaml(path.read_text(encoding="utf-8"))
     except YamlFault as fault:
         raise _faults(path, [Problem(f"{path.name}:{fault.line}", fault.what)]) from None
-    definition, faults = _validated(document.data)
-    faults += [Fault(where, what) for where, what in document.duplicates]
-    if definition is not None:
-        from praxis_core.workcell.model import assemble
-
-        faults += assemble(definition)[1]
+    faults = [Fault(where, what) for where, what in document.duplicates]
+    definition: WorkcellDefinition | None = None
+    try:
+        definition = WorkcellDefinition.model_validate(document.data)
+        faults += _faults_of_meaning(definition)
+    except ValidationError as error:
+        found = error.errors(include_url=False)
+        faults += [Fault(fault["loc"], f"{_last(fault['loc'])}{fault['msg']}") for fault in found]
+        faults += _faults_of_the_rest(document.data, [fault["loc"] for fault in found])
     if definition is None or faults:
         lines = sorted((document.line(fault.where), fault.what) for fault in faults)
         raise _faults(path, [Problem(f"{path.name}:{line}", what) for line, what in lines])
     return definition
 
 
-def _validated(data: JsonValue) -> tuple[WorkcellDefinition | None, list[Fault]]:
+def _last(where: Location) -> str:
+    return f"{where[-1]}: " if where else ""
+
+
+def _faults_of_meaning(definition: WorkcellDefinition, broken: Iterable[str] = ()) -> list[Fault]:
+    from praxis_core.workcell.model import assemble
+
+    return assemble(definition, broken=broken)[1]
+
+
+def _faults_of_the_rest(data: JsonValue, faults: list[Location]) -> list[Fault]:
+    """Check what is left of a definition without the entries that have faults of form."""
+    rest = well_formed(data, faults)
     try:
-        return WorkcellDefinition.model_validate(data), []
-    except ValidationError as error:
-        return None, [
-            Fault(fault["loc"], fault["msg"]) for fault in error.errors(include_url=False)
-        ]
+        definition = WorkcellDefinition.model_validate({"name": "unnamed", **rest.data})
+    except ValidationError:
+        return []  # too little is left, and what is wrong has been told
+    return [
+        Fault(rest.original(fault.where), fault.what)
+        for fault in _faults_of_meaning(definition, rest.broken)
+    ]
 
 
 def _faults(path: Path, problems: list[Problem]) -> WorkcellFaults:

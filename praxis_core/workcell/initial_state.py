@@ -117,7 +117,8 @@ async def _gripper(
     expected = assets.gripper(device.name)
     if holding == (expected is not None):
         return []
-    return [f"the gripper {'holds something' if holding else 'is empty'}, expected was {expected}"]
+    says = "something" if holding else "nothing"
+    return [f"the gripper holds {says}, expected was {expected or 'nothing'}"]
 
 
 async def _controller(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
@@ -25,6 +25,7 @@ from praxis_core.workcell.contents import fill
 from praxis_core.workcell.definition import DeviceDefinition, Fault, WorkcellDefinition
 from praxis_core.workcell.positions import NoSuchPositionError, parse_position, place_of, stand
 from praxis_core.workcell.resource_index import ResourceIndex
+from praxis_core.workcell.yaml_lines import Location
 
 BackendFor = Callable[[str, DeviceDefinition], MachineBackend]
 """Makes the backend of a device, by its name and definition."""
@@ -79,9 +80,16 @@ def build(definition: WorkcellDefinition, backend_for: BackendFor) -> WorkcellMo
 def assemble(
     definition: WorkcellDefinition,
     backend_for: BackendFor = simulated_backend,
+    broken: Iterable[str] = (),
 ) -> tuple[WorkcellModel, list[Fault]]:
-    """Build what can be built of a workcell, and say what cannot."""
-    assembly = _Assembly(definition)
+    """Build what can be built of a workcell, and say what cannot.
+
+    Args:
+        definition: What to build.
+        backend_for: Makes the backend of each device.
+        broken: Names of things that were left out of the definition, because they have faults.
+    """
+    assembly = _Assembly(definition, broken)
     assembly.make_decks()
     assembly.make_devices(backend_for)
     assembly.make_labware()
@@ -94,17 +102,19 @@ def assemble(
 class _Assembly:
     """One building of a workcell; goes on after a fault, so that all of them are found."""
 
-    def __init__(self, definition: WorkcellDefinition) -> None:
+    def __init__(self, definition: WorkcellDefinition, broken: Iterable[str]) -> None:
         self.definition = definition
         self.model = WorkcellModel(definition)
         self.faults: list[Fault] = []
         self.things: dict[str, Resource] = {}
-        self._wrong: set[str] = set()
-        """Names of things that could not be made: what stands on them is no fault of its own."""
+        self._labware: dict[int, Resource] = {}
+        self._broken = set(broken)
+        """Things that could not be made: what refers to them is no fault of its own."""
 
-    def fault(self, where: tuple[str | int, ...], error: object, name: str = "") -> None:
+    def fault(self, where: Location, error: object, broken: str | None = None) -> None:
         self.faults.append(Fault(where, str(error)))
-        self._wrong.add(name)
+        if broken is not None:
+            self._broken.add(broken)
 
     def make_decks(self) -> None:
         for name, deck in self.definition.decks.items():
@@ -122,26 +132,27 @@ class _Assembly:
     def make_devices(self, backend_for: BackendFor) -> None:
         for name, device in self.definition.devices.items():
             where = ("devices", name)
-            if not self._classes_are_right(where, device):
-                self._wrong.add(name)
+            if not self._is_right(where, device) or device.deck in self._broken:
+                self._broken.add(name)
                 continue
             try:
-                backend = backend_for(name, device)
-                machine = self._frontend(name, device, backend)
-            except (PraxisError, TypeError, ValueError, NoSuchPositionError) as error:
+                machine = self._frontend(name, device, backend_for(name, device))
+            except (PraxisError, TypeError, ValueError) as error:
                 self.fault(where, error, name)
                 continue
             self.model.devices[name] = machine
             if isinstance(machine, Resource):
                 self._add(where, name, machine)
 
-    def _classes_are_right(self, where: tuple[str, ...], device: DeviceDefinition) -> bool:
+    def _is_right(self, where: Location, device: DeviceDefinition) -> bool:
         wanted: dict[str, type[Any]] = {
             "frontend": Machine,
             "backend": MachineBackend,
             "simulated_backend": MachineBackend,
         }
         before = len(self.faults)
+        if device.deck is not None and device.deck not in {*self.things, *self._broken}:
+            self.fault((*where, "deck"), f"no deck is called {device.deck!r}")
         for part, base in wanted.items():
             path: str = getattr(device, part)
             try:
@@ -162,10 +173,7 @@ class _Assembly:
         if "name" in inspect.signature(cls).parameters:
             config["name"] = name
         if device.deck is not None:
-            deck = self.things.get(device.deck)
-            if deck is None:
-                raise NoSuchPositionError(f"no deck is called {device.deck!r}")
-            config["deck"] = deck
+            config["deck"] = self.things[device.deck]
         machine: Machine = cls(backend=backend, **config)
         return machine
 
@@ -177,46 +185,44 @@ class _Assembly:
             except (PraxisError, TypeError, ValueError) as error:
                 self.fault((*where, "factory"), error, labware.name)
                 continue
-            self._add((*where, "name"), labware.name, made)
+            if self._add((*where, "name"), labware.name, made):
+                self._labware[number] = made
 
-    def _add(self, where: tuple[str | int, ...], name: str, thing: Resource) -> None:
+    def _add(self, where: Location, name: str, thing: Resource) -> bool:
         if name in self.things:
             self.fault(where, f"two things are called {name!r}")
-            return
+            return False
         self.things[name] = thing
+        return True
 
     def place(self) -> None:
         for name, device in self.definition.devices.items():
             if device.at is not None and name in self.things:
-                self._stand(("devices", name, "at"), name, device.at)
-        for number, labware in enumerate(self.definition.labware):
-            if labware.name in self.things:
-                self._stand(("labware", number, "at"), labware.name, labware.at)
+                self._stand(("devices", name, "at"), self.things[name], device.at)
+        for number, made in self._labware.items():
+            self._stand(("labware", number, "at"), made, self.definition.labware[number].at)
         for root in self.model.roots():
             for clash in self.model.resources.add(root):
                 self.fault(("decks",), f"two resources are called {clash!r}")
 
-    def _stand(self, where: tuple[str | int, ...], name: str, at: str) -> None:
+    def _stand(self, where: Location, thing: Resource, at: str) -> None:
         try:
             position = parse_position(at)
-            if position.owner not in self._wrong:
-                stand(self.things[name], position, self.things)
+            if position.owner not in self._broken:
+                stand(thing, position, self.things)
         except NoSuchPositionError as error:
-            self.fault(where, error, name)
+            self.fault(where, error)
 
     def fill(self) -> None:
-        for number, labware in enumerate(self.definition.labware):
-            thing = self.things.get(labware.name)
-            if thing is None:
-                continue
-            for where, what in fill(thing, labware):
+        for number, made in self._labware.items():
+            for where, what in fill(made, self.definition.labware[number]):
                 self.fault(("labware", number, *where), what)
 
     def name_places(self) -> None:
         for place, target in self.definition.places.items():
             try:
                 position = parse_position(target)
-                if position.owner not in self._wrong:
+                if position.owner not in self._broken:
                     self.model.places[place] = place_of(position, self.things)
             except NoSuchPositionError as error:
                 self.fault(("places", place), error)

@@ -1,0 +1,94 @@
+"""Devices that only exist in the tests of this folder; workcell definitions name them."""
+
+from __future__ import annotations
+
+import asyncio
+
+from pylabrobot.liquid_handling.backends.hamilton.STAR_chatterbox import STARChatterboxBackend
+from pylabrobot.shaking import ShakerBackend
+
+
+class GatedShaker(ShakerBackend):
+    """Shakes for as long as its gate is closed, and remembers what was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.began: list[float] = []
+        self.ended: list[float] = []
+        self.connected = False
+
+    @property
+    def supports_locking(self) -> bool:
+        """No lock."""
+        return False
+
+    async def setup(self) -> None:
+        """Connect."""
+        self.connected = True
+
+    async def stop(self) -> None:
+        """Let go."""
+        self.connected = False
+
+    async def start_shaking(self, speed: float) -> None:
+        """Shake until the gate opens."""
+        self.began.append(speed)
+        await self.gate.wait()
+        self.ended.append(speed)
+
+    async def stop_shaking(self) -> None:
+        """Stop."""
+
+    async def lock_plate(self) -> None:
+        """Nothing to lock."""
+
+    async def unlock_plate(self) -> None:
+        """Nothing to unlock."""
+
+
+class UnpluggedShaker(GatedShaker):
+    """Cannot be connected."""
+
+    async def setup(self) -> None:
+        """Find no device."""
+        raise ConnectionError("nothing answers on this port")
+
+
+class JammedShaker(GatedShaker):
+    """Fails when it is told to shake, with an error of its own choice."""
+
+    async def start_shaking(self, speed: float) -> None:
+        """Jam."""
+        raise TimeoutError(f"no answer within 30 s at {speed} rpm")
+
+
+class StuckShaker(GatedShaker):
+    """Cannot be disconnected."""
+
+    async def stop(self) -> None:
+        """Refuse."""
+        raise OSError("the port is gone")
+
+
+class LeftoverStar(STARChatterboxBackend):
+    """A STAR that somebody left with a tip on channel 2 and a plate in its arm."""
+
+    async def request_tip_presence(self) -> list[bool | None]:
+        """Sense the tip on channel 2."""
+        return [channel == 2 for channel in range(self.num_channels)]
+
+    async def request_plate_in_iswap(self) -> bool:
+        """Sense the plate."""
+        return True
+
+
+class ClottedStar(STARChatterboxBackend):
+    """A STAR whose third channel meets a clot."""
+
+    async def aspirate(self, ops, use_channels, **options) -> None:  # type: ignore[no-untyped-def] # noqa: ANN001, ANN003, ARG002
+        """Fail on channel 2 only."""
+        from pylabrobot.liquid_handling.errors import ChannelizedError
+
+        raise ChannelizedError({2: RuntimeError("clot detected")})
