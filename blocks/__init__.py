@@ -1,0 +1,7 @@
+"""WITH WHAT: the Prefect blocks of Praxis. Importing this module registers their types."""
+
+from blocks.database import PraxisDatabase
+from blocks.state_store import PraxisStateStore
+from blocks.workcell import Workcell
+
+__all__ = ["PraxisDatabase", "PraxisStateStore", "Workcell"]

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from praxis_core.cli import database, stack
+from praxis_core.cli import database, demo, protocols, runs, stack, state, workcells
 from praxis_core.errors import PraxisError
 
 app = typer.Typer(
@@ -19,6 +19,11 @@ app = typer.Typer(
 app.command()(stack.up)
 app.command()(stack.down)
 app.command()(stack.status)
+app.command()(demo.demo)
+app.add_typer(runs.app, name="run")
+app.add_typer(protocols.app, name="protocols")
+app.add_typer(workcells.app, name="workcell")
+app.command()(state.state)
 app.add_typer(database.app, name="db")
 
 

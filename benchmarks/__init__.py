@@ -1,0 +1,1 @@
+"""Ratios that `make bench` measures and writes to docs/benchmarks.md."""

@@ -1,0 +1,138 @@
+"""A protocol becomes a Prefect flow: its parameters a form, its steps task runs."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, cast
+from uuid import UUID
+
+from prefect import Flow, flow
+from prefect.context import FlowRunContext
+from prefect.runtime import flow_run
+from pydantic import Field
+
+from blocks import PraxisDatabase, PraxisStateStore
+from praxis_core.errors import NoRun
+from praxis_core.journal.record import Journal
+from praxis_core.orchestrator import Orchestrator, RunRequest
+from praxis_core.protocol.definition import define, parameter_model
+from praxis_core.settings import PraxisSettings
+from tasks import run_step
+
+WorkcellName = Annotated[
+    str, Field(description="Workcell to run on (praxis workcell list).", min_length=1)
+]
+AssetNames = Annotated[
+    dict[str, str | list[str] | None],
+    Field(
+        description="The workcell's assets to use: name in the protocol -> name on the workcell. "
+        "What is left out is filled in when only one fits; null leaves an optional one out."
+    ),
+]
+Simulate = Annotated[
+    bool, Field(description="Rehearse on the simulated devices, even if the workcell is real.")
+]
+CarryFrom = Annotated[
+    UUID | None, Field(description="Start with a copy of this earlier run's PraxisState.")
+]
+
+
+def compile_protocol(
+    function: Callable[..., Awaitable[Any]],
+    *,
+    workcell: str = "star",
+    blocks: str = "default",
+) -> Flow[..., Any]:
+    """Compile a protocol into a Prefect flow.
+
+    Args:
+        function: An async function marked with ``@protocol``.
+        workcell: The workcell that is offered in the form by default.
+        blocks: Name of the ``PraxisDatabase`` and ``PraxisStateStore`` block documents to use.
+
+    Returns:
+        The flow. Keep it as an attribute of the module, so that Prefect finds it:
+        ``flow = compile_protocol(my_protocol)``.
+
+    Raises:
+        ProtocolFaults: the protocol cannot be used; every fault with file and line.
+    """
+    definition = define(function)
+
+    async def run_protocol(**arguments: Any) -> Any:
+        return await _run(function, blocks, arguments)
+
+    signature = _signature(function, workcell)
+    run_protocol.__name__ = run_protocol.__qualname__ = function.__name__
+    run_protocol.__module__ = function.__module__
+    run_protocol.__doc__ = definition.description
+    run_protocol.__annotations__ = {
+        name: parameter.annotation for name, parameter in signature.parameters.items()
+    }
+    run_protocol.__signature__ = signature  # type: ignore[attr-defined]  # read by inspect.signature
+    make = flow(
+        name=definition.name,
+        version=f"{definition.version}+{definition.content_hash[:12]}",
+        description=definition.description,
+        flow_run_name=f"{definition.name} on {{workcell}}",
+        # The orchestrator checks parameters and assets together, and records a refusal.
+        validate_parameters=False,
+        persist_result=False,
+        retries=0,
+    )
+    return make(run_protocol)
+
+
+def _signature(function: Callable[..., Any], workcell: str) -> inspect.Signature:
+    """The form: the protocol's scientific parameters, then where and with what it runs."""
+    model = parameter_model(function)
+    kind = inspect.Parameter.KEYWORD_ONLY
+    parameters = [
+        inspect.Parameter(
+            name,
+            kind,
+            default=inspect.Parameter.empty if info.is_required() else info.get_default(),
+            annotation=Annotated[info.annotation, info],
+        )
+        for name, info in model.model_fields.items()
+    ]
+    places = [
+        inspect.Parameter("workcell", kind, default=workcell, annotation=WorkcellName),
+        inspect.Parameter("assets", kind, default={}, annotation=AssetNames),
+        inspect.Parameter("simulate", kind, default=False, annotation=Simulate),
+        inspect.Parameter("carry_from", kind, default=None, annotation=CarryFrom),
+    ]
+    return inspect.Signature([*parameters, *places])
+
+
+async def _run(
+    function: Callable[..., Awaitable[Any]], blocks: str, arguments: dict[str, Any]
+) -> Any:
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        raise NoRun(what="A compiled protocol")
+    carry_from = arguments.pop("carry_from")
+    request = RunRequest(
+        run_id=context.flow_run.id,
+        run_name=flow_run.name or str(context.flow_run.id),
+        function=function,
+        workcell=arguments.pop("workcell"),
+        assets=arguments.pop("assets"),
+        simulate=arguments.pop("simulate"),
+        carry_from=UUID(str(carry_from)) if carry_from else None,
+        parameters=arguments,
+    )
+    store = cast("PraxisStateStore", await PraxisStateStore.aload(blocks))
+    database_block = cast("PraxisDatabase", await PraxisDatabase.aload(blocks))
+    async with database_block.open() as database:
+        orchestrator = Orchestrator(
+            journal=Journal(database),
+            redis_url=store.url,
+            settings=PraxisSettings(),
+            run_step=run_step,
+        )
+        try:
+            return (await orchestrator.run(request)).summary
+        finally:
+            await orchestrator.close()

@@ -1,0 +1,88 @@
+"""Follow a run in the database and show how far it is."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from praxis_core.cli.console import console
+from praxis_core.cli.opening import journal
+from praxis_core.errors import RequestError, RunNotFound
+from praxis_core.execution.protocol_state import ProtocolState
+from praxis_core.journal.record import Journal
+from praxis_core.protocol.lifecycle import RunStatus, StepStatus
+from praxis_core.services.prefect_api import PrefectApi
+from praxis_core.settings import PraxisSettings
+
+LOOK_EVERY = 0.25
+"""Seconds between two looks at the database."""
+
+
+async def follow(
+    settings: PraxisSettings, run_id: UUID, *, quiet: bool = False, steps: int | None = None
+) -> RunStatus:
+    """Show the progress of a run until it has ended.
+
+    Args:
+        settings: Where the stack is.
+        run_id: The run.
+        quiet: Show nothing, only wait.
+        steps: How many steps it will have, when that is known; else the bar follows the last
+            successful run of the same protocol.
+    """
+    bar = Progress(
+        SpinnerColumn(),
+        BarColumn(bar_width=30),
+        TextColumn("{task.fields[count]}"),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=console,
+        disable=quiet,
+        transient=True,
+    )
+    async with journal(settings) as records:
+        with PrefectApi(settings) as api, bar:
+            shown = bar.add_task("waiting for the worker", total=None, count="")
+            while True:
+                state = await _look(records, run_id)
+                if state is None:
+                    _stop_if_lost(api, run_id)
+                else:
+                    steps = steps or await _usual_steps(records, state)
+                    bar.update(shown, **_shown(state, steps))
+                    if state.status.ended:
+                        return state.status
+                await asyncio.sleep(LOOK_EVERY)
+
+
+def _shown(state: ProtocolState, steps: int | None) -> dict[str, Any]:
+    return {
+        "total": max(steps, len(state.steps)) if steps else None,
+        "completed": sum(step.status is StepStatus.SUCCEEDED for step in state.steps),
+        "count": f"step {len(state.steps)}" + (f" of {steps}" if steps else ""),
+        "description": state.current.name if state.current else str(state.status),
+    }
+
+
+async def _look(records: Journal, run_id: UUID) -> ProtocolState | None:
+    try:
+        return await ProtocolState.load(records, run_id)
+    except RunNotFound:
+        return None
+
+
+async def _usual_steps(records: Journal, state: ProtocolState) -> int | None:
+    for run in await records.runs(limit=20):
+        if run.protocol == state.protocol and run.status is RunStatus.SUCCEEDED:
+            return len({step.path for step in await records.steps(run.run_id)})
+    return None
+
+
+def _stop_if_lost(api: PrefectApi, run_id: UUID) -> None:
+    """A flow run that ended before the orchestrator heard of it never enters our history."""
+    flow_run = api.read_flow_run(run_id)
+    if flow_run.ended:
+        raise RequestError(what=f"Prefect ended run {run_id}: {flow_run.state_message}")

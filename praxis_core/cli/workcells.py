@@ -1,0 +1,88 @@
+"""``praxis workcell``: the workcells that the database knows."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.markup import escape
+
+from praxis_core.cli.console import console, print_json, table
+from praxis_core.cli.opening import journal
+from praxis_core.cli.result import as_json
+from praxis_core.settings import PraxisSettings
+from praxis_core.workcell.definition import WorkcellDefinition, load_definition
+
+app = typer.Typer(help="The workcells that the database knows.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+
+@app.command(name="list")
+def list_(*, as_json_: AsJson = False) -> None:
+    """List the workcells, newest version of each."""
+
+    async def read() -> list[Any]:
+        async with journal(PraxisSettings()) as records:
+            return await records.workcells()
+
+    workcells = asyncio.run(read())
+    if as_json_:
+        print_json([as_json(one) for one in workcells])
+        return
+    rows = [
+        (
+            one.name,
+            str(one.version),
+            one.definition["mode"],
+            ", ".join(one.definition["devices"]),
+            f"{one.created_at:%Y-%m-%d %H:%M}",
+        )
+        for one in workcells
+    ]
+    console.print(table("Workcells", ("name", "version", "mode", "devices", "stored"), rows))
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="Name of the workcell.")],
+    *,
+    as_json_: AsJson = False,
+) -> None:
+    """Show a workcell's devices, labware and places."""
+
+    async def read() -> Any:
+        async with journal(PraxisSettings()) as records:
+            return await records.workcell(name)
+
+    stored = asyncio.run(read())
+    if as_json_:
+        print_json(as_json(stored))
+        return
+    definition = WorkcellDefinition.model_validate(stored.definition)
+    console.print(f"[bold]{definition.name}[/bold] version {stored.version}, {definition.mode}")
+    console.print(escape(definition.description))
+    console.print(yaml.safe_dump(stored.definition, sort_keys=False, allow_unicode=True))
+
+
+@app.command()
+def add(
+    file: Annotated[Path, typer.Argument(help="YAML file with the workcell's definition.")],
+    *,
+    as_json_: AsJson = False,
+) -> None:
+    """Check a workcell definition and store it; a changed one becomes a new version."""
+    definition = load_definition(file)
+
+    async def store() -> Any:
+        async with journal(PraxisSettings()) as records:
+            return await records.store_workcell(definition.name, definition.model_dump(mode="json"))
+
+    stored = asyncio.run(store())
+    if as_json_:
+        print_json(as_json(stored))
+    else:
+        console.print(f"Workcell {stored.name} is stored as version {stored.version}.")

@@ -1,0 +1,1 @@
+"""One run while it is alive: its progress, what it offers its protocol, the files it leaves."""

@@ -1,0 +1,290 @@
+"""The orchestrator: one run from open to close, in the six phases of a protocol's life.
+
+1. *Load*: the workcell definition, the protocol definition, the run's PraxisState.
+2. *Initialise*: parameters and assets are checked together, assets are locked, devices connected
+   and their states confirmed. Whatever fails up to here refuses the run: nothing has moved.
+3. *Execute*: the protocol function runs; each step is written down as it begins and ends.
+4. *Data*: measurements are in the database as they come; a CSV of them is written beside it.
+5. *Errors*: recorded in the database and flagged in PraxisState under ``error``.
+6. *Complete*: status, summary and PraxisState are archived; devices disconnected, locks released.
+
+It knows nothing of Prefect: how a step is carried out is passed in as ``run_step``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from praxis_core.errors import PraxisError, ServiceError, StateError
+from praxis_core.execution.active_run import (
+    ActiveRun,
+    StepRunner,
+    describe_error,
+    json_object,
+    run_directly,
+    step_position,
+    summary_of,
+)
+from praxis_core.execution.data_file import write_measurements
+from praxis_core.execution.protocol_state import ProtocolState
+from praxis_core.journal.record import Journal
+from praxis_core.journal.records import AttemptRequest
+from praxis_core.locks import AssetLockManager
+from praxis_core.planning.checks import CheckedRequest, check_request
+from praxis_core.protocol.definition import ProtocolDefinition, define
+from praxis_core.protocol.lifecycle import RunStatus
+from praxis_core.protocol.running import current_run
+from praxis_core.redis_connection import connect, connect_async
+from praxis_core.settings import PraxisSettings
+from praxis_core.state import PraxisState
+from praxis_core.workcell.bench import Bench
+from praxis_core.workcell.definition import WorkcellDefinition
+from praxis_core.workcell.live_status import LiveStatus
+from praxis_core.workcell.to_the_end import to_the_end
+
+LOCK_WAIT_SECONDS = 3600.0
+"""How long a run waits for assets that another run holds before it is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """Who wants what to run where."""
+
+    run_id: UUID
+    run_name: str
+    function: Any
+    """The protocol: an async function marked with ``@protocol``."""
+    workcell: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    assets: Mapping[str, str | list[str] | None] = field(default_factory=dict)
+    simulate: bool = False
+    carry_from: UUID | None = None
+    asked_by: str = "unverified"
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run that succeeded leaves."""
+
+    run_id: UUID
+    attempt: int
+    summary: JsonValue
+    """What the protocol returned, as the database keeps it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenedRun:
+    """What belongs together while one run is under way."""
+
+    request: RunRequest
+    definition: ProtocolDefinition
+    workcell: WorkcellDefinition
+    progress: ProtocolState
+    state: PraxisState
+
+
+class Orchestrator:
+    """Runs protocols; one instance serves any number of runs, one after the other or together."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        redis_url: str,
+        settings: PraxisSettings,
+        run_step: StepRunner = run_directly,
+    ) -> None:
+        self._journal = journal
+        self._settings = settings
+        self._run_step = run_step
+        self._redis = connect(redis_url)
+        self._aredis = connect_async(redis_url)
+        self._locks = AssetLockManager(self._aredis)
+
+    async def close(self) -> None:
+        """Close the connections to Redis."""
+        await self._aredis.aclose()
+        self._redis.close()
+
+    async def run(self, request: RunRequest) -> RunResult:
+        """Carry out one run from open to close.
+
+        Raises:
+            PraxisError: the run was refused; nothing has moved.
+            Exception: whatever the protocol raised, after it was recorded.
+        """
+        opened = await self._load(request)
+        try:
+            value = await self._initialise_and_execute(opened)
+        # The flow process's home of the broad handler: what ended the run is recorded, and goes on.
+        except BaseException as error:
+            await to_the_end(self._record_error(opened, error))
+            raise
+        summary = summary_of(value)
+        await to_the_end(self._complete(opened, RunStatus.SUCCEEDED, summary))
+        return RunResult(request.run_id, opened.progress.attempt, summary)
+
+    async def _load(self, request: RunRequest) -> _OpenedRun:
+        """Phase 1: what is to run, and on what; the attempt exists from here on."""
+        definition = define(request.function)
+        stored = await self._journal.workcell(request.workcell)
+        protocol = await self._journal.store_protocol(
+            name=definition.name,
+            version=definition.version,
+            content_hash=definition.content_hash,
+            source_hash=definition.source_hash,
+            entrypoint=definition.entrypoint,
+            definition=definition.model_dump(mode="json"),
+        )
+        parameters = json_object(request.parameters)
+        attempt = await self._journal.begin_attempt(
+            AttemptRequest(
+                run_id=request.run_id,
+                run_name=request.run_name,
+                protocol_id=protocol.id,
+                workcell_id=stored.id,
+                parameters=parameters,
+                assets=json_object(request.assets),
+                simulated=request.simulate or stored.definition["mode"] == "simulated",
+                asked_by=request.asked_by,
+                carried_from=request.carry_from,
+            )
+        )
+        state = PraxisState(request.run_id, self._redis)
+        state.begin()
+        progress = ProtocolState(
+            run_id=request.run_id,
+            protocol=definition.name,
+            attempt=attempt,
+            status=RunStatus.PREPARING,
+            parameters=parameters,
+        )
+        workcell = WorkcellDefinition.model_validate(stored.definition)
+        return _OpenedRun(request, definition, workcell, progress, state)
+
+    async def _initialise_and_execute(self, opened: _OpenedRun) -> Any:
+        """Phases 2 and 3, and the release of everything that was taken for them."""
+        request, progress = opened.request, opened.progress
+        bench = Bench(
+            opened.workcell,
+            run_id=request.run_id,
+            attempt=progress.attempt,
+            simulate=request.simulate,
+            step=step_position,
+            journal=self._journal,
+            live=LiveStatus(self._aredis, opened.workcell.name),
+        )
+        checked = check_request(
+            opened.definition,
+            request.function,
+            workcell=opened.workcell.name,
+            parameters=request.parameters,
+            assets=request.assets,
+            candidates=bench.candidates,
+        )
+        if request.carry_from is not None:
+            opened.state.carry_from(PraxisState.open(request.carry_from, self._settings))
+        async with self._initialised(opened, checked, bench):
+            progress.assets = dict(checked.assets)
+            progress.status = RunStatus.RUNNING
+            await self._journal.start(
+                request.run_id,
+                assets=json_object(checked.assets),
+                start_snapshot=bench.snapshot(),
+                attempt=progress.attempt,
+            )
+            return await self._execute(opened, checked, bench)
+
+    @asynccontextmanager
+    async def _initialised(
+        self, opened: _OpenedRun, checked: CheckedRequest, bench: Bench
+    ) -> AsyncIterator[None]:
+        """Phase 2: assets locked, devices connected and as expected; undone on leaving."""
+        names = [f"{opened.workcell.name}/{name}" for name in checked.asset_names]
+        holder = f"run {opened.request.run_id}"
+        async with self._locks.hold(names, holder, wait_seconds=LOCK_WAIT_SECONDS):
+            try:
+                await bench.connect(checked.asset_names)
+                yield
+            finally:
+                await to_the_end(bench.disconnect())
+
+    async def _execute(self, opened: _OpenedRun, checked: CheckedRequest, bench: Bench) -> Any:
+        """Phase 3: the protocol function itself."""
+        arguments: dict[str, Any] = {**checked.parameters, **bench.bound(checked.assets)}
+        if opened.definition.state_parameter is not None:
+            state = opened.state.resolving(bench.replica.asset)
+            arguments[opened.definition.state_parameter] = state
+        active = ActiveRun(
+            progress=opened.progress,
+            journal=self._journal,
+            replica=bench.replica,
+            clock=bench.clock,
+            run_step=self._run_step,
+        )
+        token = current_run.set(active)
+        try:
+            with bench.protocol():
+                return await opened.request.function(**arguments)
+        finally:
+            current_run.reset(token)
+
+    async def _record_error(self, opened: _OpenedRun, error: BaseException) -> None:
+        """Phase 5: the error is in the database and flagged in PraxisState before it goes on."""
+        described = describe_error(error)
+        opened.progress.error = described
+        status = self._status_after(opened.progress, error)
+        try:
+            opened.state["error"] = described
+        except (ServiceError, StateError) as lost:
+            # The history is complete all the same; the state stays where it is, unended.
+            await self._journal.event(opened.request.run_id, "state not archived", str(lost))
+            await self._finish(opened, status, summary=None, final_state=None)
+        else:
+            await self._complete(opened, status, None)
+
+    @staticmethod
+    def _status_after(progress: ProtocolState, error: BaseException) -> RunStatus:
+        if not isinstance(error, Exception):
+            return RunStatus.CANCELLED
+        if progress.status is RunStatus.PREPARING and isinstance(error, PraxisError):
+            return RunStatus.REFUSED
+        return RunStatus.FAILED
+
+    async def _complete(self, opened: _OpenedRun, status: RunStatus, summary: JsonValue) -> None:
+        """Phases 4 and 6: the data file, the final status, the archive."""
+        await self._write_data_file(opened.request.run_id)
+        with opened.state.ending(self._settings.state_retention_days) as final_state:
+            await self._finish(opened, status, summary=summary, final_state=final_state)
+
+    async def _finish(
+        self,
+        opened: _OpenedRun,
+        status: RunStatus,
+        *,
+        summary: JsonValue,
+        final_state: dict[str, JsonValue] | None,
+    ) -> None:
+        opened.progress.status = status
+        await self._journal.finish(
+            opened.request.run_id,
+            status,
+            summary=summary,
+            final_state=final_state,
+            error=opened.progress.error,
+            attempt=opened.progress.attempt,
+        )
+
+    async def _write_data_file(self, run_id: UUID) -> None:
+        measurements = await self._journal.measurements(run_id)
+        if not measurements:
+            return
+        folder = self._settings.home_path / "runs" / str(run_id)
+        file = write_measurements(folder, measurements)
+        await self._journal.data_file(run_id, str(file.path), file.sha256, file.media_type)
