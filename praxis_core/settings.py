@@ -147,7 +147,7 @@ class PraxisSettings(BaseSettings):
         sockets = self.socket_folder
         database = _database_url(self.database_url, sockets)
         redis, prefect_redis = _redis_urls(self.redis_url, sockets)
-        own_api = f"http://127.0.0.1:{self._taken_port()}/api"
+        own_api = f"http://127.0.0.1:{self.taken_port}/api"
         api = _api_url(self.prefect_api_url) or own_api
         return Addresses(
             database_url=database,
@@ -162,7 +162,9 @@ class PraxisSettings(BaseSettings):
             embedded_prefect=api == own_api,
         )
 
-    def _taken_port(self) -> int:
+    @property
+    def taken_port(self) -> int:
+        """Port that the embedded Prefect server took last, or will try first."""
         try:
             return int(self.prefect_port_file.read_text())
         except (OSError, ValueError):

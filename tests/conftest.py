@@ -7,10 +7,11 @@ import os
 import select
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 import pytest
@@ -19,9 +20,16 @@ from psycopg import sql
 
 from praxis_core.services.home import prepare
 from praxis_core.services.postgres import EmbeddedPostgres
-from praxis_core.services.stack import down, up
+from praxis_core.services.prefect_server import EmbeddedPrefect
+from praxis_core.services.registration import COMMAND
+from praxis_core.services.stack import up
 from praxis_core.services.valkey import EmbeddedValkey
+from praxis_core.services.worker import EmbeddedWorker
 from praxis_core.settings import PraxisSettings
+
+if TYPE_CHECKING:
+    from praxis_core.journal.record import Journal
+    from praxis_core.orchestrator import Orchestrator
 
 TEMPLATE = "template_migrated"
 
@@ -52,12 +60,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def stack(home: Path) -> Iterator[PraxisSettings]:
     """The settings of a whole stack that runs for the session, with everything deployed."""
-    settings = PraxisSettings()
-    try:
-        up(settings)
-        yield settings
-    finally:
-        down(settings)
+    yield from _running(COMMAND)
+
+
+@pytest.fixture(scope="session")
+def bare_stack(home: Path) -> Iterator[PraxisSettings]:
+    """The settings of the same stack; its library is deployed or not."""
+    yield from _running(None)
 
 
 @pytest.fixture(scope="session")
@@ -98,6 +107,18 @@ def redis_url(home: Path) -> str:
     return url
 
 
+def _running(register: Sequence[str] | None) -> Iterator[PraxisSettings]:
+    settings = PraxisSettings()
+    try:
+        up(settings, register=register)
+        yield settings
+    finally:
+        # Postgres and Valkey belong to the fixture home.
+        place = prepare(settings)
+        EmbeddedWorker(place, settings).stop()
+        EmbeddedPrefect(place, settings).stop()
+
+
 def _database(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
     name = f"test_{next(_numbers)}"
     words = {"name": sql.Identifier(name), "template": sql.Identifier(template)}
@@ -110,6 +131,33 @@ def _database(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
 
 def _url(postgres: EmbeddedPostgres, database: str) -> str:
     return f"postgresql://praxis@/{database}?host={quote(str(postgres.home.sockets))}"
+
+
+@pytest.fixture
+async def journal(database_url: str) -> AsyncIterator[Journal]:
+    """The run history of a database that knows the library."""
+    from flows.register import store_library
+    from praxis_core.journal.database import Database
+    from praxis_core.journal.record import Journal
+
+    async with Database(database_url) as database:
+        journal = Journal(database)
+        await store_library(journal)
+        yield journal
+
+
+@pytest.fixture
+async def orchestrator(
+    journal: Journal, redis_url: str, tmp_path: Path
+) -> AsyncIterator[Orchestrator]:
+    """An orchestrator that runs protocols in this process, without Prefect."""
+    from praxis_core.orchestrator import Orchestrator
+
+    orchestrator = Orchestrator(
+        journal=journal, redis_url=redis_url, settings=PraxisSettings(home=tmp_path)
+    )
+    yield orchestrator
+    await orchestrator.close()
 
 
 class LossyRedis:

@@ -33,6 +33,7 @@ def environment(settings: PraxisSettings) -> dict[str, str]:
     result = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED_ON}
     result |= {
         "PRAXIS_HOME": str(settings.home_path),
+        "PRAXIS_PREFECT_PORT": str(settings.prefect_port),
         "PREFECT_HOME": str(settings.home_path / "prefect"),
         "PREFECT_API_URL": addresses.prefect_api_url,
         # Without an API a flow would silently start a server of its own, beside this one.

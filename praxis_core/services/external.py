@@ -65,6 +65,7 @@ def check_redis(settings: PraxisSettings) -> None:
                 socket_connect_timeout=PATIENCE_SECONDS,
                 socket_timeout=PATIENCE_SECONDS,
                 retry=Retry(NoBackoff(), 0),
+                protocol=2,  # a server too old for a newer one shall say its version
             ) as client:
                 info = client.info()
         except (redis.RedisError, OSError, ValueError) as error:

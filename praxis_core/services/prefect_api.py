@@ -146,7 +146,16 @@ class PrefectApi:
         """Create a work pool of processes, unless it is there."""
         if self._ask("GET", f"/work_pools/{name}", allow=(NOT_FOUND,)).is_success:
             return
-        pool = {"name": name, "type": "process", "description": "Runs of Praxis protocols."}
+        template = self._ask("GET", "/collections/views/aggregate-worker-metadata").json()
+        job = template["prefect"]["process"]["default_base_job_configuration"]
+        # A run that prints into a pipe dies with the worker that held its other end.
+        job["variables"]["properties"]["stream_output"]["default"] = False
+        pool = {
+            "name": name,
+            "type": "process",
+            "description": "Runs of Praxis protocols.",
+            "base_job_template": job,
+        }
         self._ask("POST", "/work_pools/", json=pool, allow=(CONFLICT,))
 
     def workers(self, pool: str) -> list[Worker]:

@@ -102,11 +102,13 @@ class EmbeddedPrefect:
         return configuration(addresses.prefect_database_url, addresses.prefect_redis_url)
 
     def _port(self) -> int:
-        return int(self.settings.prefect_port_file.read_text())
+        return self.settings.taken_port
 
     def _free_port(self) -> int:
         first = self.settings.prefect_port
         last = min(first + PORTS_TRIED, 65536)
+        if self.settings.prefect_api_url is not None and _free(self._port()):
+            return self._port()  # somebody was told this address
         for port in range(first, last):
             if _free(port):
                 return port

@@ -72,7 +72,9 @@ def birth_of(pid: int) -> str | None:
         return _portable_birth(pid)
     # The name in brackets is the second field and may hold anything, brackets too.
     fields = status.rpartition(b")")[2].split()
-    return None if fields[0] in (b"Z", b"X") else f"{boot}:{fields[19].decode()}"
+    # The first thread of a killed process may be a zombie while others still hold its ports.
+    ended = fields[0] in (b"Z", b"X") and int(fields[17]) <= 1
+    return None if ended else f"{boot}:{fields[19].decode()}"
 
 
 def _portable_birth(pid: int) -> str | None:

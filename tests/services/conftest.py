@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from praxis_core.services.postgres import EmbeddedPostgres
-from praxis_core.services.stack import down, up
+from praxis_core.services.stack import down
 from praxis_core.services.valkey import EmbeddedValkey
 from praxis_core.settings import PraxisSettings
 
@@ -41,17 +41,6 @@ def open_folder() -> Iterator[Path]:
         folder = Path(name)
         folder.chmod(0o755)
         yield folder
-
-
-@pytest.fixture(scope="session")
-def bare_stack(home: Path) -> Iterator[PraxisSettings]:
-    """Settings of a running stack; its library may be registered or not."""
-    settings = PraxisSettings()
-    try:
-        up(settings, register=None)
-        yield settings
-    finally:
-        down(settings)
 
 
 @pytest.fixture
