@@ -11,8 +11,9 @@ from pylabrobot.machines.backend import MachineBackend
 from pylabrobot.machines.machine import Machine
 
 from praxis_core.errors import MethodUnknown
+from praxis_core.labware.encoded_error import EncodedError
 from praxis_core.labware.encoding import decode, encode, encode_error
-from praxis_core.protocol.command import Command, EncodedError, Outcome
+from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import OutcomeStatus
 from praxis_core.workcell.attributes import changed_attributes, plain_attributes, set_attributes
 from praxis_core.workcell.boundary import coroutine_methods

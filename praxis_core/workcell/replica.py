@@ -95,11 +95,6 @@ class Replica:
         """Every resource by name."""
         return self._model.resources
 
-    @property
-    def transports(self) -> list[str]:
-        """Names of the devices that may have a gripper, in the order ``bring`` asks them."""
-        return [name for name, device in self.devices.items() if isinstance(device, LiquidHandler)]
-
     def asset(self, name: str) -> Machine | Resource:
         """Give a device, a resource, or an item: ``"plate_01[A1]"``, ``"carrier_plates[2]"``.
 

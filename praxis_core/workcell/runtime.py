@@ -23,7 +23,7 @@ from praxis_core.errors import (
 from praxis_core.journal.record import Journal
 from praxis_core.labware.inventory import inventory
 from praxis_core.protocol.command import Command, DeckChange, Outcome
-from praxis_core.protocol.lifecycle import OutcomeStatus
+from praxis_core.protocol.lifecycle import CommandKind, OutcomeStatus
 from praxis_core.workcell.clock import Clock, RealClock
 from praxis_core.workcell.deck_changes import DeckFollower
 from praxis_core.workcell.definition import WorkcellDefinition, WorkcellMode
@@ -175,17 +175,17 @@ class WorkcellRuntime:
 
     async def _carry_out(self, device: Device, command: Command) -> Outcome:
         args, kwargs = device.arguments(command)
-        self._show(device.name, DeviceState.BUSY, doing=command.method)
-        if self._journal is not None:
+        if self._journal is not None and command.kind is not CommandKind.OBSERVE:
             await self._journal.command_intent(command, self.clock.now())
+        self._show(device.name, DeviceState.BUSY, doing=command.method)
         outcome = await device.call(command, args, kwargs)
         self._enter(command, outcome)
-        if self._journal is not None:
-            await self._journal.command_outcome(command, outcome, measurements_of(command, outcome))
         if outcome.error is None:
             self._show(device.name, DeviceState.IDLE)
         else:
             self._show(device.name, DeviceState.ERROR, error=outcome.error.message)
+        if self._journal is not None:
+            await self._journal.command_outcome(command, outcome, measurements_of(command, outcome))
         return outcome
 
     def _enter(self, command: Command, outcome: Outcome) -> None:

@@ -106,7 +106,7 @@ async def connect(as_json: Callable[[Execute], Execute]) -> AsyncIterator[Connec
 
 @pytest.fixture
 def protocol_code() -> Callable[[], object]:
-    """Mark what is inside ``with protocol_code():`` as the code of a protocol."""
+    """Give a context manager that marks what is inside as the code of a protocol."""
     return lambda: inside_protocol(Branch())
 
 
