@@ -35,8 +35,8 @@ async def begin(session: AsyncSession, request: AttemptRequest) -> int:
             protocol_id=request.protocol_id,
             workcell_id=request.workcell_id,
             status=RunStatus.PREPARING,
-            parameters=request.parameters,
-            assets=request.assets,
+            parameters=dict(request.parameters),
+            assets=dict(request.assets),
             start_snapshot=request.start_snapshot,
         )
     )
@@ -51,7 +51,7 @@ async def _is_new(session: AsyncSession, request: AttemptRequest) -> bool:
             name=request.run_name,
             status=RunStatus.PREPARING,
             attempt=1,
-            parameters=request.parameters,
+            parameters=dict(request.parameters),
             simulated=request.simulated,
             asked_by=request.asked_by,
             carried_from=request.carried_from,

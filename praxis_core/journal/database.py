@@ -16,7 +16,6 @@ import psycopg
 from pydantic import JsonValue
 from sqlalchemy import URL, Engine, Executable, Row, create_engine, event, make_url, text
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 from praxis_core.errors import ImpossibleTransition, JournalError, PraxisError, ServiceUnreachable
@@ -165,8 +164,8 @@ def _explain(context: ExceptionContext) -> PraxisError | None:
         )
     if isinstance(error, psycopg.Error):
         return _refused(error)
-    if isinstance(context.sqlalchemy_exception, SQLAlchemyError):
-        return JournalError(what=str(error))
+    if isinstance(error, (TypeError, ValueError)):
+        return JournalError(what=f"a value cannot be stored: {error}")
     return None
 
 

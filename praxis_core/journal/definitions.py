@@ -10,6 +10,7 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from praxis_core.errors import JournalError
 from praxis_core.journal.database import dumps
 from praxis_core.journal.tables import ProtocolRow, WorkcellRow
 
@@ -17,16 +18,24 @@ _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended(:what, 0))"
 
 
 def content_hash(content: JsonValue) -> str:
-    """SHA-256 of the content as JSON, whatever the order of its keys."""
-    return sha256(dumps(content, sort_keys=True).encode()).hexdigest()
+    """SHA-256 of the content as JSON, whatever the order of its keys.
+
+    Raises:
+        JournalError: it is not JSON.
+    """
+    try:
+        canonical = dumps(content, sort_keys=True)
+    except (TypeError, ValueError) as error:
+        raise JournalError(what=f"a value cannot be stored: {error}") from error
+    return sha256(canonical.encode()).hexdigest()
 
 
 async def store_workcell(
-    session: AsyncSession, name: str, definition: Mapping[str, JsonValue]
+    session: AsyncSession, name: str, definition: dict[str, JsonValue]
 ) -> WorkcellRow:
     """Make this definition the workcell's current one; a new version when the content is new."""
     await _lock(session, WorkcellRow.__tablename__, name)
-    digest = content_hash(dict(definition))
+    digest = content_hash(definition)
     version = select(func.coalesce(func.max(WorkcellRow.version), 0) + 1).where(
         WorkcellRow.name == name
     )

@@ -4,85 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TypeVar
 from uuid import UUID
 
 from pydantic import JsonValue
-from sqlalchemy import Select, TextClause, select
+from sqlalchemy import TextClause
 
-from praxis_core.errors import JournalError, ProtocolNotFound, RunNotFound, WorkcellNotFound
+from praxis_core.errors import JournalError
 from praxis_core.journal import attempts, definitions, rows, statements
-from praxis_core.journal.database import Database
+from praxis_core.journal.history import History
 from praxis_core.journal.records import (
-    AttemptRecord,
     AttemptRequest,
-    CommandRecord,
-    DataFileRecord,
-    EventRecord,
     Measurement,
-    RecordedMeasurement,
-    RunRecord,
-    StepRecord,
     StepStart,
     StoredProtocol,
     StoredWorkcell,
 )
-from praxis_core.journal.tables import (
-    AttemptRow,
-    CommandRow,
-    DataFileRow,
-    EventRow,
-    MeasurementRow,
-    ProtocolRow,
-    RunRow,
-    StepRow,
-    WorkcellRow,
-)
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import CommandKind, RunStatus, StepStatus
 
-Row = TypeVar("Row")
 
-
-class Journal:
-    """Writes and reads the history of one database.
+class Journal(History):
+    """A history that is also written.
 
     Each method that writes is one transaction. Any of them raises ``JournalError`` when the
     database refuses what it is given, and ``ServiceUnreachable`` when Postgres does not answer.
     """
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
     # --- definitions ------------------------------------------------------------------------------
 
-    async def store_workcell(
-        self, name: str, definition: Mapping[str, JsonValue]
-    ) -> StoredWorkcell:
+    async def store_workcell(self, name: str, definition: dict[str, JsonValue]) -> StoredWorkcell:
         """Make ``definition`` the workcell's current one; a new version only when it is new."""
         async with self._database.session() as session, session.begin():
             return rows.workcell(await definitions.store_workcell(session, name, definition))
-
-    async def workcell(self, name: str, version: int | None = None) -> StoredWorkcell:
-        """Look up a workcell: the current version, or a given one.
-
-        Raises:
-            WorkcellNotFound: there is no such workcell, or not in this version.
-        """
-        which = WorkcellRow.current if version is None else WorkcellRow.version == version
-        found = await self._all(select(WorkcellRow).where(WorkcellRow.name == name, which))
-        if not found:
-            known = [f"{one.name} (version {one.version})" for one in await self.workcells()]
-            raise WorkcellNotFound(
-                name=name if version is None else f"{name} version {version}",
-                known=", ".join(known) or "none",
-            )
-        return rows.workcell(found[0])
-
-    async def workcells(self) -> list[StoredWorkcell]:
-        """List the workcells, the current version of each, by name."""
-        query = select(WorkcellRow).where(WorkcellRow.current).order_by(WorkcellRow.name)
-        return [rows.workcell(row) for row in await self._all(query)]
 
     async def store_protocol(  # noqa: PLR0913  # the columns
         self,
@@ -92,7 +45,7 @@ class Journal:
         entrypoint: str,
         source_hash: str,
         content_hash: str,
-        definition: Mapping[str, JsonValue],
+        definition: dict[str, JsonValue],
     ) -> StoredProtocol:
         """Make a definition the protocol's current one; a new version only for a new content hash.
 
@@ -114,24 +67,6 @@ class Journal:
         }
         async with self._database.session() as session, session.begin():
             return rows.protocol(await definitions.store_protocol(session, row))
-
-    async def protocol(self, name: str) -> StoredProtocol:
-        """Look up a protocol's current definition.
-
-        Raises:
-            ProtocolNotFound: there is no such protocol.
-        """
-        query = select(ProtocolRow).where(ProtocolRow.name == name, ProtocolRow.current)
-        found = await self._all(query)
-        if not found:
-            known = ", ".join(one.name for one in await self.protocols()) or "none"
-            raise ProtocolNotFound(name=name, hint=f"Known: {known}.")
-        return rows.protocol(found[0])
-
-    async def protocols(self) -> list[StoredProtocol]:
-        """List the protocols, the current definition of each, by name."""
-        query = select(ProtocolRow).where(ProtocolRow.current).order_by(ProtocolRow.name)
-        return [rows.protocol(row) for row in await self._all(query)]
 
     # --- runs -------------------------------------------------------------------------------------
 
@@ -167,13 +102,42 @@ class Journal:
         values = {"run_id": run_id, "attempt": attempt, "error": None}
         await self._change_status(statements.SET_STATUS, status, values)
 
+    async def start(
+        self,
+        run_id: UUID,
+        *,
+        assets: Mapping[str, JsonValue],
+        start_snapshot: JsonValue,
+        attempt: int | None = None,
+    ) -> None:
+        """Set a prepared run going, with what it goes on.
+
+        Args:
+            run_id: The run.
+            assets: Name of the requirement -> name on the workcell.
+            start_snapshot: What is where and how much of it.
+            attempt: The attempt that says so; refused when another has begun since.
+
+        Raises:
+            ImpossibleTransition: the run is not being prepared.
+            RunNotFound: there is no such run.
+        """
+        values = {
+            "run_id": run_id,
+            "attempt": attempt,
+            "error": None,
+            "bound": dict(assets),
+            "start_snapshot": start_snapshot,
+        }
+        await self._change_status(statements.START, RunStatus.RUNNING, values)
+
     async def finish(  # noqa: PLR0913  # what a run leaves behind
         self,
         run_id: UUID,
         status: RunStatus,
         *,
         summary: JsonValue,
-        final_state: Mapping[str, JsonValue],
+        final_state: Mapping[str, JsonValue] | None,
         error: JsonValue | None,
         attempt: int | None = None,
     ) -> None:
@@ -183,7 +147,7 @@ class Journal:
             run_id: The run.
             status: One that ends it.
             summary: What a person wants to know about the result.
-            final_state: Content of the run's PraxisState, archived here.
+            final_state: Content of the run's PraxisState, archived here; None: it was out of reach.
             error: What ended it, when it did not succeed.
             attempt: The attempt that says so; refused when another has begun since.
 
@@ -195,7 +159,7 @@ class Journal:
             "run_id": run_id,
             "attempt": attempt,
             "summary": summary,
-            "final_state": final_state,
+            "final_state": None if final_state is None else dict(final_state),
             "error": error,
         }
         await self._change_status(statements.FINISH, status, values)
@@ -260,7 +224,9 @@ class Journal:
         """
         if await self._database.execute(statements.INTENT, rows.intent_values(command, at)):
             return
-        written = await self._written(command)
+        written = await self.command(
+            command.run_id, command.attempt, command.branch, command.ordinal
+        )
         if written is None or written.command != command or written.outcome is not None:
             raise JournalError(what=f"{_name(command)} is written already, and differs")
 
@@ -277,14 +243,20 @@ class Journal:
         """
         ended = rows.outcome_values(outcome) | rows.measurement_values(measurements)
         values = rows.intent_values(command, outcome.started_at) | ended
-        key = {name: values[name] for name in ("run_id", "attempt", "branch", "ordinal")}
+        key = {
+            name: values[name] for name in ("run_id", "attempt", "branch", "ordinal", "fingerprint")
+        }
         if await self._database.execute(statements.OUTCOME, key | ended):
             return
-        written = await self._written(command)
+        written = await self.command(
+            command.run_id, command.attempt, command.branch, command.ordinal
+        )
         if written is None and command.kind is CommandKind.OBSERVE:
             await self._database.execute(statements.OBSERVED, values)
         elif written is None:
             raise JournalError(what=f"{_name(command)} has an outcome, but no intent")
+        elif written.command.fingerprint != command.fingerprint:
+            raise JournalError(what=f"{_name(command)} is not the one that was written there")
         elif written.outcome != outcome:
             raise JournalError(what=f"{_name(command)} has another outcome already")
 
@@ -299,62 +271,6 @@ class Journal:
         values = {"run_id": run_id, "path": path, "sha256": sha256, "media_type": media_type}
         await self._database.execute(statements.DATA_FILE, values)
 
-    # --- looking up -------------------------------------------------------------------------------
-
-    async def run(self, run_id: UUID) -> RunRecord:
-        """Look up a run.
-
-        Raises:
-            RunNotFound: there is none.
-        """
-        found = await self._runs(rows.RUNS.where(RunRow.id == run_id))
-        if not found:
-            raise RunNotFound(run_id=run_id)
-        return found[0]
-
-    async def runs(self, limit: int = 50) -> list[RunRecord]:
-        """List runs, newest first."""
-        return await self._runs(rows.RUNS.order_by(RunRow.created_at.desc()).limit(limit))
-
-    async def attempts(self, run_id: UUID) -> list[AttemptRecord]:
-        """List a run's attempts in their order."""
-        query = select(AttemptRow).where(AttemptRow.run_id == run_id).order_by(AttemptRow.number)
-        return [rows.attempt(row) for row in await self._all(query)]
-
-    async def steps(self, run_id: UUID) -> list[StepRecord]:
-        """List a run's steps, by attempt and in the order in which they started."""
-        query = (
-            select(StepRow)
-            .where(StepRow.run_id == run_id)
-            .order_by(StepRow.attempt, StepRow.started_at, StepRow.path)
-        )
-        return [rows.step(row) for row in await self._all(query)]
-
-    async def commands(self, run_id: UUID) -> list[CommandRecord]:
-        """List a run's commands in the order of their intents."""
-        query = select(CommandRow).where(CommandRow.run_id == run_id).order_by(CommandRow.number)
-        return [rows.command(row) for row in await self._all(query)]
-
-    async def measurements(self, run_id: UUID) -> list[RecordedMeasurement]:
-        """List a run's measurements in the order in which they were written."""
-        query = (
-            select(MeasurementRow)
-            .where(MeasurementRow.run_id == run_id)
-            .order_by(MeasurementRow.id)
-        )
-        return [rows.measurement(row) for row in await self._all(query)]
-
-    async def events(self, run_id: UUID | None) -> list[EventRecord]:
-        """List a run's events (None: those of the installation) in their order."""
-        mine = EventRow.run_id.is_(None) if run_id is None else EventRow.run_id == run_id
-        query = select(EventRow).where(mine).order_by(EventRow.id)
-        return [rows.event(row) for row in await self._all(query)]
-
-    async def data_files(self, run_id: UUID) -> list[DataFileRecord]:
-        """List the files that a run left, in the order in which they were written down."""
-        query = select(DataFileRow).where(DataFileRow.run_id == run_id).order_by(DataFileRow.id)
-        return [rows.data_file(row) for row in await self._all(query)]
-
     # ----------------------------------------------------------------------------------------------
 
     async def _change_status(
@@ -367,26 +283,6 @@ class Journal:
         raise JournalError(
             what=f"attempt {values['attempt']} of run {run.run_id} is over; it is at {run.attempt}"
         )
-
-    async def _written(self, command: Command) -> CommandRecord | None:
-        query = select(CommandRow).where(
-            CommandRow.run_id == command.run_id,
-            CommandRow.attempt == command.attempt,
-            CommandRow.branch == command.branch,
-            CommandRow.ordinal == command.ordinal,
-        )
-        found = await self._all(query)
-        return rows.command(found[0]) if found else None
-
-    async def _runs(
-        self, query: Select[RunRow, AttemptRow, ProtocolRow, WorkcellRow]
-    ) -> list[RunRecord]:
-        async with self._database.session() as session:
-            return [rows.run(*found) for found in await session.execute(query)]
-
-    async def _all(self, query: Select[Row]) -> Sequence[Row]:
-        async with self._database.session() as session:
-            return (await session.scalars(query)).all()
 
 
 def _name(command: Command) -> str:

@@ -33,7 +33,8 @@ from praxis_core.journal.tables import (
     StepRow,
     WorkcellRow,
 )
-from praxis_core.protocol.command import Command, DeckChange, EncodedError, Outcome
+from praxis_core.labware.encoded_error import EncodedError
+from praxis_core.protocol.command import Command, DeckChange, Outcome
 from praxis_core.protocol.lifecycle import CommandKind, OutcomeStatus, RunStatus, StepStatus
 
 
@@ -155,6 +156,7 @@ def command(row: CommandRow) -> CommandRecord:
             step=row.step,
             task_run_id=row.task_run_id,
             deck_changes=tuple(_deck_change(change) for change in changes),
+            new_parent=row.new_parent,
         ),
         issued_at=row.issued_at,
         outcome=_outcome(row),
@@ -163,12 +165,14 @@ def command(row: CommandRow) -> CommandRecord:
 
 def _deck_change(data: dict[str, JsonValue]) -> DeckChange:
     location = cast("list[float] | None", data["location"])
+    around_x, around_y, around_z = cast("list[float]", data["rotation"])
     return DeckChange(
         number=cast("int", data["number"]),
         resource=cast("str", data["resource"]),
         parent=cast("str | None", data["parent"]),
         location=None if location is None else (location[0], location[1], location[2]),
         definition=data["definition"],
+        rotation=(around_x, around_y, around_z),
     )
 
 
@@ -241,6 +245,7 @@ def intent_values(command: Command, at: datetime) -> dict[str, object]:
         "args": command.args,
         "kwargs": command.kwargs,
         "deck_changes": [asdict(change) for change in command.deck_changes],
+        "new_parent": command.new_parent,
         "kind": command.kind.value,
         "fingerprint": command.fingerprint,
         "step": command.step,

@@ -51,7 +51,9 @@ def upgrade(url: str) -> str:
             if connection.scalar(text("SELECT to_regnamespace(:name)"), {"name": SCHEMA}) is None:
                 connection.execute(text(f"CREATE SCHEMA {SCHEMA}"))
             _refuse_newer(_found(connection))
-            command.upgrade(configuration(connection), "head")
+            config = configuration()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
     finally:
         engine.dispose()
     return REVISION
@@ -72,15 +74,14 @@ async def require_current(database: Database) -> None:
         raise SchemaOutdated(found=found or "no revision", needed=REVISION)
 
 
-def configuration(connection: Connection) -> Config:
-    """Alembic's configuration for one connection; there is no ``alembic.ini``."""
+def configuration() -> Config:
+    """Alembic's configuration; there is no ``alembic.ini``."""
     from alembic.config import Config
 
     config = Config()
     # Alembic reads this as a format string.
     folder = str(Path(__file__).parent / "migrations").replace("%", "%%")
     config.set_main_option("script_location", folder)
-    config.attributes["connection"] = connection
     return config
 
 

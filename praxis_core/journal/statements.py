@@ -41,6 +41,7 @@ _TYPES: dict[str, TypeEngine[Any]] = {
     "args": JSON_VALUE,
     "kwargs": JSON_VALUE,
     "deck_changes": JSON_VALUE,
+    "new_parent": Text(),
     "kind": Text(),
     "fingerprint": Text(),
     "step": Text(),
@@ -56,6 +57,8 @@ _TYPES: dict[str, TypeEngine[Any]] = {
     "values": ARRAY(DOUBLE_PRECISION()),
     "units": ARRAY(Text()),
     "times": ARRAY(Instant()),
+    "bound": JSON_VALUE,
+    "start_snapshot": JSON_OR_NULL,
     "sha256": Text(),
     "media_type": Text(),
     "message": Text(),
@@ -81,12 +84,16 @@ _CHANGE_STATUS = """
     )
     UPDATE praxis.run_attempt a
       SET status = :status, started_at = run.started_at, ended_at = run.ended_at, error = :error
+        {start}
       FROM run WHERE a.run_id = run.id AND a.number = run.attempt
       RETURNING a.number
 """
-SET_STATUS = _statement(_CHANGE_STATUS.format(results=""))
+SET_STATUS = _statement(_CHANGE_STATUS.format(results="", start=""))
+START = _statement(
+    _CHANGE_STATUS.format(results="", start=", assets = :bound, start_snapshot = :start_snapshot")
+)
 FINISH = _statement(
-    _CHANGE_STATUS.format(results=", summary = :summary, final_state = :final_state")
+    _CHANGE_STATUS.format(results=", summary = :summary, final_state = :final_state", start="")
 )
 
 NEXT_ATTEMPT = _statement("""
@@ -111,9 +118,9 @@ STEP_ENDED = _statement(f"""
 """)  # noqa: S608  # constants
 
 _INTENT_COLUMNS = """run_id, attempt, branch, ordinal, device, method, args, kwargs, deck_changes,
-      kind, fingerprint, step, task_run_id, issued_at"""
+      new_parent, kind, fingerprint, step, task_run_id, issued_at"""
 _INTENT_VALUES = """:run_id, :attempt, :branch, :ordinal, :device, :method, :args, :kwargs,
-      :deck_changes, :kind, :fingerprint, :step, :task_run_id, :issued_at"""
+      :deck_changes, :new_parent, :kind, :fingerprint, :step, :task_run_id, :issued_at"""
 
 INTENT = _statement(f"""
     INSERT INTO praxis.command ({_INTENT_COLUMNS}) VALUES ({_INTENT_VALUES})
@@ -132,7 +139,7 @@ OUTCOME = _statement(f"""
       UPDATE praxis.command SET outcome = :outcome, started_at = :started_at,
           ended_at = :ended_at, value = :value, error = :error, attributes = :attributes
         WHERE run_id = :run_id AND attempt = :attempt AND branch = :branch AND ordinal = :ordinal
-          AND outcome IS NULL
+          AND fingerprint = :fingerprint AND outcome IS NULL
         RETURNING run_id, attempt, branch, ordinal
     ), {_MEASURED}
     SELECT ordinal FROM done

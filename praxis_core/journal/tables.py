@@ -275,6 +275,7 @@ class CommandRow(Base):
     args: Mapped[JsonValue] = mapped_column(JSON_VALUE, nullable=False)
     kwargs: Mapped[JsonValue] = mapped_column(JSON_VALUE, nullable=False)
     deck_changes: Mapped[JsonValue] = mapped_column(JSON_VALUE, nullable=False)
+    new_parent: Mapped[str | None]
     kind: Mapped[str]
     fingerprint: Mapped[str]
     step: Mapped[str | None]

@@ -106,9 +106,14 @@ CREATE TRIGGER transition
   FOR EACH ROW EXECUTE FUNCTION praxis.guard_attempt();
 
 CREATE TRIGGER written_once
-  BEFORE UPDATE OF run_id, number, protocol_id, workcell_id, parameters, assets, start_snapshot, begun_at
+  BEFORE UPDATE OF run_id, number, protocol_id, workcell_id, parameters, begun_at
   ON praxis.run_attempt
   FOR EACH ROW EXECUTE FUNCTION praxis.refuse('what an attempt was begun with is never changed');
+
+CREATE TRIGGER started_once
+  BEFORE UPDATE OF assets, start_snapshot ON praxis.run_attempt
+  FOR EACH ROW WHEN (OLD.status <> 'preparing')
+  EXECUTE FUNCTION praxis.refuse('what an attempt started from is never changed');
 
 -- Whoever changes a status: the change is in the audit trail, and nothing is left under way.
 CREATE FUNCTION praxis.record_status() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -172,7 +177,7 @@ CREATE TRIGGER intent_first BEFORE INSERT ON praxis.command FOR EACH ROW
 
 CREATE TRIGGER written_once
   BEFORE UPDATE OF run_id, attempt, branch, ordinal, number, device, method, args, kwargs, deck_changes,
-    kind, fingerprint, step, task_run_id, issued_at
+    new_parent, kind, fingerprint, step, task_run_id, issued_at
   ON praxis.command
   FOR EACH ROW EXECUTE FUNCTION praxis.refuse('an intent is never changed');
 

@@ -160,6 +160,7 @@ CREATE TABLE praxis.command (
   args JSON NOT NULL,
   kwargs JSON NOT NULL,
   deck_changes JSON NOT NULL,
+  new_parent TEXT,
   kind TEXT NOT NULL,
   fingerprint TEXT NOT NULL,
   step TEXT,

@@ -1,0 +1,164 @@
+"""History as a reader sees it: what is stored, as frozen records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+from uuid import UUID
+
+from sqlalchemy import Select, select
+
+from praxis_core.errors import ProtocolNotFound, RunNotFound, WorkcellNotFound
+from praxis_core.journal import rows
+from praxis_core.journal.database import Database
+from praxis_core.journal.records import (
+    AttemptRecord,
+    CommandRecord,
+    DataFileRecord,
+    EventRecord,
+    RecordedMeasurement,
+    RunRecord,
+    StepRecord,
+    StoredProtocol,
+    StoredWorkcell,
+)
+from praxis_core.journal.tables import (
+    AttemptRow,
+    CommandRow,
+    DataFileRow,
+    EventRow,
+    MeasurementRow,
+    ProtocolRow,
+    RunRow,
+    StepRow,
+    WorkcellRow,
+)
+
+Row = TypeVar("Row")
+
+
+class History:
+    """Reads the history of one database.
+
+    Any of its methods raises ``ServiceUnreachable`` when Postgres does not answer.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def workcell(self, name: str, version: int | None = None) -> StoredWorkcell:
+        """Look up a workcell: the current version, or a given one.
+
+        Raises:
+            WorkcellNotFound: there is no such workcell, or not in this version.
+        """
+        which = WorkcellRow.current if version is None else WorkcellRow.version == version
+        found = await self._all(select(WorkcellRow).where(WorkcellRow.name == name, which))
+        if not found:
+            known = [f"{one.name} (version {one.version})" for one in await self.workcells()]
+            raise WorkcellNotFound(
+                name=name if version is None else f"{name} version {version}",
+                known=", ".join(known) or "none",
+            )
+        return rows.workcell(found[0])
+
+    async def workcells(self) -> list[StoredWorkcell]:
+        """List the workcells, the current version of each, by name."""
+        query = select(WorkcellRow).where(WorkcellRow.current).order_by(WorkcellRow.name)
+        return [rows.workcell(row) for row in await self._all(query)]
+
+    async def protocol(self, name: str) -> StoredProtocol:
+        """Look up a protocol's current definition.
+
+        Raises:
+            ProtocolNotFound: there is no such protocol.
+        """
+        query = select(ProtocolRow).where(ProtocolRow.name == name, ProtocolRow.current)
+        found = await self._all(query)
+        if not found:
+            known = ", ".join(one.name for one in await self.protocols()) or "none"
+            raise ProtocolNotFound(name=name, hint=f"Known: {known}.")
+        return rows.protocol(found[0])
+
+    async def protocols(self) -> list[StoredProtocol]:
+        """List the protocols, the current definition of each, by name."""
+        query = select(ProtocolRow).where(ProtocolRow.current).order_by(ProtocolRow.name)
+        return [rows.protocol(row) for row in await self._all(query)]
+
+    async def run(self, run_id: UUID) -> RunRecord:
+        """Look up a run.
+
+        Raises:
+            RunNotFound: there is none.
+        """
+        found = await self._runs(rows.RUNS.where(RunRow.id == run_id))
+        if not found:
+            raise RunNotFound(run_id=run_id)
+        return found[0]
+
+    async def runs(self, limit: int = 50) -> list[RunRecord]:
+        """List runs, newest first."""
+        return await self._runs(rows.RUNS.order_by(RunRow.created_at.desc()).limit(limit))
+
+    async def attempts(self, run_id: UUID) -> list[AttemptRecord]:
+        """List a run's attempts in their order."""
+        query = select(AttemptRow).where(AttemptRow.run_id == run_id).order_by(AttemptRow.number)
+        return [rows.attempt(row) for row in await self._all(query)]
+
+    async def steps(self, run_id: UUID) -> list[StepRecord]:
+        """List a run's steps, by attempt and in the order in which they started."""
+        query = (
+            select(StepRow)
+            .where(StepRow.run_id == run_id)
+            .order_by(StepRow.attempt, StepRow.started_at, StepRow.path)
+        )
+        return [rows.step(row) for row in await self._all(query)]
+
+    async def commands(self, run_id: UUID) -> list[CommandRecord]:
+        """List a run's commands in the order of their intents."""
+        query = select(CommandRow).where(CommandRow.run_id == run_id).order_by(CommandRow.number)
+        return [rows.command(row) for row in await self._all(query)]
+
+    async def command(
+        self, run_id: UUID, attempt: int, branch: str, ordinal: int
+    ) -> CommandRecord | None:
+        """Look up one command; None when it was never written."""
+        found = await self._all(
+            select(CommandRow).where(
+                CommandRow.run_id == run_id,
+                CommandRow.attempt == attempt,
+                CommandRow.branch == branch,
+                CommandRow.ordinal == ordinal,
+            )
+        )
+        return rows.command(found[0]) if found else None
+
+    async def measurements(self, run_id: UUID) -> list[RecordedMeasurement]:
+        """List a run's measurements in the order in which they were written."""
+        query = (
+            select(MeasurementRow)
+            .where(MeasurementRow.run_id == run_id)
+            .order_by(MeasurementRow.id)
+        )
+        return [rows.measurement(row) for row in await self._all(query)]
+
+    async def events(self, run_id: UUID | None) -> list[EventRecord]:
+        """List a run's events (None: those of the installation) in their order."""
+        mine = EventRow.run_id.is_(None) if run_id is None else EventRow.run_id == run_id
+        query = select(EventRow).where(mine).order_by(EventRow.id)
+        return [rows.event(row) for row in await self._all(query)]
+
+    async def data_files(self, run_id: UUID) -> list[DataFileRecord]:
+        """List the files that a run left, in the order in which they were written down."""
+        query = select(DataFileRow).where(DataFileRow.run_id == run_id).order_by(DataFileRow.id)
+        return [rows.data_file(row) for row in await self._all(query)]
+
+    async def _runs(
+        self, query: Select[RunRow, AttemptRow, ProtocolRow, WorkcellRow]
+    ) -> list[RunRecord]:
+        async with self._database.session() as session:
+            return [rows.run(*found) for found in await session.execute(query)]
+
+    async def _all(self, query: Select[Row]) -> Sequence[Row]:
+        async with self._database.session() as session:
+            return (await session.scalars(query)).all()

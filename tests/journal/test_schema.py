@@ -1,0 +1,195 @@
+"""The schema: built by migrations, equal to the models, and never half done."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from itertools import product
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from praxis_core.errors import JournalError, SchemaOutdated, SchemaTooNew, ServiceUnreachable
+from praxis_core.journal import schema
+from praxis_core.journal.database import Database, synchronous_engine
+from praxis_core.journal.rules import create_all
+from praxis_core.journal.tables import SCHEMA, Base
+from praxis_core.protocol.lifecycle import RUN_TRANSITIONS, RunStatus
+
+CATALOGUE = {
+    "columns": """
+        SELECT c.relname, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+          a.attidentity, pg_get_expr(d.adbin, d.adrelid)
+        FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+          LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+        WHERE c.relnamespace = 'praxis'::regnamespace AND c.relkind IN ('r', 'v')
+          AND a.attnum > 0""",
+    "constraints": """
+        SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid)
+        FROM pg_constraint WHERE connamespace = 'praxis'::regnamespace AND contype <> 'n'""",
+    "indexes": "SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = 'praxis'",
+    "triggers": """
+        SELECT tgrelid::regclass::text, tgenabled, pg_get_triggerdef(oid)
+        FROM pg_trigger WHERE NOT tgisinternal""",
+    "functions": """
+        SELECT proname, pg_get_functiondef(oid)
+        FROM pg_proc WHERE pronamespace = 'praxis'::regnamespace""",
+    "views": "SELECT viewname, definition FROM pg_views WHERE schemaname = 'praxis'",
+}
+
+
+def _catalogue(url: str) -> dict[str, list[str]]:
+    with psycopg.connect(url) as connection:
+        return {
+            name: sorted(
+                repr(row) for row in connection.execute(query) if "alembic_version" not in repr(row)
+            )
+            for name, query in CATALOGUE.items()
+        }
+
+
+def test_migrations_and_models_make_the_same_schema(
+    database_url: str, empty_database_url: str
+) -> None:
+    """Columns, constraints, indexes, triggers, functions and views agree to the letter."""
+    engine = synchronous_engine(empty_database_url)
+    with engine.begin() as connection:
+        create_all(connection)
+    engine.dispose()
+
+    migrated, modelled = _catalogue(database_url), _catalogue(empty_database_url)
+
+    assert migrated == modelled
+    assert all(migrated.values())
+
+
+def test_alembic_finds_nothing_to_migrate(database_url: str) -> None:
+    """Alembic's own comparison of the migrated database with the models is empty."""
+
+    def ours(name: str | None, kind: str, parents: object) -> bool:
+        return kind != "schema" or name == SCHEMA
+
+    # A role called like the schema has it in its search path, and Alembic would not see it by name.
+    engine = synchronous_engine(f"{database_url}&options=-csearch_path%3Dpublic")
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection,
+            opts={
+                "include_schemas": True,
+                "include_name": ours,
+                "compare_server_default": True,
+                "version_table_schema": SCHEMA,
+            },
+        )
+        assert compare_metadata(context, Base.metadata) == []
+    engine.dispose()
+
+
+def test_a_second_upgrade_changes_nothing(database_url: str) -> None:
+    """``upgrade`` may be called at each start."""
+    before = _catalogue(database_url)
+
+    assert schema.upgrade(database_url) == schema.REVISION
+    assert _catalogue(database_url) == before
+
+
+def test_four_processes_may_upgrade_at_once(empty_database_url: str, database_url: str) -> None:
+    """They follow each other; all succeed, and the schema is there once."""
+    code = "import sys; from praxis_core.journal.schema import upgrade; print(upgrade(sys.argv[1]))"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", code, empty_database_url],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+
+    ends = [(*process.communicate(timeout=60), process.returncode) for process in processes]
+
+    assert ends == [(f"{schema.REVISION}\n", "", 0)] * 4
+    assert _catalogue(empty_database_url) == _catalogue(database_url)
+
+
+def test_the_known_revision_is_the_newest_migration() -> None:
+    """The constant that spares the import of Alembic is right."""
+    scripts = ScriptDirectory.from_config(schema.configuration())
+
+    assert scripts.get_heads() == [schema.REVISION]
+
+
+async def test_an_empty_database_is_outdated(empty_database_url: str) -> None:
+    """Whoever opens a database that nobody migrated hears what to run."""
+    async with Database(empty_database_url) as database:
+        with pytest.raises(SchemaOutdated, match="Run: praxis up") as caught:
+            await schema.require_current(database)
+
+    assert caught.value.details["needed"] == schema.REVISION
+
+
+async def test_a_migrated_database_is_current(database: Database) -> None:
+    """What ``upgrade`` made is what this version needs."""
+    await schema.require_current(database)
+
+
+async def test_a_newer_database_is_left_alone(
+    database: Database, database_url: str, sql: psycopg.Connection
+) -> None:
+    """A database that a newer Praxis has migrated is neither used nor touched."""
+    sql.execute("UPDATE praxis.alembic_version SET version_num = '9999'")
+
+    with pytest.raises(SchemaTooNew, match="9999"):
+        await schema.require_current(database)
+    with pytest.raises(SchemaTooNew, match="9999"):
+        schema.upgrade(database_url)
+
+
+def test_a_failed_upgrade_leaves_nothing(empty_database_url: str) -> None:
+    """A migration is one transaction: what stands in its way leaves the database as it was."""
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA praxis CREATE TABLE run_event (id integer)")
+        before = _catalogue(empty_database_url)
+
+        with pytest.raises(JournalError, match="run_event"):
+            schema.upgrade(empty_database_url)
+
+        assert _catalogue(empty_database_url) == before
+        connection.execute("DROP SCHEMA praxis CASCADE")
+    assert schema.upgrade(empty_database_url) == schema.REVISION
+
+
+def test_an_upgrade_of_an_unreachable_database_says_where_it_looked() -> None:
+    """The error names the address, without the password, and the setting."""
+    with pytest.raises(ServiceUnreachable, match="PRAXIS_DATABASE_URL") as caught:
+        schema.upgrade("postgresql://lab:secret@127.0.0.1:1/praxis")
+
+    assert "127.0.0.1:1" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_postgres_knows_the_same_transitions(sql: psycopg.Connection) -> None:
+    """The trigger's table is ``RUN_TRANSITIONS``, over all pairs of statuses."""
+    query = "SELECT praxis.run_transition_possible(%s, %s)"
+    possible = {
+        (old, new)
+        for old, new in product(RunStatus, RunStatus)
+        if sql.execute(query, (old.value, new.value)).fetchone() == (True,)
+    }
+
+    assert possible == {(old, new) for old, news in RUN_TRANSITIONS.items() for new in news}
+
+
+def test_the_journal_imports_neither_pylabrobot_nor_prefect() -> None:
+    """Reading history must not cost the seconds that those take."""
+    code = (
+        "import sys, praxis_core.journal.record, praxis_core.journal.schema;"
+        "print(sorted({'pylabrobot', 'prefect', 'alembic'} & set(sys.modules)))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "[]\n"
