@@ -113,11 +113,15 @@ class _Work:
 
     def container(self, name: str) -> ContainerContents:
         """Give a container; one that nobody described was empty and has no known limit."""
-        return self.state.containers.setdefault(name, ContainerContents())
+        if name not in self.state.containers:
+            self.state.containers[name] = ContainerContents()
+        return self.state.containers[name]
 
     def tip(self, channel: int) -> MountedTip:
         """Give the tip on a channel; one that was mounted before the record began was empty."""
-        return self.channels.setdefault(channel, MountedTip(spot=None))
+        if channel not in self.channels:
+            self.channels[channel] = MountedTip(spot=None)
+        return self.channels[channel]
 
     def pick_tip(self, channel: int, spot: str) -> Iterator[Change]:
         there = self.state.tip_spots.get(spot, True)

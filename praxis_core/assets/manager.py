@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Protocol, Self, runtime_checkable
@@ -14,7 +14,8 @@ from pydantic import JsonValue
 from praxis_core.assets.contents import Change, apply
 from praxis_core.assets.state import AssetManagerState, ContainerContents, Liquid, Location
 from praxis_core.errors import AssetUnknown
-from praxis_core.protocol.command import Command, DeckChange, EncodedError, Outcome
+from praxis_core.labware.encoded_error import EncodedError
+from praxis_core.protocol.command import Command, DeckChange, Outcome
 from praxis_core.protocol.lifecycle import OutcomeStatus
 
 
@@ -30,7 +31,7 @@ class Contents:
     """µL; None: without limit, or unknown."""
     changed_at: datetime | None = None
     """When liquid last came or went; None: not since the record began."""
-    since: Mapping[str, datetime] = MappingProxyType({})
+    since: Mapping[str, datetime] = field(default_factory=lambda: MappingProxyType({}))
     """When each solute came in, if that was after the record began."""
 
     def concentration(self, solute: str) -> float:

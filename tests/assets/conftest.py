@@ -13,7 +13,8 @@ import pytest
 from praxis_core.assets.contents import Change
 from praxis_core.assets.manager import AssetManager
 from praxis_core.assets.state import AssetManagerState, ContainerContents, Location
-from praxis_core.protocol.command import Command, EncodedError, Outcome
+from praxis_core.labware.encoded_error import EncodedError
+from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import CommandKind, OutcomeStatus
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -77,10 +78,12 @@ class Bench:
         ]
         return self.do(method, ops=ops, use_channels=list(channels), error=error)
 
-    def pick_up96(self, rack: str, present: Sequence[bool] = (True,) * 96) -> Any:
-        """Pick up a rack of tips."""
+    def pick_up96(
+        self, rack: str, present: Sequence[bool] = (True,) * 96, made_in: str | None = None
+    ) -> Any:
+        """Pick up a rack of tips, which may have been made in another rack."""
         tips = [
-            self.tip(f"{rack}_{item}") if there else None
+            self.tip(f"{made_in or rack}_{item}") if there else None
             for item, there in zip(ITEMS, present, strict=True)
         ]
         return self.do(

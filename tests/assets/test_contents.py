@@ -8,7 +8,7 @@ import pytest
 
 from praxis_core.assets.contents import Change
 from praxis_core.assets.state import AssetManagerState, ContainerContents
-from praxis_core.protocol.command import EncodedError
+from praxis_core.labware.encoded_error import EncodedError
 
 
 def test_a_transfer_moves_volume_and_what_is_dissolved(bench: Any) -> None:
@@ -111,6 +111,16 @@ def test_mixing_exchanges_what_is_in_the_tip_with_the_well(bench: Any) -> None:
     assert well.concentration("dye") == pytest.approx(100 * 10 / 60, rel=1e-3)
 
 
+def test_mixing_more_than_there_is_returns_what_was_drawn(bench: Any) -> None:
+    """A well of 10 µL and a tip of 10 µL keep their volumes when 40 µL are to be mixed."""
+    bench.assets.add(AssetManagerState(containers={"water": ContainerContents(volume=10)}))
+    bench.pick_up(["tips_A1"], [0])
+    bench.move_liquid("aspirate", ["trough"], [10], [0])
+    bench.move_liquid("aspirate", ["water"], [0], [0], mix=(40, 1))
+    assert bench.assets.mounted_tips("star")[0].volume == pytest.approx(10)
+    assert bench.assets.contents("water").volume == pytest.approx(10)
+
+
 def test_a_tip_goes_back_to_its_spot_with_what_is_in_it(bench: Any) -> None:
     """Picked up again, it brings its liquid along."""
     bench.pick_up(["tips_A1"], [0])
@@ -177,6 +187,15 @@ def test_channels_of_the_96_head_without_a_tip_do_nothing(bench: Any) -> None:
     bench.drop96("tips2")
     assert bench.flags == ["a tip was here already"] * 8
     assert bench.assets.mounted_tips("star", head96=True) == {}
+
+
+def test_the_96_head_takes_tips_from_where_they_are(bench: Any) -> None:
+    """A tip keeps the name of the spot it was made in, wherever it was put since."""
+    bench.pick_up96("tips")
+    bench.drop96("waste")
+    bench.pick_up96("tips2", made_in="tips")
+    assert (bench.assets.tips_left("tips"), bench.assets.tips_left("tips2")) == (0, 0)
+    assert bench.flags == []
 
 
 def test_tips_of_the_96_head_are_discarded_into_the_waste(bench: Any) -> None:

@@ -6,7 +6,9 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -149,6 +151,22 @@ def test_a_resource_that_is_not_on_the_workcell_is_refused() -> None:
 def test_what_is_no_data_is_refused_with_the_path_to_it(value: Any, path: str) -> None:
     """Functions, modules, classes, devices and foreign objects do not cross."""
     with pytest.raises(NotEncodable, match=path):
+        encode(value, "v")
+
+
+@dataclass
+class _Mine:
+    volume: float
+
+
+class _Colour(Enum):
+    RED = 1
+
+
+@pytest.mark.parametrize("value", [_Mine(1), _Colour.RED])
+def test_data_classes_of_others_are_refused(value: Any) -> None:
+    """Decoding would have to import their module because data says so."""
+    with pytest.raises(NotEncodable, match="is no class of PyLabRobot"):
         encode(value, "v")
 
 

@@ -25,8 +25,8 @@ from pylabrobot.resources.errors import (
 from pylabrobot.scales.mettler_toledo_backend import MettlerToledoError
 
 from praxis_core.errors import DeviceRaised, DeviceUnknown
+from praxis_core.labware.encoded_error import EncodedError
 from praxis_core.labware.encoding import decode_error, encode_error
-from praxis_core.protocol.command import EncodedError
 
 
 def _across(error: BaseException) -> Exception:
