@@ -114,7 +114,7 @@ class WorkcellDefinition(_Part):
     description: str = ""
     mode: WorkcellMode = WorkcellMode.SIMULATED
     decks: dict[Name, DeckDefinition] = Field(default_factory=dict)
-    devices: dict[Name, DeviceDefinition] = Field(min_length=1)
+    devices: dict[Name, DeviceDefinition]
     labware: tuple[LabwareDefinition, ...] = ()
     places: dict[str, str] = Field(
         default_factory=dict,
@@ -163,7 +163,8 @@ def load_definition(path: Path) -> WorkcellDefinition:
 
 
 def _last(where: Location) -> str:
-    return f"{where[-1]}: " if where else ""
+    names = [part for part in where if part != "[key]"]  # Pydantic's word for a bad name
+    return f"{names[-1]}: " if names else ""
 
 
 def _faults_of_meaning(definition: WorkcellDefinition, broken: Iterable[str] = ()) -> list[Fault]:

@@ -130,6 +130,8 @@ class _Assembly:
                 self.fault((*where, "factory"), f"{deck.factory!r} makes no deck", name)
 
     def make_devices(self, backend_for: BackendFor) -> None:
+        if not self.definition.devices and not self._broken:
+            self.fault(("devices",), "a workcell needs at least one device")
         for name, device in self.definition.devices.items():
             where = ("devices", name)
             if not self._is_right(where, device) or device.deck in self._broken:

@@ -140,6 +140,7 @@ def test_faults_of_form_do_not_hide_faults_of_meaning(tmp_path: Path) -> None:
         ("name: bench\n\tdevices:\n", 2),
         ("name: bench\nname: bank\n", 2),
         ("- just\n- a list\n", 1),
+        ("name: bench\n\ndevices: {}\n", 3),
         ("", 1),
     ],
 )
