@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, cast, get_args
 from uuid import UUID
 
 from prefect import Flow, flow
@@ -66,7 +66,7 @@ def compile_protocol(
     signature = _signature(function, workcell)
     run_protocol.__name__ = run_protocol.__qualname__ = function.__name__
     run_protocol.__module__ = function.__module__
-    run_protocol.__doc__ = definition.description
+    run_protocol.__doc__ = _form_help(signature)
     run_protocol.__annotations__ = {
         name: parameter.annotation for name, parameter in signature.parameters.items()
     }
@@ -104,6 +104,15 @@ def _signature(function: Callable[..., Any], workcell: str) -> inspect.Signature
         inspect.Parameter("carry_from", kind, default=None, annotation=CarryFrom),
     ]
     return inspect.Signature([*parameters, *places])
+
+
+def _form_help(signature: inspect.Signature) -> str:
+    """The descriptions in the form; Prefect takes them from the docstring alone."""
+    lines = []
+    for name, parameter in signature.parameters.items():
+        [field] = get_args(parameter.annotation)[1:]
+        lines.append(f"    {name}: {' '.join((field.description or '').split())}")
+    return "\n".join(["Run the protocol.", "", "Args:", *lines])
 
 
 async def _run(

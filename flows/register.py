@@ -29,12 +29,17 @@ BLOCKS = "default"
 
 
 async def store_library(journal: Journal) -> list[str]:
-    """Store the library's workcells and protocols; give the names of the workcells."""
+    """Store the library's workcells and protocols; give the names of the workcells.
+
+    A workcell that is there already stays as it is: its definition is the laboratory's.
+    """
+    known = {workcell.name for workcell in await journal.workcells()}
     names = []
     for file in workcell_files():
         with as_file(file) as path:
             definition = load_definition(path)
-        await journal.store_workcell(definition.name, definition.model_dump(mode="json"))
+        if definition.name not in known:
+            await journal.store_workcell(definition.name, definition.model_dump(mode="json"))
         names.append(definition.name)
     for entrypoint in PROTOCOLS:
         protocol = define(load_protocol(entrypoint))

@@ -36,8 +36,8 @@ from pydantic import JsonValue
 from praxis_core.errors import NotDecodable, NotEncodable
 from praxis_core.labware.classes import ClassRefusedError, class_path
 from praxis_core.labware.decoder import Resolve, decoded, decoded_error
+from praxis_core.labware.encoded_error import EncodedError
 from praxis_core.labware.encoder import Encoder, ValueRefusedError, error_parts, message_of
-from praxis_core.protocol.command import EncodedError
 
 
 def encode(value: object, where: str, known: Resolve | None = None) -> JsonValue:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
+from praxis_core.labware.encoded_error import EncodedError
 from praxis_core.protocol.lifecycle import CommandKind, OutcomeStatus
 
 
@@ -53,16 +54,6 @@ class Command:
     deck_changes: tuple[DeckChange, ...] = ()
     new_parent: str | None = None
     """What the dropped labware stands on afterwards: PyLabRobot's own drop carries a coordinate only."""
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedError:
-    """An exception of a backend, as data: rebuilt on the protocol's side as the same class."""
-
-    type: str
-    """``module:QualifiedName``."""
-    message: str
-    args: JsonValue = None
 
 
 @dataclass(frozen=True, slots=True)
