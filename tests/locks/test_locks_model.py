@@ -116,7 +116,7 @@ def test_locks_are_exclusive_in_any_order_of_acts(redis_url: str, client: redis.
     run_state_machine_as_test(
         Connected,
         settings=settings(
-            max_examples=60,
+            max_examples=30,
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow],

@@ -186,7 +186,7 @@ def test_a_state_is_a_dictionary_in_any_order_of_acts(client: redis.Redis) -> No
     run_state_machine_as_test(
         Connected,
         settings=settings(
-            max_examples=80,
+            max_examples=40,
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow],
