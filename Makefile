@@ -22,7 +22,7 @@ down: $(INSTALLED) ## Stop them; the data stays in .praxis
 	@$(BIN)/praxis down
 
 status: $(INSTALLED) ## Show them
-	@$(BIN)/praxis status
+	@$(BIN)/praxis status || true
 
 demo: $(INSTALLED) ## Start everything and run a serial dilution on a simulated workcell
 	@$(BIN)/praxis demo

@@ -58,7 +58,7 @@ def home_of(settings: PraxisSettings) -> Home:
 
 
 def prepare(settings: PraxisSettings) -> Home:
-    """Make the folders of the home, readable by this user alone.
+    """Make the folders of the home; what is in them is this user's alone.
 
     Raises:
         SettingsError: the home cannot be made or belongs to somebody else.
@@ -67,7 +67,7 @@ def prepare(settings: PraxisSettings) -> Home:
     try:
         home.folder.mkdir(parents=True, exist_ok=True)
         for folder in (home.logs, home.records):
-            folder.mkdir(exist_ok=True)
+            folder.mkdir(mode=0o700, exist_ok=True)
         home.sockets.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise SettingsError(setting=SETTING, what=str(error)) from error

@@ -60,7 +60,7 @@ class EmbeddedPrefect:
         port = self._free_port()
         self.settings.prefect_port_file.write_text(str(port))
         folder = self.home.folder / "prefect"
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
         record = process.start(
             [
                 sys.executable,

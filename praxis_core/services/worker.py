@@ -73,7 +73,7 @@ class EmbeddedWorker:
         scratch = self.home.folder / "tmp"
         if not self.runs():
             shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(exist_ok=True)
+        scratch.mkdir(mode=0o700, exist_ok=True)
         record = process.start(
             [
                 *(sys.executable, "-m", "prefect", "worker", "start"),

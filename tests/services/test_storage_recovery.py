@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -238,4 +239,8 @@ def test_a_service_survives_the_process_that_started_it(
 
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
 
-    assert EmbeddedValkey(place).ready()
+    valkey = EmbeddedValkey(place)
+    record = valkey.record()
+    assert valkey.ready()
+    assert record is not None
+    assert os.getsid(record.pid) == record.pid
