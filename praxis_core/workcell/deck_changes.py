@@ -96,5 +96,3 @@ class DeckFollower:
         resource.rotation = Rotation(*change.rotation)
         location = None if change.location is None else Coordinate(*change.location)
         self._resources.get(change.parent).assign_child_resource(resource, location=location)
-        # Holders and stacks compute a place of their own; the run's is the one that counts.
-        resource.location = location

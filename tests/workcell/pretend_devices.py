@@ -84,6 +84,14 @@ class LeftoverStar(STARChatterboxBackend):
         return True
 
 
+class SlipperyStar(STARChatterboxBackend):
+    """A STAR that cannot hold a tip."""
+
+    async def pick_up_tips(self, ops, use_channels, **options) -> None:  # type: ignore[no-untyped-def] # noqa: ANN001, ANN003, ARG002
+        """Fail after the head went down."""
+        raise RuntimeError("the tips fell off")
+
+
 class ClottedStar(STARChatterboxBackend):
     """A STAR whose third channel meets a clot."""
 

@@ -124,10 +124,12 @@ def test_every_fault_of_meaning_has_its_line(tmp_path: Path) -> None:
 def test_faults_of_form_do_not_hide_faults_of_meaning(tmp_path: Path) -> None:
     """The parts that are well formed are checked against PyLabRobot as well."""
     text = MEANING.replace("{wells: Z9, volume: 10}", "{wells: A1, volume: -1}")
+    text = text.replace("{name: plate_02, factory: cor_96_wellplate_360uL_Fb,", "{name: plate_02,")
 
     found = faults(tmp_path, text)
 
     assert any("greater than 0" in fault for fault in found)
+    assert "bench.yaml:22: factory: Field required" in found
     assert any("Closest: cor_96_wellplate_360uL_Fb" in fault for fault in found)
     assert any(fault.startswith("bench.yaml:26: two things") for fault in found)
     assert not any("Z9" in fault for fault in found)

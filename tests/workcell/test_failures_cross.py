@@ -8,13 +8,21 @@ from uuid import uuid4
 
 import pytest
 from pylabrobot.liquid_handling.errors import ChannelizedError
-from pylabrobot.resources.errors import NoTipError, TooLittleLiquidError
+from pylabrobot.resources.errors import TooLittleLiquidError
 
 from praxis_core.errors import MethodUnknown, NotEncodable
 from praxis_core.labware.factories import make
 from praxis_core.protocol.command import Command
 from praxis_core.protocol.lifecycle import CommandKind
 from praxis_core.workcell.definition import WorkcellDefinition
+
+
+def driven_by(star: WorkcellDefinition, backend: str) -> WorkcellDefinition:
+    """Give the STAR workcell another simulated backend."""
+    device = star.devices["star"].model_copy(
+        update={"simulated_backend": f"pretend_devices:{backend}"}
+    )
+    return star.model_copy(update={"devices": {**star.devices, "star": device}})
 
 
 @pytest.mark.usefixtures("tracking")
@@ -44,11 +52,7 @@ async def test_only_the_channels_that_failed_are_not_entered(
     star: WorkcellDefinition, connect: Any, protocol_code: Any
 ) -> None:
     """A ChannelizedError crosses with its channels; the others aspirated."""
-    clotted = star.devices["star"].model_copy(
-        update={"simulated_backend": "pretend_devices:ClottedStar"}
-    )
-    devices = {**star.devices, "star": clotted}
-    runtime, replica = await connect(star.model_copy(update={"devices": devices}))
+    runtime, replica = await connect(driven_by(star, "ClottedStar"))
     lh, dose_plate = replica.asset("star"), replica.asset("dose_plate")
     with protocol_code():
         await lh.pick_up_tips(replica.asset("tips_300_01")["A1:D1"])
@@ -75,20 +79,35 @@ async def test_what_a_device_raises_is_raised_in_the_protocol(
     assert status.error == "no answer within 30 s at 300 rpm"
 
 
-async def test_a_failed_pick_up_does_not_put_tips_on_the_runtimes_heads(
+async def test_a_failed_pick_up_puts_no_tips_on_any_head(
     star: WorkcellDefinition, connect: Any, protocol_code: Any
 ) -> None:
-    """What the device is asked about its tips afterwards, it answers truly."""
+    """PyLabRobot asks the device after the error; it answers what is true, and both sides agree."""
+    runtime, replica = await connect(driven_by(star, "SlipperyStar"))
+    lh = replica.asset("star")
+    with protocol_code():
+        with pytest.raises(RuntimeError, match="the tips fell off"):
+            await lh.pick_up_tips(replica.asset("tips_300_01")["A1:C1"])
+
+        assert await lh.backend.request_tip_presence() == [False] * 8
+
+    assert not any(tracker.has_tip for tracker in lh.head.values())
+    assert runtime.assets.mounted_tips("star") == {}
+
+
+async def test_the_runtimes_heads_follow_pick_up_and_drop(
+    star: WorkcellDefinition, connect: Any, protocol_code: Any
+) -> None:
+    """A simulated device answers from its own heads, on the channels that were used."""
     _, replica = await connect(star)
     lh = replica.asset("star")
     with protocol_code():
-        with pytest.raises(NoTipError):
-            await lh.drop_tips(replica.asset("tips_300_01")["A1:A1"])
-        await lh.pick_up_tips(replica.asset("tips_300_01")["A1:B1"], use_channels=[0, 3])
+        await lh.pick_up_tips(replica.asset("tips_300_01")["A1:C1"], use_channels=[0, 3, 5])
+        await lh.drop_tips(replica.asset("tips_300_01")["B1:B1"], use_channels=[3])
 
         presence = await lh.backend.request_tip_presence()
 
-    assert presence == [True, False, False, True, False, False, False, False]
+    assert [channel for channel, present in enumerate(presence) if present] == [0, 5]
 
 
 async def test_a_copy_of_labware_is_refused_before_anything_is_sent(
@@ -103,6 +122,8 @@ async def test_a_copy_of_labware_is_refused_before_anything_is_sent(
 
         with pytest.raises(NotEncodable, match="copy"):
             await lh.aspirate(copy["A1"], vols=[10])
+        with pytest.raises(NotEncodable, match="copy"):
+            await replica.asset("reader").backend.read_absorbance(copy, [], 427)
 
     assert runtime.status()["star"].error is None
 

@@ -90,7 +90,8 @@ async def test_labware_that_a_protocol_adds_exists_on_both_sides(
         await lh.aspirate([replica.asset("diluent")], vols=[30])
         await lh.dispense(new["A1"], vols=[30])
 
-        assert runtime.assets.contents("plate_99_well_A1").volume == 30
+        well = runtime.assets.contents("plate_99_well_A1")
+        assert (well.volume, well.max_volume) == (30, 360)
         assert runtime.stands_at("carrier 1, site 5") == "plate_99"
 
         new.unassign()
