@@ -105,10 +105,10 @@ SET = Act(
     + """
 redis.call('HSET', KEYS[1], ARGV[3], ARGV[4])
 redis.call('PUBLISH', ARGV[2], '{"op":"set","keys":[' .. cjson.encode(ARGV[3]) .. ']}')
-return {epoch}
+if ARGV[1] ~= epoch then return {epoch} end
 """
 )
-"""ARGV[3]: field, ARGV[4]: text. Repeating it writes the same."""
+"""ARGV[3]: field, ARGV[4]: text. Repeating it writes the same. No answer to who knows the epoch."""
 
 UPDATE = Act(
     _ANNOUNCE

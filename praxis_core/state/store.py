@@ -146,6 +146,8 @@ class RedisStore:
             raise self._refusal(error, args) from None
         except (RedisConnectionError, RedisTimeoutError) as error:
             raise unreachable(self._client, error) from error
+        if reply is None:
+            return None
         self._epoch = reply[0] or self._epoch
         return reply[1] if len(reply) > 1 else None
 
