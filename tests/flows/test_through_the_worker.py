@@ -8,6 +8,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from blocks import PraxisStateStore, Workcell
 from praxis_core.errors import ServiceRefused
@@ -58,7 +59,7 @@ def test_a_serial_dilution_runs_and_is_read_back(
     assert flow_run.name == "serial-dilution on star"
     with database:
         [overview] = database.execute(
-            """SELECT status, flow_run_state_name, deployment, summary ->> 'r_squared'
+            """SELECT status, prefect_state_name, prefect_deployment, summary ->> 'r_squared'
                FROM praxis.run_overview WHERE run_id = %s""",
             [flow_run.id],
         ).fetchall()
@@ -94,7 +95,7 @@ def test_a_refused_run_tells_all_its_problems_in_prefect(
     )
 
     assert flow_run.state_type == "FAILED"
-    for culprit in ("tips_300_0", "dye_stock", "diluent"):
+    for culprit in ("tips_300_0", "dye_stock is a Trough"):
         assert culprit in str(flow_run.state_message)
     with database:
         [status] = database.execute(
@@ -106,19 +107,19 @@ def test_a_refused_run_tells_all_its_problems_in_prefect(
 
 
 async def test_other_flows_use_the_blocks(
-    stack: PraxisSettings, monkeypatch: pytest.MonkeyPatch, run_deployed: Callable[..., FlowRun]
+    stack: PraxisSettings, run_deployed: Callable[..., FlowRun]
 ) -> None:
     """Any program that knows the Prefect server loads the blocks and opens what they stand for."""
     flow_run = run_deployed("dose-response", points=3)
     assert flow_run.state_type == "COMPLETED", flow_run.state_message
-    monkeypatch.setenv("PREFECT_API_URL", stack.addresses().prefect_api_url)
 
-    store = await PraxisStateStore.aload("default")
+    with temporary_settings({PREFECT_API_URL: stack.addresses().prefect_api_url}):
+        store = await PraxisStateStore.aload("default")
+        block = await Workcell.aload("star")
+
     assert isinstance(store, PraxisStateStore)
     assert len(store.open(flow_run.id)["doses_uM"]) == 12
-
-    block = await Workcell.aload("star")
     assert isinstance(block, Workcell)
     async with block.open() as workcell:
-        await workcell.asset("star").pick_up_tips(workcell.asset("tips_300_01[A1]"))
+        await workcell.asset("star").pick_up_tips(workcell.asset("tips_300_01")["A1"])
         await workcell.asset("star").return_tips()
