@@ -153,8 +153,11 @@ class Journal(History):
 
         Raises:
             ImpossibleTransition: the run cannot go there from where it is.
+            JournalError: the status is none that ends a run.
             RunNotFound: there is no such run.
         """
+        if not status.ended:
+            raise JournalError(what=f"a run that is {status} has not ended, so it has no result")
         values = {
             "run_id": run_id,
             "attempt": attempt,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 REVISION = "0001"
 """The newest revision in ``migrations/versions``; importing Alembic to ask for it costs 0.3 s."""
 
-_LOCK = 0x50524158
+LOCK = 0x50524158
 """Key of the advisory lock under which one process migrates at a time."""
 _LOCK_TIMEOUT = "120s"
 _STORED = text(f"SELECT version_num FROM {SCHEMA}.alembic_version")  # noqa: S608  # a constant
@@ -47,7 +47,7 @@ def upgrade(url: str) -> str:
     try:
         with engine.begin() as connection:
             connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'"))
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
             if connection.scalar(text("SELECT to_regnamespace(:name)"), {"name": SCHEMA}) is None:
                 connection.execute(text(f"CREATE SCHEMA {SCHEMA}"))
             _refuse_newer(_found(connection))

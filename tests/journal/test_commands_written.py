@@ -114,9 +114,13 @@ async def test_an_outcome_may_be_repeated_but_not_differ(
 
     with pytest.raises(JournalError, match="another outcome"):
         await journal.command_outcome(command, replace(outcome, value=2), [READING])
+    await journal.command_intent(replace(command, ordinal=1), AT)
+    other = replace(command, ordinal=1, method="dispense", fingerprint="d" * 64)
+    with pytest.raises(JournalError, match="is not the one that was written there"):
+        await journal.command_outcome(other, outcome, [])
 
-    [record] = await journal.commands(run_id)
-    assert record.outcome == outcome
+    first, second = await journal.commands(run_id)
+    assert (first.outcome, second.outcome) == (outcome, None)
     assert len(await journal.measurements(run_id)) == 1
 
 

@@ -77,6 +77,9 @@ async def test_a_connection_that_ends_under_a_statement_is_an_error_and_is_repla
 
 async def test_a_statement_that_waits_too_long_is_ended(database_url: str) -> None:
     """There is a limit for each statement; the URL may set another."""
+    async with Database(database_url) as database:
+        [(limit,)] = await database.execute(text("SHOW statement_timeout"))
+    assert limit == "30s"
     async with Database(f"{database_url}&options=-cstatement_timeout%3D20ms") as database:
         with pytest.raises(JournalError, match="statement timeout"):
             await database.execute(text("SELECT pg_sleep(30)"))

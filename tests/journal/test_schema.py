@@ -25,18 +25,18 @@ CATALOGUE = {
           a.attidentity, pg_get_expr(d.adbin, d.adrelid)
         FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
           LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
-        WHERE c.relnamespace = 'praxis'::regnamespace AND c.relkind IN ('r', 'v')
+        WHERE c.relnamespace = to_regnamespace('praxis') AND c.relkind IN ('r', 'v')
           AND a.attnum > 0""",
     "constraints": """
         SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid)
-        FROM pg_constraint WHERE connamespace = 'praxis'::regnamespace AND contype <> 'n'""",
+        FROM pg_constraint WHERE connamespace = to_regnamespace('praxis') AND contype <> 'n'""",
     "indexes": "SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = 'praxis'",
     "triggers": """
         SELECT tgrelid::regclass::text, tgenabled, pg_get_triggerdef(oid)
         FROM pg_trigger WHERE NOT tgisinternal""",
     "functions": """
         SELECT proname, pg_get_functiondef(oid)
-        FROM pg_proc WHERE pronamespace = 'praxis'::regnamespace""",
+        FROM pg_proc WHERE pronamespace = to_regnamespace('praxis')""",
     "views": "SELECT viewname, definition FROM pg_views WHERE schemaname = 'praxis'",
 }
 
@@ -97,22 +97,33 @@ def test_a_second_upgrade_changes_nothing(database_url: str) -> None:
 
 
 def test_four_processes_may_upgrade_at_once(empty_database_url: str, database_url: str) -> None:
-    """They follow each other; all succeed, and the schema is there once."""
+    """They wait for each other at one lock; all succeed, and the schema is there once."""
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    before = _catalogue(empty_database_url)
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", (schema.LOCK,))
+        processes = _upgrades(empty_database_url)
+        while connection.execute(waiting).fetchone() != (4,):
+            assert all(process.poll() is None for process in processes)
+        assert _catalogue(empty_database_url) == before
+
+    ends = [(*process.communicate(timeout=60), process.returncode) for process in processes]
+
+    assert ends == [(f"{schema.REVISION}\n", "", 0)] * 4
+    assert _catalogue(empty_database_url) == _catalogue(database_url)
+
+
+def _upgrades(url: str) -> list[subprocess.Popen[str]]:
     code = "import sys; from praxis_core.journal.schema import upgrade; print(upgrade(sys.argv[1]))"
-    processes = [
+    return [
         subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", code, empty_database_url],
+            [sys.executable, "-W", "error", "-c", code, url],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
         for _ in range(4)
     ]
-
-    ends = [(*process.communicate(timeout=60), process.returncode) for process in processes]
-
-    assert ends == [(f"{schema.REVISION}\n", "", 0)] * 4
-    assert _catalogue(empty_database_url) == _catalogue(database_url)
 
 
 def test_the_known_revision_is_the_newest_migration() -> None:

@@ -241,8 +241,8 @@ END $$;
 
 CREATE VIEW praxis.run_overview AS
   SELECT r.id AS run_id, r.name, r.status, r.attempt, p.name AS protocol, p.version AS protocol_version,
-    w.name AS workcell, w.version AS workcell_version, r.parameters, a.assets, r.simulated, r.asked_by,
-    r.carried_from, r.created_at, r.started_at, r.ended_at, a.error, f.*
+    w.name AS workcell, w.version AS workcell_version, a.parameters, a.assets, r.simulated, r.asked_by,
+    r.carried_from, r.created_at, r.started_at, r.ended_at, r.summary, a.error, f.*
   FROM praxis.protocol_run r
     JOIN praxis.run_attempt a ON a.run_id = r.id AND a.number = r.attempt
     JOIN praxis.protocol_definition p ON p.id = a.protocol_id
