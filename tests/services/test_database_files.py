@@ -72,6 +72,24 @@ def test_a_damaged_file_changes_nothing(settings: PraxisSettings, tmp_path: Path
     assert _names(settings) == ["one"]
 
 
+def test_a_restore_that_fails_halfway_changes_nothing(
+    settings: PraxisSettings, tmp_path: Path
+) -> None:
+    """What the dump relies on outside the schema may be missing."""
+    file = tmp_path / "history.dump"
+    with psycopg.connect(settings.addresses().database_url) as connection:
+        connection.execute("CREATE TABLE public.elsewhere (name text)")
+        connection.execute("CREATE VIEW praxis.relying AS SELECT name FROM public.elsewhere")
+    dump(settings, file)
+    with psycopg.connect(settings.addresses().database_url) as connection:
+        connection.execute("DROP TABLE public.elsewhere CASCADE")
+
+    with pytest.raises(ServiceCommandFailed, match="elsewhere"):
+        restore(settings, file, replace=True)
+
+    assert _names(settings) == ["one"]
+
+
 def test_a_failed_dump_leaves_the_older_file(empty_database_url: str, tmp_path: Path) -> None:
     """A dump has its name only when it is complete."""
     file = tmp_path / "history.dump"

@@ -23,10 +23,10 @@ from praxis_core.settings import SOCKET_PATH_LIMIT, PraxisSettings
     ["plain", "with spaces, commas & quotes'", "grün %20 ?=", "deep/" + "/".join(["folder"] * 15)],
 )
 def test_services_answer_wherever_the_home_lies(
-    name: str, settings_for: Callable[[Path], PraxisSettings], tmp_path: Path
+    name: str, settings_for: Callable[[Path], PraxisSettings], open_folder: Path
 ) -> None:
     """A socket's path is short and plain, whatever that of the home is."""
-    settings = settings_for(tmp_path / name)
+    settings = settings_for(open_folder / name)
     home = prepare(settings)
     postgres, valkey = EmbeddedPostgres(home), EmbeddedValkey(home)
 
