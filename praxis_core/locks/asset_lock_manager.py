@@ -157,8 +157,9 @@ class AssetLockManager:
     async def _keep(self, lease: Lease, until: float) -> LeaseLost:
         """Renew the lease until it is lost, and say so. ``until``: its end by the loop's clock."""
         clock = asyncio.get_running_loop().time
-        while True:
-            await asyncio.sleep(self._seconds / _RENEWALS_PER_LEASE)
+        # No wait goes past the end of the lease: the block must not work on after it.
+        while (left := until - clock()) > 0:
+            await asyncio.sleep(min(left, self._seconds / _RENEWALS_PER_LEASE))
             asked = clock()
             try:
                 async with asyncio.timeout_at(until):
@@ -168,8 +169,7 @@ class AssetLockManager:
                 return lost
             except (ServiceError, TimeoutError) as error:
                 _log.warning("%s is not renewed: %s", lease, str(error) or "no answer in time")
-                if clock() >= until:
-                    return _lost(lease, lease.assets[0])
+        return _lost(lease, lease.assets[0])
 
     async def _give_back(self, lease: Lease, *, tell: bool) -> None:
         """Release at the end of a block; ``tell``: whether a loss is news to it."""
