@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from typing import Any
 
 from pydantic import JsonValue
 from pylabrobot.machines.backend import MachineBackend
@@ -19,6 +21,9 @@ from pylabrobot.resources import Coordinate, Resource, Rotation
 from praxis_core.labware.encoding import decode, encode
 
 _PLAIN = (type(None), bool, int, float, str, bytes, dt.date, Enum, Coordinate, Rotation)
+
+_CONTAINERS = (Mapping, list, tuple)
+"""Whether these are data depends on what they hold."""
 
 
 def _is_plain(value: object) -> bool:
@@ -33,33 +38,68 @@ def _is_plain(value: object) -> bool:
     return False
 
 
-def plain_attributes(backend: MachineBackend) -> dict[str, JsonValue]:
-    """Encode those attributes of ``backend`` that are data.
+class PlainAttributes:
+    """The attributes of one backend that are data, and what changed since the last look."""
 
-    Returns:
-        Encoded value by attribute name.
-    """
-    return {
-        name: encode(value, f"{type(backend).__name__}.{name}")
-        for name, value in vars(backend).items()
-        if _is_plain(value)
-    }
+    def __init__(self, backend: MachineBackend) -> None:
+        self._backend = backend
+        self._known: dict[str, Any] = {}
+        self._no_data: dict[str, type] = {}
+        """Attributes that hold something else, by its type; a backend has hundreds of methods."""
+        self.changed()  # what it is made with is known on both sides
+
+    def all(self) -> dict[str, JsonValue]:
+        """Encode every attribute that is data.
+
+        Returns:
+            Encoded value by attribute name.
+        """
+        self._known.clear()
+        return self.changed()
+
+    def changed(self) -> dict[str, JsonValue]:
+        """Encode what was written, by whomever, since the last look or ``take``.
+
+        Returns:
+            Encoded value by attribute name.
+        """
+        changes = {}
+        for name, value in vars(self._backend).items():
+            if self._no_data.get(name) is type(value) or self._is_known(name, value):
+                continue
+            if _is_plain(value):
+                self._known[name] = deepcopy(value)
+                changes[name] = encode(value, f"{type(self._backend).__name__}.{name}")
+            elif not isinstance(value, _CONTAINERS):
+                self._no_data[name] = type(value)
+        return changes
+
+    def take(self, attributes: Mapping[str, JsonValue], resolve: Callable[[str], Resource]) -> None:
+        """Give the backend the values of the one on the other side."""
+        for name, value in attributes.items():
+            decoded = decode(value, resolve)
+            setattr(self._backend, name, decoded)
+            self._known[name] = deepcopy(decoded)
+
+    def _is_known(self, name: str, value: object) -> bool:
+        return name in self._known and _same(self._known[name], value)
 
 
-def changed_attributes(
-    before: Mapping[str, JsonValue], after: Mapping[str, JsonValue]
-) -> dict[str, JsonValue]:
-    """Pick from ``after`` what ``before`` lacks or has with another value."""
-    return {
-        name: value for name, value in after.items() if name not in before or before[name] != value
-    }
+def _same(one: object, other: object) -> bool:
+    """Compare by content: some of PyLabRobot's data classes compare by identity."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if is_dataclass(one) or isinstance(one, (Coordinate, Rotation)):
+        return _same(_parts(one), _parts(other))
+    return one == other
 
 
-def set_attributes(
-    backend: MachineBackend,
-    attributes: Mapping[str, JsonValue],
-    resolve: Callable[[str], Resource],
-) -> None:
-    """Give ``backend`` the values of ``attributes``."""
-    for name, value in attributes.items():
-        setattr(backend, name, decode(value, resolve))
+def _parts(value: Any) -> Mapping[str, object]:
+    if is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    parts: dict[str, object] = vars(value)
+    return parts

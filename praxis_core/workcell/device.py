@@ -15,7 +15,7 @@ from praxis_core.labware.encoded_error import EncodedError
 from praxis_core.labware.encoding import decode, encode, encode_error
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import OutcomeStatus
-from praxis_core.workcell.attributes import changed_attributes, plain_attributes, set_attributes
+from praxis_core.workcell.attributes import PlainAttributes
 from praxis_core.workcell.boundary import coroutine_methods
 from praxis_core.workcell.clock import Clock
 from praxis_core.workcell.heads import HeadsInStep, bound_arguments
@@ -34,7 +34,7 @@ class Device:
         self.connected = False
         self._resources = resources
         self._clock = clock
-        self._attributes: dict[str, JsonValue] = {}
+        self._attributes = PlainAttributes(self.backend)
         self._methods = frozenset(coroutine_methods(type(self.backend))) - LIFECYCLE - LOCAL
         quieten(self.backend)
 
@@ -48,7 +48,6 @@ class Device:
         """Set the device up."""
         with device_call():
             await self.machine.setup()
-        self._attributes = plain_attributes(self.backend)
         self.connected = True
 
     async def disconnect(self) -> None:
@@ -60,8 +59,7 @@ class Device:
 
     def attributes(self) -> dict[str, JsonValue]:
         """Give the plain attributes of the backend, for a shadow that is being attached."""
-        self._attributes = plain_attributes(self.backend)
-        return self._attributes
+        return self._attributes.all()
 
     def arguments(self, command: Command) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Decode the arguments of a command against the resources that live here.
@@ -92,23 +90,20 @@ class Device:
             # The one broad handler of this room: what a device raises is not ours to choose. Nobody
             # cancels this call, so a CancelledError is the backend's own.
             error = encode_error(raised)
-        after = plain_attributes(self.backend)
-        changed = changed_attributes(self._attributes, after)
-        self._attributes = after
         return Outcome(
             status=OutcomeStatus.SUCCEEDED if error is None else OutcomeStatus.FAILED,
             started_at=started,
             ended_at=self._clock.now(),
             value=value,
             error=error,
-            attributes=changed,
+            attributes=self._attributes.changed(),
         )
 
     async def _call(
         self, command: Command, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> JsonValue:
         if command.method == SET_ATTRIBUTES:
-            set_attributes(self.backend, command.kwargs, self._resources.get)
+            self._attributes.take(command.kwargs, self._resources.get)
             return None
         method = getattr(self.backend, command.method)
         heads = HeadsInStep(self.machine, command.method, bound_arguments(method, args, kwargs))

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from pylabrobot.liquid_handling.backends import LiquidHandlerBackend, STARBackend
+from pylabrobot.liquid_handling.backends.hamilton.STAR_chatterbox import STARChatterboxBackend
+from pylabrobot.resources import does_tip_tracking
 from pylabrobot.storage.backend import IncubatorBackend
 from pylabrobot.temperature_controlling.backend import TemperatureControllerBackend
 
@@ -60,8 +62,8 @@ async def differences(
     )
     problems: list[Problem] = []
     for (device, _), answer in zip(questions, answers, strict=True):
-        if isinstance(answer, _CANNOT_TELL):
-            continue
+        if isinstance(answer, NotImplementedError):
+            continue  # PyLabRobot's way to say that this machine has no sensor for it
         if isinstance(answer, Exception):
             problems.append(
                 Problem(device.name, f"does not answer: {type(answer).__name__}: {answer}")
@@ -74,9 +76,6 @@ async def differences(
 
 
 _MEND = "put it right at the device, or correct the definition of the workcell"
-
-_CANNOT_TELL = (NotImplementedError, RuntimeError)
-"""PyLabRobot's ways to say that there is no sensor for this, or that a simulation cannot know."""
 
 
 async def _ask(device: Device, question: Awaitable[list[str]]) -> list[str]:
@@ -98,8 +97,9 @@ async def _tips(device: Device, _definition: DeviceDefinition, assets: AssetMana
 
 async def _tips96(device: Device, _definition: DeviceDefinition, assets: AssetManager) -> list[str]:
     backend: STARBackend = device.backend
-    if not backend.head96_installed:
-        return []
+    simulated = isinstance(backend, STARChatterboxBackend)
+    if not backend.head96_installed or (simulated and not does_tip_tracking()):
+        return []  # without tracking the simulation refuses to tell
     present = bool(await backend.head96_request_tip_presence())
     expected = bool(assets.mounted_tips(device.name, head96=True))
     if present == expected:

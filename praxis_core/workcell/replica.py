@@ -23,7 +23,7 @@ from praxis_core.errors import AssetUnknown, DeviceNotConnected, DeviceUnknown
 from praxis_core.labware.encoding import decode, decode_error, encode, fingerprint
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import CommandKind
-from praxis_core.workcell.attributes import changed_attributes, plain_attributes, set_attributes
+from praxis_core.workcell.attributes import PlainAttributes
 from praxis_core.workcell.boundary import shadow
 from praxis_core.workcell.branches import Branch, current_branch, outside_protocol
 from praxis_core.workcell.deck_changes import DeckRecorder
@@ -74,7 +74,7 @@ class Replica:
         self._step = step
         self._outside = Branch("outside")
         self._attached: set[str] = set()
-        self._shared: dict[str, dict[str, JsonValue]] = {}
+        self._shared: dict[str, PlainAttributes] = {}
         real = definition.mode is WorkcellMode.REAL and not simulate
         self._model = build(
             definition, partial(self._shadow, real_backend if real else simulated_backend)
@@ -143,8 +143,8 @@ class Replica:
 
     def _shadow(self, make: BackendFor, name: str, definition: DeviceDefinition) -> MachineBackend:
         backend = make(name, definition)
-        self._shared[name] = plain_attributes(backend)
         shadow(backend, partial(self._send, name))
+        self._shared[name] = PlainAttributes(backend)
         return backend
 
     async def _send(
@@ -167,10 +167,8 @@ class Replica:
 
     async def _send_written_attributes(self, device: str) -> None:
         """Let the device's backend follow what protocol code wrote on the shadow."""
-        now = plain_attributes(self._backend(device))
-        written = changed_attributes(self._shared[device], now)
+        written = self._shared[device].changed()
         if written:
-            self._shared[device] = now
             await self._ordered(device, SET_ATTRIBUTES, (), written)
 
     async def _ordered(
@@ -221,10 +219,7 @@ class Replica:
     async def _carry(self, command: Command) -> Outcome:
         with outside_protocol():
             outcome = await self._execute(command)
-        if outcome.attributes:
-            self._shared[command.device] |= outcome.attributes
-            backend = self._backend(command.device)
-            set_attributes(backend, outcome.attributes, self.resources.get)
+        self._shared[command.device].take(outcome.attributes, self.resources.get)
         return outcome
 
     def _backend(self, device: str) -> MachineBackend:
