@@ -15,7 +15,7 @@ from praxis_core.settings import PraxisSettings
 
 
 @pytest.fixture
-def settings_for(home: Path) -> Iterator[Callable[[Path], PraxisSettings]]:
+def settings_for(home: Path, open_folder: Path) -> Iterator[Callable[[Path], PraxisSettings]]:
     """Makes settings for a home of the test's own, whose services are ended after it."""
     made = []
 
