@@ -10,7 +10,7 @@ from uuid import UUID
 from prefect import Flow, flow
 from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from blocks import PraxisDatabase, PraxisStateStore
 from praxis_core.errors import NoRun
@@ -134,13 +134,9 @@ async def _run(
     )
     store = cast("PraxisStateStore", await PraxisStateStore.aload(blocks))
     database_block = cast("PraxisDatabase", await PraxisDatabase.aload(blocks))
+    settings = PraxisSettings(database_url=database_block.url, redis_url=SecretStr(store.url))
     async with database_block.open() as database:
-        orchestrator = Orchestrator(
-            journal=Journal(database),
-            redis_url=store.url,
-            settings=PraxisSettings(),
-            run_step=run_step,
-        )
+        orchestrator = Orchestrator(journal=Journal(database), settings=settings, run_step=run_step)
         try:
             return (await orchestrator.run(request)).summary
         finally:

@@ -96,13 +96,13 @@ class Orchestrator:
         self,
         *,
         journal: Journal,
-        redis_url: str,
         settings: PraxisSettings,
         run_step: StepRunner = run_directly,
     ) -> None:
         self._journal = journal
         self._settings = settings
         self._run_step = run_step
+        redis_url = settings.addresses().redis_url
         self._redis = connect(redis_url)
         self._aredis = connect_async(redis_url)
         self._locks = AssetLockManager(self._aredis)
@@ -244,7 +244,7 @@ class Orchestrator:
             opened.state["error"] = described
         except (ServiceError, StateError) as lost:
             # The history is complete all the same; the state stays where it is, unended.
-            await self._journal.event(opened.request.run_id, "state not archived", str(lost))
+            await self._journal.event(opened.request.run_id, "state_not_archived", str(lost))
             await self._finish(opened, status, summary=None, final_state=None)
         else:
             await self._complete(opened, status, None)
