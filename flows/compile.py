@@ -13,6 +13,7 @@ from prefect.runtime import flow_run
 from pydantic import Field, SecretStr
 
 from blocks import PraxisDatabase, PraxisStateStore
+from flows.artifact import publish_result
 from praxis_core.errors import NoRun
 from praxis_core.journal.record import Journal
 from praxis_core.orchestrator import Orchestrator, RunRequest
@@ -138,6 +139,8 @@ async def _run(
     async with database_block.open() as database:
         orchestrator = Orchestrator(journal=Journal(database), settings=settings, run_step=run_step)
         try:
-            return (await orchestrator.run(request)).summary
+            result = await orchestrator.run(request)
         finally:
             await orchestrator.close()
+        await publish_result(Journal(database), result)
+    return result.summary

@@ -14,7 +14,7 @@ It knows nothing of Prefect: how a step is carried out is passed in as ``run_ste
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -206,9 +206,13 @@ class Orchestrator:
         self, opened: _OpenedRun, checked: CheckedRequest, bench: Bench
     ) -> AsyncIterator[None]:
         """Phase 2: assets locked, devices connected and as expected; undone on leaving."""
-        names = [f"{opened.workcell.name}/{name}" for name in checked.asset_names]
-        holder = f"run {opened.request.run_id}"
-        async with self._locks.hold(names, holder, wait_seconds=LOCK_WAIT_SECONDS):
+        async with AsyncExitStack() as locked:
+            if checked.asset_names:
+                names = [f"{opened.workcell.name}/{name}" for name in checked.asset_names]
+                holder = f"run {opened.request.run_id}"
+                await locked.enter_async_context(
+                    self._locks.hold(names, holder, wait_seconds=LOCK_WAIT_SECONDS)
+                )
             try:
                 await bench.connect(checked.asset_names)
                 yield

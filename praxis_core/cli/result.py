@@ -15,6 +15,7 @@ from rich.table import Table
 
 from praxis_core.cli.console import console, print_json, table
 from praxis_core.cli.opening import journal
+from praxis_core.execution.readout import PlateReadout, plate_readouts
 from praxis_core.journal.records import Measurement, RunRecord
 from praxis_core.services.prefect_api import PrefectApi
 from praxis_core.settings import PraxisSettings
@@ -58,8 +59,8 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
         for step in steps
     ]
     console.print(table("\nSteps", ("", "step", "status", "duration"), rows))
-    for plate in _plates(measurements):
-        console.print(plate)
+    for readout in plate_readouts(measurements):
+        console.print(_plate(readout))
     _show_single_values(measurements)
     for file in files:
         console.print(f"\nData: {escape(file.path)}")
@@ -96,30 +97,10 @@ def _duration(start: datetime, end: datetime | None) -> str:
     return f"{span.total_seconds():.2f} s"
 
 
-def _plates(measurements: Sequence[Measurement]) -> list[Table]:
-    """The last reading of each plate and quantity, rows by columns."""
-    last: dict[tuple[str, str, str], dict[str, float]] = {}
-    for one in measurements:
-        if one.asset is not None and one.well is not None:
-            last.setdefault((one.asset, one.quantity, one.unit), {})[one.well] = one.value
-    return [_plate(*key, wells) for key, wells in last.items()]
-
-
-def _plate(asset: str, quantity: str, unit: str, wells: dict[str, float]) -> Table:
-    rows = sorted({well.rstrip("0123456789") for well in wells}, key=lambda name: (len(name), name))
-    columns = sorted({int(well.lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ")) for well in wells})
-    grid = [
-        (
-            row,
-            *(
-                f"{wells[f'{row}{column}']:.3f}" if f"{row}{column}" in wells else ""
-                for column in columns
-            ),
-        )
-        for row in rows
-    ]
-    title = f"\n{quantity} of {asset}" + (f", {unit}" if unit else "")
-    result = table(title, ("", *(str(column) for column in columns)), grid, gap=1)
+def _plate(readout: PlateReadout) -> Table:
+    grid = [(row, *cells) for row, cells in zip(readout.rows, readout.cells(), strict=True)]
+    columns = ("", *(str(column) for column in readout.columns))
+    result = table(f"\n{readout.title}", columns, grid, gap=1)
     for column in result.columns[1:]:
         column.justify = "right"
     return result

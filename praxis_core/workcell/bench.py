@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from pydantic import JsonValue
-from pylabrobot.liquid_handling import LiquidHandler
 from pylabrobot.machines.machine import Machine
 from pylabrobot.resources import Resource
 
@@ -65,26 +64,20 @@ class Bench:
         )
 
     async def connect(self, names: Iterable[str] | None = None) -> None:
-        """Connect the devices among ``names`` and those that carry labware; confirm their states.
+        """Connect the devices among ``names``, and confirm their states.
+
+        Args:
+            names: Names of devices and labware; None: all devices of the workcell.
 
         Raises:
             DevicesNotConnected: naming each device that failed.
             DeviceStateUnexpected: naming every difference from what the run expects.
         """
         known = self.replica.devices
-        wanted = set(known) if names is None else set(names) & set(known)
-        devices = sorted(wanted | self._carriers())
+        devices = sorted(known if names is None else set(names) & set(known))
         await self.runtime.connect(devices)
         await self.runtime.confirm_initial_state()
         await self.replica.attach(devices)
-
-    def _carriers(self) -> set[str]:
-        """Devices that move labware; ``run.bring`` needs one, whatever the protocol asks for."""
-        return {
-            name
-            for name, device in self.replica.devices.items()
-            if isinstance(device, LiquidHandler)
-        }
 
     @property
     def candidates(self) -> dict[str, Machine | Resource]:

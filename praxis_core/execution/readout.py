@@ -1,0 +1,55 @@
+"""Readings of a plate, rows by columns, as people look at them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from praxis_core.journal.records import Measurement
+
+_WELL = re.compile(r"(?P<row>[A-Z]+)(?P<column>[1-9][0-9]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class PlateReadout:
+    """The last reading of one quantity in each well of one plate."""
+
+    asset: str
+    quantity: str
+    unit: str
+    rows: tuple[str, ...]
+    columns: tuple[int, ...]
+    values: dict[str, float]
+    """By well, e.g. ``"B3"``."""
+
+    @property
+    def title(self) -> str:
+        """What was read of what, in which unit."""
+        return f"{self.quantity} of {self.asset}" + (f", {self.unit}" if self.unit else "")
+
+    def cells(self) -> list[list[str]]:
+        """Three decimals each; a well that was not read is empty."""
+        return [
+            [
+                f"{self.values[f'{row}{column}']:.3f}" if f"{row}{column}" in self.values else ""
+                for column in self.columns
+            ]
+            for row in self.rows
+        ]
+
+
+def plate_readouts(measurements: Iterable[Measurement]) -> list[PlateReadout]:
+    """Arrange the measurements that belong to wells; a later reading replaces an earlier one."""
+    last: dict[tuple[str, str, str], dict[str, float]] = {}
+    for one in measurements:
+        if one.asset is not None and one.well is not None and _WELL.fullmatch(one.well):
+            last.setdefault((one.asset, one.quantity, one.unit), {})[one.well] = one.value
+    return [_readout(*key, values) for key, values in last.items()]
+
+
+def _readout(asset: str, quantity: str, unit: str, values: dict[str, float]) -> PlateReadout:
+    wells = [match for well in values if (match := _WELL.fullmatch(well))]
+    rows = sorted({well["row"] for well in wells}, key=lambda row: (len(row), row))
+    columns = sorted({int(well["column"]) for well in wells})
+    return PlateReadout(asset, quantity, unit, tuple(rows), tuple(columns), values)
