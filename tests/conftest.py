@@ -6,8 +6,10 @@ import itertools
 import os
 import select
 import socket
+import subprocess
+import sys
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +19,7 @@ from urllib.parse import quote, unquote, urlsplit
 import pytest
 import redis
 from psycopg import sql
+from pydantic import SecretStr
 
 from praxis_core.services.home import prepare
 from praxis_core.services.postgres import EmbeddedPostgres
@@ -37,7 +40,31 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def ended_with_the_tests() -> Iterator[Callable[[Path], None]]:
+    """Sees to it that the services of a home end with the tests, also when these are killed."""
+    code = (
+        "import sys; homes = sys.stdin.read().splitlines()\n"
+        "from praxis_core.services.stack import down\n"
+        "from praxis_core.settings import PraxisSettings\n"
+        "for home in homes: down(PraxisSettings(home=home))\n"
+    )
+    # The kernel closes the pipe, however this process ends.
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, text=True, start_new_session=True
+    ) as janitor:
+
+        def watch(folder: Path) -> None:
+            print(folder, file=janitor.stdin, flush=True)
+
+        yield watch
+        janitor.communicate()
+    assert janitor.returncode == 0
+
+
+@pytest.fixture(scope="session")
+def home(
+    tmp_path_factory: pytest.TempPathFactory, ended_with_the_tests: Callable[[Path], None]
+) -> Iterator[Path]:
     """A temporary PRAXIS_HOME whose embedded Postgres and Valkey run for the session."""
     folder = tmp_path_factory.mktemp("praxis")
     with pytest.MonkeyPatch.context() as environment:
@@ -48,13 +75,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         environment.setenv("PRAXIS_PREFECT_PORT", "14200")
         place = prepare(PraxisSettings())
         services = (EmbeddedPostgres(place), EmbeddedValkey(place))
-        try:
-            for service, record in [(service, service.launch()) for service in services]:
-                service.wait(record)
-            yield folder
-        finally:
-            for service in services:
-                service.stop()
+        ended_with_the_tests(folder)
+        for service, record in [(service, service.launch()) for service in services]:
+            service.wait(record)
+        yield folder
 
 
 @pytest.fixture(scope="session")
@@ -148,14 +172,15 @@ async def journal(database_url: str) -> AsyncIterator[Journal]:
 
 @pytest.fixture
 async def orchestrator(
-    journal: Journal, redis_url: str, tmp_path: Path
+    journal: Journal, database_url: str, redis_url: str, tmp_path: Path
 ) -> AsyncIterator[Orchestrator]:
     """An orchestrator that runs protocols in this process, without Prefect."""
     from praxis_core.orchestrator import Orchestrator
 
-    orchestrator = Orchestrator(
-        journal=journal, redis_url=redis_url, settings=PraxisSettings(home=tmp_path)
+    settings = PraxisSettings(
+        home=tmp_path, database_url=SecretStr(database_url), redis_url=SecretStr(redis_url)
     )
+    orchestrator = Orchestrator(journal=journal, settings=settings)
     yield orchestrator
     await orchestrator.close()
 

@@ -9,16 +9,14 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from praxis_core.services.process import MARK
 from praxis_core.settings import PraxisSettings
 
-WORKER_MARK = "PRAXIS_WORKER_OF"
-"""Set for the worker and, by inheritance, for each run that it starts: its value is the home."""
-
-# A profile of the user's, and what only the worker's own children carry.
+# A profile of the user's, and what only the services' own children carry.
 _NOT_PASSED_ON = (
     "PREFECT_PROFILE",
     "PREFECT_PROFILES_PATH",
-    WORKER_MARK,
+    MARK,
     "PYTHONDONTWRITEBYTECODE",
 )
 

@@ -47,6 +47,10 @@ class Home:
         """The log of a service."""
         return self.logs / f"{service}.log"
 
+    def mark(self, service: str) -> str:
+        """What the processes of a service are marked with."""
+        return f"{service}:{self.folder}"
+
     def record(self, service: str) -> Path:
         """The process record of a service."""
         return self.records / f"{service}.json"

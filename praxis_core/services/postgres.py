@@ -46,14 +46,8 @@ class EmbeddedPostgres:
         return self.home.log(NAME)
 
     def record(self) -> ProcessRecord | None:
-        """The running server, or nothing. One whose record was lost is known by its data folder."""
-        known = process.read_record(self.home.record(NAME))
-        if known is not None:
-            return known
-        found = self._postmaster()
-        if found is not None:
-            process.write_record(self.home.record(NAME), found)
-        return found
+        """The running server, or nothing."""
+        return process.running(self.home.record(NAME), self.home.mark(NAME), "-D")
 
     def ready(self) -> bool:
         """It answers a query."""
@@ -105,6 +99,7 @@ class EmbeddedPostgres:
             log=self.log,
             folder=Path("/"),
             environment=_environment(),
+            mark=self.home.mark(NAME),
             user=route.user,
             group=route.group,
         )
@@ -182,19 +177,6 @@ class EmbeddedPostgres:
             raise ServiceDidNotStart(service=NAME, what=what, log=str(self.log))
         folder.rename(self.data)
 
-    def _postmaster(self) -> ProcessRecord | None:
-        """Find the running server of this data folder by the pid that it wrote there."""
-        pid = _first_number(self.data / "postmaster.pid")
-        if pid is None:
-            return None
-        try:
-            # The server works in its data folder; another program may have its number by now.
-            if Path(psutil.Process(pid).cwd()) != self.data:
-                return None
-        except psutil.Error:
-            return None
-        return process.record_of(pid)
-
     def _clear_stale_locks(self) -> None:
         """Remove lock files of a server that has ended.
 
@@ -217,13 +199,6 @@ def _working_in(folder: Path) -> list[ProcessRecord]:
         except psutil.Error:
             continue
     return [record for record in found if record is not None]
-
-
-def _first_number(file: Path) -> int | None:
-    try:
-        return int(file.read_text().splitlines()[0])
-    except (OSError, ValueError, IndexError):
-        return None
 
 
 def _environment() -> dict[str, str]:

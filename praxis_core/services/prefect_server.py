@@ -35,7 +35,7 @@ class EmbeddedPrefect:
 
     def record(self) -> ProcessRecord | None:
         """The running server, or nothing."""
-        return process.read_record(self.home.record(NAME))
+        return process.running(self.home.record(NAME), self.home.mark(NAME), "server")
 
     def ready(self) -> bool:
         """It answers, and it is the one of this home."""
@@ -76,6 +76,7 @@ class EmbeddedPrefect:
             log=self.home.log(NAME),
             folder=folder,
             environment=self._environment(port),
+            mark=self.home.mark(NAME),
         )
         record = replace(record, configuration=self._configuration())
         process.write_record(self.home.record(NAME), record)

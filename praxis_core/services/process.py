@@ -21,6 +21,9 @@ LOG_LIMIT = 10_000_000
 
 POLL_SECONDS = 0.02
 
+MARK = "PRAXIS_SERVICE"
+"""Variable in the environment of a service and of all that it starts: its name and its home."""
+
 # A child must be waited for by its parent, or it stays a zombie while this process lives.
 _children: dict[int, subprocess.Popen[bytes]] = {}
 
@@ -102,6 +105,45 @@ def read_record(path: Path) -> ProcessRecord | None:
     return record if record.alive else None
 
 
+def running(path: Path, mark: str, argument: str) -> ProcessRecord | None:
+    """Read the record of a service, or find it by its mark and write the record anew.
+
+    A start that is killed may leave a service without a record; a second one over the same data
+    would be the end of it.
+
+    Args:
+        path: where the record is.
+        mark: what the service was started with.
+        argument: a word of its command line that nothing has which it starts, and which inherits
+            the mark.
+    """
+    known = read_record(path)
+    if known is None and path.parent.exists():
+        known = next((one for one in marked(mark) if _has_argument(one.pid, argument)), None)
+        if known is not None:
+            write_record(path, known)
+    return known
+
+
+def marked(mark: str) -> list[ProcessRecord]:
+    """List the processes that carry a mark: the service, and what it started."""
+    found = []
+    for candidate in psutil.process_iter():
+        try:
+            if candidate.environ().get(MARK) == mark:
+                found.append(record_of(candidate.pid))
+        except psutil.Error:
+            continue
+    return [record for record in found if record is not None]
+
+
+def _has_argument(pid: int, word: str) -> bool:
+    try:
+        return word in psutil.Process(pid).cmdline()
+    except psutil.Error:
+        return False
+
+
 def write_record(path: Path, record: ProcessRecord) -> None:
     """Write the record of a process; a reader sees the old one or the new one, never a part."""
     part = path.with_suffix(".part")
@@ -115,6 +157,7 @@ def start(  # noqa: PLR0913 (the words of a process: each has its own meaning)
     log: Path,
     folder: Path,
     environment: Mapping[str, str],
+    mark: str,
     user: int | None = None,
     group: int | None = None,
 ) -> ProcessRecord:
@@ -124,7 +167,8 @@ def start(  # noqa: PLR0913 (the words of a process: each has its own meaning)
         argv: the program by its path, and its arguments.
         log: file to which its output is appended.
         folder: its working directory.
-        environment: all of its environment.
+        environment: all of its environment, but for the mark.
+        mark: what it is known by when its record is lost.
         user: run as this user id; the caller's when left out.
         group: run as this group id.
     """
@@ -137,7 +181,7 @@ def start(  # noqa: PLR0913 (the words of a process: each has its own meaning)
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=folder,
-            env=dict(environment),
+            env={**environment, MARK: mark},
             start_new_session=True,
             user=user,
             group=group,

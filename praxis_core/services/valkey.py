@@ -44,14 +44,8 @@ class EmbeddedValkey:
         return self.home.log(NAME)
 
     def record(self) -> ProcessRecord | None:
-        """The running server, or nothing. One whose record was lost says its pid itself."""
-        known = process.read_record(self.home.record(NAME))
-        if known is not None:
-            return known
-        found = self._answering()
-        if found is not None:
-            process.write_record(self.home.record(NAME), found)
-        return found
+        """The running server, or nothing."""
+        return process.running(self.home.record(NAME), self.home.mark(NAME), "--unixsocket")
 
     def ready(self) -> bool:
         """It answers, and has read its data."""
@@ -85,10 +79,13 @@ class EmbeddedValkey:
                 *("--appendfsync", "always"),
                 *("--maxmemory-policy", "noeviction"),
                 *("--daemonize", "no"),
+                # A title would be written over the environment, by which it is found.
+                *("--set-proc-title", "no"),
             ],
             log=self.log,
             folder=self.data,
             environment={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
+            mark=self.home.mark(NAME),
         )
         process.write_record(self.home.record(NAME), record)
         return record
@@ -113,12 +110,3 @@ class EmbeddedValkey:
         return redis.Redis(
             unix_socket_path=str(self.socket), socket_timeout=5, retry=Retry(NoBackoff(), 0)
         )
-
-    def _answering(self) -> ProcessRecord | None:
-        if not self.socket.exists():
-            return None
-        try:
-            with self._client() as client:
-                return process.record_of(int(client.info("server")["process_id"]))
-        except redis.RedisError:
-            return None

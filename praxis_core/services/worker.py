@@ -11,10 +11,8 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import psutil
-
 from praxis_core.services import process
-from praxis_core.services.environment import WORKER_MARK, configuration, environment
+from praxis_core.services.environment import configuration, environment
 from praxis_core.services.home import Home
 from praxis_core.services.prefect_api import PrefectApi, Worker
 from praxis_core.services.process import ProcessRecord
@@ -47,7 +45,7 @@ class EmbeddedWorker:
 
     def record(self) -> ProcessRecord | None:
         """The running worker, or nothing."""
-        return process.read_record(self.home.record(NAME))
+        return process.running(self.home.record(NAME), self.home.mark(NAME), "--pool")
 
     def ready(self) -> bool:
         """It sends heartbeats; Prefect calls a worker online long after its end."""
@@ -84,12 +82,12 @@ class EmbeddedWorker:
             folder=self.home.folder,
             environment=environment(self.settings)
             | {
-                WORKER_MARK: str(self.home.folder),
                 # Prefect leaves folders of its runs in the folder for temporary files.
                 "TMPDIR": str(scratch),
                 "PREFECT_WORKER_QUERY_SECONDS": "2",
                 "PREFECT_WORKER_HEARTBEAT_SECONDS": str(HEARTBEAT_SECONDS),
             },
+            mark=self.home.mark(NAME),
         )
         record = replace(record, configuration=self._configuration())
         process.write_record(self.home.record(NAME), record)
@@ -142,12 +140,5 @@ class EmbeddedWorker:
     def runs(self) -> list[ProcessRecord]:
         """List the processes of runs, also those whose worker has been killed."""
         own = self.record()
-        found = []
-        for candidate in psutil.process_iter():
-            try:
-                marked = candidate.environ().get(WORKER_MARK) == str(self.home.folder)
-            except psutil.Error:
-                continue
-            if marked and (own is None or candidate.pid != own.pid):
-                found.append(process.record_of(candidate.pid))
-        return [record for record in found if record is not None]
+        marked = process.marked(self.home.mark(NAME))
+        return [record for record in marked if own is None or record.pid != own.pid]

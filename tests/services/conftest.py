@@ -15,11 +15,14 @@ from praxis_core.settings import PraxisSettings
 
 
 @pytest.fixture
-def settings_for(home: Path, open_folder: Path) -> Iterator[Callable[[Path], PraxisSettings]]:
+def settings_for(
+    home: Path, open_folder: Path, ended_with_the_tests: Callable[[Path], None]
+) -> Iterator[Callable[[Path], PraxisSettings]]:
     """Makes settings for a home of the test's own, whose services are ended after it."""
     made = []
 
     def make(folder: Path) -> PraxisSettings:
+        ended_with_the_tests(folder)
         made.append(PraxisSettings(home=folder, prefect_port=14300))
         return made[-1]
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from praxis_core.errors import SettingsError
-from praxis_core.services.environment import WORKER_MARK, environment
+from praxis_core.services.environment import environment
+from praxis_core.services.process import MARK
 from praxis_core.settings import PraxisSettings
 
 USED = {"home": Path("/srv/praxis")}
@@ -116,7 +117,7 @@ def test_children_get_what_they_need_and_nothing_that_misleads(
     """A profile of the user's would name another server; uncompiled imports take seconds."""
     monkeypatch.setenv("PREFECT_PROFILE", "elsewhere")
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
-    monkeypatch.setenv(WORKER_MARK, "another home")
+    monkeypatch.setenv(MARK, "another home")
     settings = PraxisSettings(home=tmp_path, database_url="postgresql://me:secret@db/lab")
 
     given = environment(settings)
@@ -124,7 +125,7 @@ def test_children_get_what_they_need_and_nothing_that_misleads(
     assert given["PRAXIS_HOME"] == str(tmp_path)
     assert given["PRAXIS_DATABASE_URL"] == "postgresql://me:secret@db/lab"
     assert given["PREFECT_SERVER_EPHEMERAL_ENABLED"] == "false"
-    assert not {"PREFECT_PROFILE", "PYTHONDONTWRITEBYTECODE", WORKER_MARK} & set(given)
+    assert not {"PREFECT_PROFILE", "PYTHONDONTWRITEBYTECODE", MARK} & set(given)
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,18 @@ def test_up_again_changes_nothing(bare_stack: PraxisSettings) -> None:
     assert said == []
 
 
+def test_services_without_a_record_are_known_by_their_mark(bare_stack: PraxisSettings) -> None:
+    """A start that is killed may not come to write the record; no second one is started then."""
+    before, home = _pids(bare_stack), home_of(bare_stack)
+    records = {name: home.record(name).read_text() for name in SERVICES}
+    for name in SERVICES:
+        home.record(name).unlink()
+
+    assert _pids(bare_stack) == before
+    for name, text in records.items():
+        home.record(name).write_text(text)
+
+
 def test_prefect_keeps_its_tables_beside_ours(bare_stack: PraxisSettings) -> None:
     """One database: schema prefect for its tables, praxis for ours, none in public."""
     import psycopg

@@ -125,7 +125,7 @@ def test_a_process_record_of_a_reused_pid_is_not_believed(
 def test_running_servers_whose_records_are_lost_are_found_again(
     postgres: EmbeddedPostgres, place: Home, run_valkey: RunValkey
 ) -> None:
-    """A second server over the same data would be the end of it."""
+    """A start may be killed before it writes them; a second server would be the end of the data."""
     valkey = run_valkey(EmbeddedValkey(place))
     before = (postgres.record(), valkey.record())
     for name in ("postgres", "valkey"):
