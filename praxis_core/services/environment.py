@@ -56,7 +56,7 @@ def environment(settings: PraxisSettings) -> dict[str, str]:
 
 def configuration(*parts: str) -> str:
     """Digest what a service depends on, together with the versions that are installed."""
-    text = "\0".join((*parts, sys.executable, *versions()))
+    text = "\0".join((*parts, sys.prefix, *versions()))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -76,7 +76,7 @@ class Registration:
 
     def _fingerprint(self) -> str:
         digest = hashlib.sha256()
-        for part in (repr(self.command), *_addresses(self.settings), *versions()):
+        for part in (repr(self.command[1:]), *_addresses(self.settings), *versions()):
             digest.update(part.encode() + b"\0")
         for file in _sources():
             digest.update(str(file).encode() + b"\0" + file.read_bytes() + b"\0")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from praxis_core.errors import SettingsError
-from praxis_core.services.environment import environment
+from praxis_core.services.environment import configuration, environment
 from praxis_core.services.process import MARK
 from praxis_core.settings import PraxisSettings
 
@@ -160,3 +162,18 @@ def test_passwords_do_not_show() -> None:
 
     assert "secret" not in repr(settings)
     assert "secret" not in repr(settings.addresses())
+
+
+def test_a_service_is_started_anew_when_what_it_depends_on_has_changed() -> None:
+    """Not when it is merely asked for by another name of the same Python."""
+    code = "from praxis_core.services.environment import configuration; print(configuration('a'))"
+    folder = Path(sys.executable).parent
+    names = [folder / name for name in ("python", "python3")]
+
+    digests = {
+        subprocess.run([name, "-c", code], capture_output=True, text=True, check=True).stdout
+        for name in names
+    }
+
+    assert digests == {f"{configuration('a')}\n"}
+    assert configuration("a") != configuration("b")
