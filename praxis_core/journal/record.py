@@ -11,14 +11,17 @@ from sqlalchemy import TextClause
 
 from praxis_core.errors import JournalError
 from praxis_core.journal import attempts, definitions, rows, statements
+from praxis_core.journal.database import Database
 from praxis_core.journal.history import History
 from praxis_core.journal.records import (
     AttemptRequest,
     Measurement,
+    StepRecord,
     StepStart,
     StoredProtocol,
     StoredWorkcell,
 )
+from praxis_core.journal.step_buffer import StepBuffer
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import CommandKind, RunStatus, StepStatus
 
@@ -29,6 +32,10 @@ class Journal(History):
     Each method that writes is one transaction. Any of them raises ``JournalError`` when the
     database refuses what it is given, and ``ServiceUnreachable`` when Postgres does not answer.
     """
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._steps = StepBuffer(database)
 
     # --- definitions ------------------------------------------------------------------------------
 
@@ -82,6 +89,7 @@ class Journal(History):
         Raises:
             JournalError: a simulated run would go on as a real one, or the other way round.
         """
+        await self.flush()
         async with self._database.session() as session, session.begin():
             return await attempts.begin(session, request)
 
@@ -168,18 +176,8 @@ class Journal(History):
         await self._change_status(statements.FINISH, status, values)
 
     async def step_started(self, step: StepStart) -> None:
-        """Write down that a step was entered; durable with the next intent, not at once."""
-        await self._database.execute(
-            statements.STEP_STARTED,
-            {
-                "run_id": step.run_id,
-                "attempt": step.attempt,
-                "path": step.path,
-                "name": step.name,
-                "task_run_id": step.task_run_id,
-                "at": step.at,
-            },
-        )
+        """Write down that a step was entered; with the next intent, or within a moment."""
+        self._steps.began(step)
 
     async def step_ended(  # noqa: PLR0913, PLR0917  # the step's identity and its end
         self,
@@ -190,15 +188,21 @@ class Journal(History):
         error: JsonValue,
         at: datetime,
     ) -> None:
-        """Write down how a step ended; durable with the next intent or the end of the run.
+        """Write down how a step ended; with the next intent, or within a moment.
 
         Raises:
             JournalError: the step was never started, or has ended already.
         """
-        key = {"run_id": run_id, "attempt": attempt, "path": path}
-        values = {**key, "status": status.value, "error": error, "at": at}
-        if not await self._database.execute(statements.STEP_ENDED, values):
-            raise JournalError(what=f"step {path} of run {run_id}, attempt {attempt}, never began")
+        self._steps.ended((run_id, attempt, path), status, error, at.isoformat())
+
+    async def steps(self, run_id: UUID) -> list[StepRecord]:
+        """List a run's steps, those included that this journal has not written yet."""
+        await self.flush()
+        return await super().steps(run_id)
+
+    async def flush(self) -> None:
+        """Write the steps that are waiting to be written together."""
+        await self._steps.flush()
 
     async def event(
         self, run_id: UUID | None, kind: str, message: str, details: JsonValue = None
@@ -225,6 +229,7 @@ class Journal(History):
             JournalError: another command has this identity, or this one has its outcome already; or
                 the attempt has ended.
         """
+        await self.flush()
         if await self._database.execute(statements.INTENT, rows.intent_values(command, at)):
             return
         written = await self.command(
@@ -244,6 +249,7 @@ class Journal(History):
         Raises:
             JournalError: there is no intent, or another outcome; a measurement is not finite.
         """
+        await self.flush()
         ended = rows.outcome_values(outcome) | rows.measurement_values(measurements)
         values = rows.intent_values(command, outcome.started_at) | ended
         key = {
@@ -279,6 +285,7 @@ class Journal(History):
     async def _change_status(
         self, statement: TextClause, status: RunStatus, values: Mapping[str, object]
     ) -> None:
+        await self.flush()
         change = {**values, "status": status.value, "ended": status.ended}
         if await self._database.execute(statement, change):
             return

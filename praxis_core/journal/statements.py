@@ -59,6 +59,7 @@ _TYPES: dict[str, TypeEngine[Any]] = {
     "times": ARRAY(Instant()),
     "bound": JSON_VALUE,
     "start_snapshot": JSON_OR_NULL,
+    "steps": JSON_VALUE,
     "sha256": Text(),
     "media_type": Text(),
     "message": Text(),
@@ -106,15 +107,15 @@ NEXT_ATTEMPT = _statement("""
 # is harmless, for the commands are the truth; each intent makes the steps before it durable, too.
 _NOT_WAITING = "(SELECT set_config('synchronous_commit', 'off', true)) IS NOT NULL"
 
-STEP_STARTED = _statement(f"""
-    INSERT INTO praxis.run_step (run_id, attempt, path, name, task_run_id, status, started_at)
-      SELECT :run_id, :attempt, :path, :name, :task_run_id, 'running', :at WHERE {_NOT_WAITING}
-""")  # constants
-
-STEP_ENDED = _statement(f"""
-    UPDATE praxis.run_step SET status = :status, error = :error, ended_at = :at
-      WHERE run_id = :run_id AND attempt = :attempt AND path = :path AND {_NOT_WAITING}
-      RETURNING path
+STEPS = _statement(f"""
+    INSERT INTO praxis.run_step (run_id, attempt, path, name, task_run_id, status, started_at,
+        ended_at, error)
+      SELECT s.* FROM json_to_recordset(:steps) AS s (run_id uuid, attempt int, path text,
+        name text, task_run_id uuid, status text, started_at timestamptz,
+        ended_at timestamptz, error json)
+      WHERE {_NOT_WAITING}
+      ON CONFLICT (run_id, attempt, path) DO UPDATE
+        SET status = excluded.status, ended_at = excluded.ended_at, error = excluded.error
 """)  # noqa: S608  # constants
 
 _INTENT_COLUMNS = """run_id, attempt, branch, ordinal, device, method, args, kwargs, deck_changes,

@@ -150,10 +150,11 @@ async def test_a_process_taken_for_dead_can_write_nothing_more(
 
     with pytest.raises(JournalError, match=r"attempt 1 of run .* has ended"):
         await journal.command_intent(command, AT)
+    await journal.step_started(
+        StepStart(run_id=request.run_id, attempt=1, path="1", name="s", task_run_id=None, at=AT)
+    )
     with pytest.raises(JournalError, match="has ended"):
-        await journal.step_started(
-            StepStart(run_id=request.run_id, attempt=1, path="1", name="s", task_run_id=None, at=AT)
-        )
+        await journal.flush()
     with pytest.raises(JournalError, match=r"attempt 1 of run .* is over; it is at 2"):
         await journal.finish(
             request.run_id, RunStatus.FAILED, summary=None, final_state={}, error=None, attempt=1
@@ -216,10 +217,16 @@ async def test_a_step_ends_once(journal: Journal, run_id: UUID) -> None:
     error: JsonValue = {"type": "builtins:ValueError", "message": "dry"}
     await journal.step_ended(run_id, 1, "1", StepStatus.FAILED, error, AT)
 
-    with pytest.raises(JournalError, match="a step ends once"):
+    with pytest.raises(JournalError, match="is not open"):
         await journal.step_ended(run_id, 1, "1", StepStatus.SUCCEEDED, None, AT)
-    with pytest.raises(JournalError, match="never began"):
+    with pytest.raises(JournalError, match="is not open"):
         await journal.step_ended(run_id, 1, "7", StepStatus.SUCCEEDED, None, AT)
+    await journal.flush()
+    await journal.step_started(
+        StepStart(run_id=run_id, attempt=1, path="1", name="fill", task_run_id=task_run, at=AT)
+    )
+    with pytest.raises(JournalError, match="a step ends once"):
+        await journal.flush()
 
     [step] = await journal.steps(run_id)
     assert (step.status, step.error, step.task_run_id) == (StepStatus.FAILED, error, task_run)

@@ -89,20 +89,24 @@ async def test_an_intent_is_on_disk_before_it_returns_and_a_step_need_not_be(
     database: Database, command: Command
 ) -> None:
     """A command is sent only after its intent is safe; progress costs no wait for the disk."""
-    step = {"run_id": command.run_id, "attempt": 1, "path": "1"}
-    start = {**step, "name": "fill", "task_run_id": None, "at": AT}
-    end = {**step, "status": "succeeded", "error": None, "at": AT}
+    step = {
+        "run_id": str(command.run_id),
+        "attempt": 1,
+        "path": "1",
+        "name": "fill",
+        "status": "running",
+        "started_at": AT.isoformat(),
+    }
     waits = {}
     for name, statement, values in (
-        ("start", statements.STEP_STARTED, start),
-        ("end", statements.STEP_ENDED, end),
+        ("steps", statements.STEPS, {"steps": [step]}),
         ("intent", statements.INTENT, rows.intent_values(command, AT)),
     ):
         async with database.session() as session, session.begin():
             await session.execute(statement, values)
             waits[name] = await session.scalar(text("SHOW synchronous_commit"))
 
-    assert waits == {"start": "off", "end": "off", "intent": "on"}
+    assert waits == {"steps": "off", "intent": "on"}
 
 
 async def test_each_written_fact_is_one_statement(

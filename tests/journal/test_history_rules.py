@@ -48,8 +48,6 @@ WRITTEN_ONCE = [
     "DELETE FROM praxis.data_file",
     "DELETE FROM praxis.run_event",
     "DELETE FROM praxis.protocol_run",
-    """INSERT INTO praxis.run_step (run_id, attempt, path, name, status, started_at, ended_at)
-    SELECT id, 1, '9', 's', 'succeeded', now(), now() FROM praxis.protocol_run""",
     """INSERT INTO praxis.command (run_id, attempt, branch, ordinal, device, method, args,
     kwargs, deck_changes, kind, fingerprint, issued_at, outcome, started_at, ended_at, value,
     attributes) SELECT run_id, 1, '1', 0, device, method, args, kwargs, deck_changes, 'once',

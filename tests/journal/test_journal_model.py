@@ -173,7 +173,7 @@ class Histories(RuleBasedStateMachine):
         start = StepStart(
             run_id=self.run_id, attempt=attempt, path=path, name="s", task_run_id=None, at=AT
         )
-        if self.accepted(self.journal.step_started(start), allowed=allowed):
+        if self.accepted(self._written(self.journal.step_started(start)), allowed=allowed):
             self.model.steps[attempt, path] = StepStatus.RUNNING
 
     @rule(back=ago, path=paths, status=ends)
@@ -182,8 +182,12 @@ class Histories(RuleBasedStateMachine):
         attempt = self.model.attempt - back
         allowed = self.model.steps.get((attempt, path)) is StepStatus.RUNNING
         written = self.journal.step_ended(self.run_id, attempt, path, status, None, AT)
-        if self.accepted(written, allowed=allowed):
+        if self.accepted(self._written(written), allowed=allowed):
             self.model.steps[attempt, path] = status
+
+    async def _written(self, step: Coroutine[Any, Any, None]) -> None:
+        await step
+        await self.journal.flush()
 
     @rule(back=ago, ordinal=ordinals, kind=kinds, method=methods)
     def intend(self, back: int, ordinal: int, kind: CommandKind, method: str) -> None:

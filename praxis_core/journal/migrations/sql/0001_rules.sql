@@ -156,16 +156,14 @@ END $$;
 CREATE TRIGGER attempt_open BEFORE INSERT ON praxis.run_step
   FOR EACH ROW EXECUTE FUNCTION praxis.require_open_attempt();
 
-CREATE TRIGGER begins_running BEFORE INSERT ON praxis.run_step FOR EACH ROW
-  WHEN (NEW.status <> 'running')
-  EXECUTE FUNCTION praxis.refuse('a step begins running');
-
 CREATE TRIGGER written_once
   BEFORE UPDATE OF run_id, attempt, path, name, task_run_id, started_at ON praxis.run_step
   FOR EACH ROW EXECUTE FUNCTION praxis.refuse('the start of a step is never changed');
 
+-- The same row may be written again, since the answer to a commit can be lost.
 CREATE TRIGGER ends_once BEFORE UPDATE ON praxis.run_step FOR EACH ROW
-  WHEN (OLD.status <> 'running' OR NEW.status = 'running')
+  WHEN (OLD.status <> 'running' AND (OLD.status, OLD.ended_at, OLD.error::text)
+        IS DISTINCT FROM (NEW.status, NEW.ended_at, NEW.error::text))
   EXECUTE FUNCTION praxis.refuse('a step ends once');
 
 CREATE TRIGGER attempt_open BEFORE INSERT ON praxis.command
