@@ -89,9 +89,14 @@ def _rebuild(cls: type[PraxisError], details: Mapping[str, object]) -> PraxisErr
 
 
 class _Fields(Formatter):
-    """Formats a message; a field nobody gave shows as its name, for an error must never fail itself."""
+    """Formats a message; a field nobody gave shows as its name: an error must never fail itself."""
 
-    def get_value(self, key: int | str, args: Sequence[object], kwargs: Mapping[str, object]) -> object:
+    def get_value(
+        self,
+        key: int | str,
+        args: Sequence[object],  # noqa: ARG002  # as the base class has it
+        kwargs: Mapping[str, object],
+    ) -> object:
         return kwargs.get(str(key), f"<{key}>")
 
     def format_field(self, value: object, format_spec: str) -> str:

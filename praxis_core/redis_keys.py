@@ -2,15 +2,15 @@
 
 ::
 
-    praxis:run:{run}:state            hash     one field per PraxisState key; no expiry until the run has
-                                               ended, then the retention of the settings
+    praxis:run:{run}:state            hash     one field per PraxisState key; no expiry before the
+                                               run has ended, then the retention of the settings
     praxis:run:{run}:state:meta       hash     epoch, ended, archived; the same life
-    praxis:run:{run}:state:act:{act}  string   what a write that must not happen twice answered; 120 s
+    praxis:run:{run}:state:act:{act}  string   what a write that may happen once answered; 120 s
     praxis:run:{run}:state:changes    channel  one message per write: {"op": "set", "keys": [...]}
-    praxis:workcell:{name}:status     hash     one field per device, JSON; expires with the run that writes it
+    praxis:workcell:{name}:status     hash     one field per device, JSON; expires with its run
     praxis:workcell:{name}:changes    channel  one message per change of a device's status
     praxis:lock:asset:{asset}         hash     holder, token, since, request; expires unless renewed
-    praxis:lock:released:{token}      string   this lease was given back; expires with the lease it was
+    praxis:lock:released:{token}      string   this lease was given back; expires as it would have
     praxis:lock:token                 integer  the last fencing token; permanent
 """
 
@@ -35,7 +35,7 @@ def run_state_meta(run_id: UUID) -> str:
 
 
 def run_state_act(run_id: UUID, act: str) -> str:
-    """Answer of one write that must not happen twice, for a writer whose connection dropped before it came."""
+    """Answer of one write that must not happen twice, for a writer that could not hear it."""
     return f"{PREFIX}:run:{run_id}:state:act:{act}"
 
 
@@ -60,7 +60,7 @@ def asset_lock(asset: str) -> str:
 
 
 def lock_released(token: int) -> str:
-    """Mark that a lease was given back, for a holder whose connection dropped before it heard so."""
+    """Mark that a lease was given back, for a holder that could not hear so."""
     return f"{PREFIX}:lock:released:{token}"
 
 

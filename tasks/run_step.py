@@ -12,7 +12,7 @@ from praxis_core.execution.active_run import StepBody
 
 
 # Prefect's default cache policy skips the second of two equal calls once results are persisted, and
-# its retries would repeat a step that moved liquid. Whether a step is done again is not its decision.
+# its retries would repeat a step that moved liquid. Neither may decide that one is done again.
 @task(
     name="step",
     task_run_name="{title}",

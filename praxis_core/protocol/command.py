@@ -1,6 +1,6 @@
-"""The command: one awaited method of a PyLabRobot backend, as a value that can cross a process border.
+"""The command: one awaited method of a PyLabRobot backend, as a value that crosses processes.
 
-Nothing here knows PyLabRobot: arguments and results are already JSON (see ``praxis_core.labware.encoding``).
+Nothing here knows PyLabRobot: arguments and results are JSON (``praxis_core.labware.encoding``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from praxis_core.protocol.lifecycle import CommandKind, OutcomeStatus
 
 @dataclass(frozen=True, slots=True)
 class DeckChange:
-    """One change of the run's deck that the runtime's deck has to follow; numbered without gaps per run."""
+    """One change of the run's deck, for the runtime's to follow; numbered without gaps per run."""
 
     number: int
     resource: str
@@ -53,7 +53,7 @@ class Command:
     task_run_id: UUID | None = None
     deck_changes: tuple[DeckChange, ...] = ()
     new_parent: str | None = None
-    """What the dropped labware stands on afterwards: PyLabRobot's own drop carries a coordinate only."""
+    """What the dropped labware stands on then: PyLabRobot's own drop has a coordinate only."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What a protocol may ask of the run it is part of.
 
-``run`` works in a protocol that is called directly, too: the clock is then the computer's clock, and what
-would have been recorded is only logged. Only what makes no sense without a workcell raises ``NoRun``.
+``run`` works in a protocol that is called directly, too: the clock is then the computer's, and what
+would have been recorded is only logged. What makes no sense without a workcell raises ``NoRun``.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class Run:
         await here.record(quantity, value, unit=unit, asset=asset, well=well)
 
     async def bring(self, resource: Any, place: str) -> None:
-        """Move labware to a named place of the workcell, e.g. ``"carrier 3, site 2"`` or ``"reader"``.
+        """Move labware to a named place of the workcell: ``"carrier 3, site 2"``, ``"reader"``.
 
         Raises:
             NoRun: the protocol was called directly.
