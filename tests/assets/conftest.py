@@ -112,7 +112,8 @@ class Bench:
         tips = [self.tip("t") if there else None for there in present]
         cls = f"MultiHead{kind}{'Container' if container else 'Plate'}"
         op = _standard(cls, **place, volume=volume, tips=tips, mix=self.mix(mix))
-        return self.do(method, **{argument: op})
+        call: dict[str, Any] = {argument: op}
+        return self.do(method, **call)
 
     def tip(self, spot: str) -> Any:
         """Encode a tip."""

@@ -59,7 +59,7 @@ def _possible(bench: Any, move: tuple[Any, ...]) -> bool:
     if move[0] == "pick96":
         return not assets.mounted_tips("star", head96=True) and assets.tips_left(move[1]) == 96
     if move[0] == "drop96":
-        return move[1] == "waste" or assets.tips_left(move[1]) == 0
+        return bool(move[1] == "waste" or assets.tips_left(move[1]) == 0)
     return True
 
 

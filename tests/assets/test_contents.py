@@ -209,13 +209,14 @@ def test_tips_of_the_96_head_are_discarded_into_the_waste(bench: Any) -> None:
 def test_other_commands_change_nothing(bench: Any) -> None:
     """Neither readings nor commands of other devices that are called alike."""
     before = bench.assets.snapshot()
-    for method, kwargs in {
+    others: dict[str, dict[str, Any]] = {
         "read_absorbance": {"wavelength": 450},
         "aspirate": {"source": "A1", "volume": 10},
         "dispense": {"dispense_parameters": [{"$data": "pylabrobot.powder:Dose", "fields": {}}]},
         "move_picked_up_resource": {"move": None},
         "aspirate96": {},
-    }.items():
+    }
+    for method, kwargs in others.items():
         assert bench.do(method, **kwargs) == []
     assert bench.assets.snapshot() == before
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import monotonic, sleep
+from typing import cast
 from uuid import UUID
 
 import psycopg
@@ -114,12 +115,10 @@ async def test_other_flows_use_the_blocks(
     assert flow_run.state_type == "COMPLETED", flow_run.state_message
 
     with temporary_settings({PREFECT_API_URL: stack.addresses().prefect_api_url}):
-        store = await PraxisStateStore.aload("default")
-        block = await Workcell.aload("star")
+        store = cast("PraxisStateStore", await PraxisStateStore.aload("default"))
+        block = cast("Workcell", await Workcell.aload("star"))
 
-    assert isinstance(store, PraxisStateStore)
     assert len(store.open(flow_run.id)["doses_uM"]) == 12
-    assert isinstance(block, Workcell)
     async with block.open() as workcell:
         await workcell.asset("star").pick_up_tips(workcell.asset("tips_300_01")["A1"])
         await workcell.asset("star").return_tips()

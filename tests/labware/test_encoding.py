@@ -134,7 +134,7 @@ def test_a_resource_that_is_not_on_the_workcell_is_refused() -> None:
     """The message says to assign it to the deck."""
     other = make("cor_96_wellplate_360uL_Fb", "other")
     with pytest.raises(NotEncodable, match="'other' is not on this workcell"):
-        encode(other, "v", {}.__getitem__)
+        encode(other, "v", dict[str, Any]().__getitem__)
 
 
 @pytest.mark.parametrize(

@@ -37,16 +37,18 @@ def _plate() -> Any:
 
 def test_within_the_run_a_reference_is_the_live_object() -> None:
     """Not an equal one: aspirating from a copy would leave the plate as it was."""
-    plate = _plate()
-    assert dereference(_stored(plate), {"plate": plate}.__getitem__) is plate
+    plate: Any = _plate()
+    known: dict[str, Any] = {"plate": plate}
     assert dereference(_stored(plate.get_item("B1")), plate.get_resource) is plate.get_item("B1")
+    assert dereference(_stored(plate), known.__getitem__) is plate
 
 
 def test_another_reader_gets_the_labware_with_its_volumes() -> None:
     """Without a run, and where the run knows no such name."""
     plate = _plate()
-    for resolve in (None, {}.__getitem__, make("PLT_CAR_L5AC_A00", "c").get_resource):
-        back = dereference(_stored(plate), resolve)
+    nowhere: dict[str, Any] = {}
+    for resolve in (None, nowhere.__getitem__, make("PLT_CAR_L5AC_A00", "c").get_resource):
+        back: Any = dereference(_stored(plate), resolve)
         assert back == plate
         assert back is not plate
         volumes = [well.tracker.volume for well in back.get_all_items()]
@@ -58,7 +60,7 @@ def test_a_well_is_found_within_its_plate() -> None:
     well = _plate().get_item("B1")
     data = _stored(well)
     assert (data["within"], data["state"]["volumes"]) == ("plate", {"plate_well_B1": 100})
-    back = dereference(data, None)
+    back: Any = dereference(data, None)
     assert (back.name, back.parent.name, back.tracker.volume) == ("plate_well_B1", "plate", 100)
     assert back.parent.get_item("A1").tracker.volume == 0
 
@@ -67,17 +69,18 @@ def test_a_rack_comes_back_with_the_tips_it_had() -> None:
     """A new rack is full; a stored one is as it was."""
     rack = make("hamilton_96_tiprack_300uL", "tips")
     rack.set_tip_state([False] * 8 + [True] * 88)
-    back = dereference(_stored(rack), None)
+    back: Any = dereference(_stored(rack), None)
     assert [spot.has_tip() for spot in back.get_all_items()] == [False] * 8 + [True] * 88
     rack.empty()
-    assert not dereference(_stored(rack.get_item("C4")), None).has_tip()
+    spot: Any = dereference(_stored(rack.get_item("C4")), None)
+    assert not spot.has_tip()
 
 
 def test_a_site_of_a_carrier_comes_back_with_what_stands_on_it() -> None:
     """And a resource that no factory makes comes back from its JSON."""
     carrier = make("PLT_CAR_L5AC_A00", "carrier")
     carrier[1] = _plate()
-    site = dereference(_stored(carrier[1]), None)
+    site: Any = dereference(_stored(carrier[1]), None)
     assert site.resource.get_item("B1").tracker.volume == 100
     box = Resource("box", 10, 20, 30)
     assert dereference(_stored(box), None) == box

@@ -107,7 +107,7 @@ def test_a_protocol_can_be_called_directly() -> None:
 def test_a_name_without_its_keyword_is_explained() -> None:
     """``@protocol("name")`` fails at once and says how a name is written."""
     with pytest.raises(TypeError, match=r'@protocol\(name="..."\)'):
-        protocol("Plate wash")  # type: ignore[call-overload]
+        protocol("Plate wash")
 
 
 def test_a_step_outside_a_run_is_a_plain_call() -> None:

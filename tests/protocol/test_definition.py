@@ -36,7 +36,7 @@ class Model(StrEnum):
     LOGISTIC = "4PL"
 
 
-class HeatedTrough(Trough):  # type: ignore[misc]  # PyLabRobot has no types
+class HeatedTrough(Trough):
     """A lab's own labware."""
 
 

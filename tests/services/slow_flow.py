@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from prefect import flow
-from prefect.flows import EntrypointType
+from prefect.flows import EntrypointType  # type: ignore[attr-defined]  # not in its __all__
 
 
 @flow
@@ -28,7 +28,7 @@ def _note(diary: str, words: str) -> None:
 
 if __name__ == "__main__":
     # Imported by its module's name, as the worker will do.
-    from slow_flow import slow as deployed
+    from slow_flow import slow as deployed  # type: ignore[import-not-found]  # by the worker's path
 
     deployed.to_deployment(
         "test",

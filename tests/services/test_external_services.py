@@ -143,12 +143,16 @@ def test_another_service_at_the_address_is_no_service(
         CHECKS[setting](_settings(tmp_path, setting, server))
 
 
+def _silent(connection: socketserver.StreamRequestHandler) -> None:
+    connection.rfile.read(1)
+
+
 def test_a_server_that_takes_the_connection_and_is_silent_is_given_up_on(
     home: Path, tmp_path: Path
 ) -> None:
     """After a few seconds, not minutes."""
     with (
-        _answering(lambda connection: connection.rfile.read(1) and None) as server,
+        _answering(_silent) as server,
         pytest.raises(ServiceUnreachable, match="set by PRAXIS_REDIS_URL"),
     ):
         CHECKS["PRAXIS_REDIS_URL"](_settings(tmp_path, "PRAXIS_REDIS_URL", server))

@@ -64,7 +64,8 @@ def test_status_tells_scripts_what_it_tells_people(bare_stack: PraxisSettings) -
 
 def test_up_again_changes_nothing(bare_stack: PraxisSettings) -> None:
     """It is safe to call whenever a stack is needed."""
-    before, said = _pids(bare_stack), []
+    said: list[str] = []
+    before = _pids(bare_stack)
 
     up(bare_stack, register=None, say=said.append)
 

@@ -64,7 +64,7 @@ def test_only_text_is_a_key_of_the_state(state: PraxisState) -> None:
     """Other keys are not there, as in a dictionary that does not have them."""
     assert 1 not in state  # type: ignore[comparison-overlap]
     with pytest.raises(KeyError):
-        _ = state[1]  # type: ignore[index]
+        _ = state[1]
 
 
 def test_names_of_methods_stay_methods(state: PraxisState) -> None:

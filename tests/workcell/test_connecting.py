@@ -12,11 +12,19 @@ from praxis_core.errors import (
     DevicesNotConnected,
     DeviceStateUnexpected,
     DeviceUnknown,
+    PraxisError,
+    Problem,
     RealHardwareRefused,
 )
 from praxis_core.workcell.definition import WorkcellDefinition, WorkcellMode
 from praxis_core.workcell.replica import Replica
 from praxis_core.workcell.runtime import WorkcellRuntime
+
+
+def _problems(refusal: PraxisError) -> list[Problem]:
+    problems = refusal.details["problems"]
+    assert isinstance(problems, list)
+    return problems
 
 
 async def test_all_failures_to_connect_are_reported_together(shakers: Any) -> None:
@@ -26,7 +34,7 @@ async def test_all_failures_to_connect_are_reported_together(shakers: Any) -> No
     with pytest.raises(DevicesNotConnected) as refusal:
         await runtime.connect()
 
-    assert [problem.where for problem in refusal.value.details["problems"]] == ["a", "c"]
+    assert [problem.where for problem in _problems(refusal.value)] == ["a", "c"]
     assert "nothing answers on this port" in str(refusal.value)
     assert not runtime.model.devices["b"].backend.connected
     states = {name: status.state for name, status in runtime.status().items()}
@@ -114,7 +122,7 @@ async def test_every_difference_from_the_expected_state_is_told(star: WorkcellDe
     with pytest.raises(DeviceStateUnexpected) as refusal:
         await runtime.confirm_initial_state()
 
-    told = [f"{problem.where}: {problem.what}" for problem in refusal.value.details["problems"]]
+    told = [f"{problem.where}: {problem.what}" for problem in _problems(refusal.value)]
     assert told == [
         "star: channel 2 has a tip, expected was no tip",
         "star: the gripper holds something, expected was nothing",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -74,7 +75,15 @@ def test_what_measures_nothing_gives_nothing() -> None:
     """Other commands, failures and odd answers leave no measurement, and raise nothing."""
     assert measured("aspirate", None) == []
     assert measured("read_absorbance", [{"data": [[1.0]]}], failed=True) == []
-    for odd in (None, "text", 3.5, [None], [{"data": "text"}], [{"data": [None, ["x"]]}]):
+    odd_answers: list[Any] = [
+        None,
+        "text",
+        3.5,
+        [None],
+        [{"data": "text"}],
+        [{"data": [None, ["x"]]}],
+    ]
+    for odd in odd_answers:
         assert measured("read_absorbance", odd) == []
     assert measured("get_temperature", "warm") == []
 
