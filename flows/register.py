@@ -66,11 +66,23 @@ async def save_blocks(addresses: Addresses, workcells: list[str]) -> None:
         await Workcell(name=name, database=database).asave(name, overwrite=True)
 
 
+def deployments_file() -> Path:
+    """``prefect.yaml``: in a checkout at its root, in an installed package beside the flows."""
+    package = Path(str(files("flows")))
+    installed = package / "prefect.yaml"
+    return installed if installed.is_file() else package.parent / "prefect.yaml"
+
+
 def deploy() -> None:
     """Create the deployments of ``prefect.yaml``."""
-    root = Path(str(files("flows"))).parent
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(  # noqa: S603  # this installation's own file
+        [*command, "--prefect-file", deployments_file().name],
+        cwd=deployments_file().parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode != 0:
         raise ServiceCommandFailed(
             command="prefect deploy --all",
