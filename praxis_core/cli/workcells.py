@@ -8,13 +8,17 @@ from typing import Annotated, Any
 
 import typer
 import yaml
+from redis.exceptions import RedisError
 from rich.markup import escape
+from rich.table import Table
 
 from praxis_core.cli.console import console, print_json, table
 from praxis_core.cli.opening import journal
 from praxis_core.cli.result import as_json
+from praxis_core.redis_connection import connect, unreachable
 from praxis_core.settings import PraxisSettings
 from praxis_core.workcell.definition import WorkcellDefinition, load_definition
+from praxis_core.workcell.live_status import DeviceStatus, read_live_status
 
 app = typer.Typer(help="The workcells that the database knows.", no_args_is_help=True)
 
@@ -59,13 +63,35 @@ def show(
             return await records.workcell(name)
 
     stored = asyncio.run(read())
+    live = _live(name)
     if as_json_:
-        print_json(as_json(stored))
+        shown = {device: as_json(status) for device, status in live.items()}
+        print_json({"workcell": as_json(stored), "live": shown})
         return
     definition = WorkcellDefinition.model_validate(stored.definition)
     console.print(f"[bold]{definition.name}[/bold] version {stored.version}, {definition.mode}")
     console.print(escape(definition.description))
+    console.print(_devices(definition, live))
     console.print(yaml.safe_dump(stored.definition, sort_keys=False, allow_unicode=True))
+
+
+def _live(name: str) -> dict[str, DeviceStatus]:
+    with connect(PraxisSettings().addresses().redis_url) as client:
+        try:
+            return read_live_status(client, name)
+        except RedisError as error:
+            raise unreachable(client, error) from error
+
+
+def _devices(definition: WorkcellDefinition, live: dict[str, DeviceStatus]) -> Table:
+    rows = []
+    for name, device in definition.devices.items():
+        status = live.get(name)
+        state = str(status.state) if status else "not in use"
+        doing = (status.doing or status.error or "") if status else ""
+        holds = ", ".join(status.holds) if status else ""
+        rows.append((name, device.frontend, state, escape(doing), escape(holds)))
+    return table("\nDevices", ("device", "class", "state", "doing", "holds"), rows)
 
 
 @app.command()

@@ -8,7 +8,9 @@ import logging
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Self
 
+from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -46,9 +48,31 @@ class DeviceStatus:
     holds: dict[str, str] = field(default_factory=dict)
     """Labware that stands in or on it: name, and what it stands on."""
 
+    @classmethod
+    def from_json(cls, text: bytes | str) -> Self:
+        """Make the status from the JSON that stands in Redis."""
+        fields = json.loads(text)
+        return cls(
+            **{
+                **fields,
+                "state": DeviceState(fields["state"]),
+                "since": datetime.fromisoformat(fields["since"]),
+            }
+        )
+
     def as_json(self) -> str:
         """Give the status as the JSON that stands in Redis."""
         return json.dumps({**asdict(self), "since": self.since.isoformat()}, ensure_ascii=False)
+
+
+def read_live_status(client: SyncRedis, workcell: str) -> dict[str, DeviceStatus]:
+    """Read what is published about the devices of a workcell; empty when nothing works with it."""
+    found = client.hgetall(redis_keys.workcell_status(workcell))
+    return {_text(name): DeviceStatus.from_json(text) for name, text in found.items()}
+
+
+def _text(answer: bytes | str) -> str:
+    return answer.decode() if isinstance(answer, bytes) else answer
 
 
 class LiveStatus:

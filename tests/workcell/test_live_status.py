@@ -9,12 +9,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 
 from praxis_core import redis_keys
 from praxis_core.workcell.branches import Branch, inside_protocol
 from praxis_core.workcell.definition import WorkcellDefinition
-from praxis_core.workcell.live_status import LiveStatus
+from praxis_core.workcell.live_status import LiveStatus, read_live_status
 from praxis_core.workcell.replica import Replica
 from praxis_core.workcell.runtime import WorkcellRuntime
 
@@ -39,7 +40,7 @@ async def status(client: Any, device: str, **expected: object) -> dict[str, Any]
 
 
 async def test_a_device_is_seen_to_work_and_to_rest(
-    two_shakers: WorkcellDefinition, client: Any
+    two_shakers: WorkcellDefinition, client: Any, redis_url: str
 ) -> None:
     """Status, and what it is doing, follow each command; and expire."""
     live = LiveStatus(client, "shakers")
@@ -58,6 +59,8 @@ async def test_a_device_is_seen_to_work_and_to_rest(
 
     idle = await status(client, "left", state="idle", doing=None)
     assert busy["since"] <= idle["since"]
+    with SyncRedis.from_url(redis_url) as reader:
+        assert read_live_status(reader, "shakers")["left"] == runtime.status()["left"]
     assert 0 < await client.pttl(redis_keys.workcell_status("shakers")) <= 30_000
     await runtime.disconnect()
     assert (await status(client, "right"))["state"] == "disconnected"
