@@ -143,6 +143,22 @@ SATURATION_OD = 3.5
 """Above this, readers stop being linear."""
 
 
+def check_volumes(plate: Plate, tips: TipRack, *, volume: float, transfer: float) -> None:
+    """Refuse, before anything moves, a series that the plate or the tips cannot hold.
+
+    Raises:
+        ValueError: the first column would overflow, or a transfer does not fit into a tip.
+    """
+    well = plate.get_item("A1").max_volume
+    tip = tips.get_item("A1").make_tip().maximal_volume
+    if volume + transfer > well or volume + transfer > tip:
+        raise ValueError(
+            f"{volume:g} µL wells at this factor need {volume + transfer:g} µL at once; a well of "
+            f"{plate.name} holds {well:g} µL and a tip {tip:g} µL. Ask for less volume or a larger "
+            f"factor."
+        )
+
+
 @protocol(name="serial-dilution", version="1.0.0")
 async def serial_dilution(
     lh: LiquidHandler,
@@ -176,6 +192,7 @@ async def serial_dilution(
         diluent: The buffer to dilute with.
     """
     transfer = volume / (factor - 1)
+    check_volumes(plate, tips, volume=volume, transfer=transfer)
     await add_diluent(lh, tips, diluent, plate, volume=volume)
     await add_stock(lh, tips, stock, plate, volume=volume + transfer)
     for column in range(1, BLANK_COLUMN - 1):
