@@ -31,6 +31,7 @@
     │   └── PlaceOccupied
     ├── DeviceError
     │   ├── DevicesNotConnected
+    │   ├── DevicesNotDisconnected
     │   ├── DeviceStateUnexpected
     │   ├── DeviceUnknown
     │   ├── DeviceNotConnected
@@ -248,6 +249,12 @@ class DeviceError(PraxisError):
 
 class DevicesNotConnected(DeviceError):
     """{count} device(s) of workcell {workcell} could not be connected; the others were disconnected again:
+    {problems}
+    """
+
+
+class DevicesNotDisconnected(DeviceError):
+    """{count} device(s) of workcell {workcell} could not be disconnected cleanly:
     {problems}
     """
 

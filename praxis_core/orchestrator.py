@@ -13,6 +13,7 @@ It knows nothing of Prefect: how a step is carried out is passed in as ``run_ste
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -25,13 +26,11 @@ from praxis_core.errors import PraxisError, ServiceError, StateError
 from praxis_core.execution.active_run import (
     ActiveRun,
     StepRunner,
-    describe_error,
-    json_object,
     run_directly,
     step_position,
-    summary_of,
 )
 from praxis_core.execution.data_file import write_measurements
+from praxis_core.execution.plain_data import describe_error, json_object, summary_of
 from praxis_core.execution.protocol_state import ProtocolState
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import AttemptRequest
@@ -43,10 +42,15 @@ from praxis_core.protocol.running import current_run
 from praxis_core.redis_connection import connect, connect_async
 from praxis_core.settings import PraxisSettings
 from praxis_core.state import PraxisState
+from praxis_core.to_the_end import to_the_end
 from praxis_core.workcell.bench import Bench
-from praxis_core.workcell.definition import WorkcellDefinition
+from praxis_core.workcell.definition import WorkcellDefinition, WorkcellMode
 from praxis_core.workcell.live_status import LiveStatus
-from praxis_core.workcell.to_the_end import to_the_end
+
+_log = logging.getLogger(__name__)
+
+ERROR_FLAG = "error"
+"""Key of PraxisState under which other programs see that, and why, the attempt failed."""
 
 LOCK_WAIT_SECONDS = 3600.0
 """How long a run waits for assets that another run holds before it is refused."""
@@ -85,7 +89,9 @@ class _OpenedRun:
     request: RunRequest
     definition: ProtocolDefinition
     workcell: WorkcellDefinition
+    attempt: AttemptRequest
     progress: ProtocolState
+    """Its attempt is 0 until that exists."""
     state: PraxisState
 
 
@@ -121,19 +127,24 @@ class Orchestrator:
         """
         opened = await self._load(request)
         try:
+            await to_the_end(self._begin(opened))
             value = await self._initialise_and_execute(opened)
+            summary = summary_of(value)
         # The flow process's home of the broad handler: what ended the run is recorded, and goes on.
         except BaseException as error:
-            await to_the_end(self._record_error(opened, error))
+            if opened.progress.attempt:
+                await to_the_end(self._record_error(opened, error))
             raise
-        summary = summary_of(value)
         await to_the_end(self._complete(opened, RunStatus.SUCCEEDED, summary))
         return RunResult(request.run_id, opened.progress.attempt, summary)
 
     async def _load(self, request: RunRequest) -> _OpenedRun:
-        """Phase 1: what is to run, and on what; the attempt exists from here on."""
+        """Phase 1: what is to run, and on what."""
         definition = define(request.function)
         stored = await self._journal.workcell(request.workcell)
+        workcell = WorkcellDefinition.model_validate(stored.definition)
+        if request.carry_from is not None:
+            await self._journal.run(request.carry_from)
         protocol = await self._journal.store_protocol(
             name=definition.name,
             version=definition.version,
@@ -142,31 +153,31 @@ class Orchestrator:
             entrypoint=definition.entrypoint,
             definition=definition.model_dump(mode="json"),
         )
-        parameters = json_object(request.parameters)
-        attempt = await self._journal.begin_attempt(
-            AttemptRequest(
-                run_id=request.run_id,
-                run_name=request.run_name,
-                protocol_id=protocol.id,
-                workcell_id=stored.id,
-                parameters=parameters,
-                assets=json_object(request.assets),
-                simulated=request.simulate or stored.definition["mode"] == "simulated",
-                asked_by=request.asked_by,
-                carried_from=request.carry_from,
-            )
+        attempt = AttemptRequest(
+            run_id=request.run_id,
+            run_name=request.run_name,
+            protocol_id=protocol.id,
+            workcell_id=stored.id,
+            parameters=json_object(request.parameters),
+            assets=json_object(request.assets),
+            simulated=request.simulate or workcell.mode is WorkcellMode.SIMULATED,
+            asked_by=request.asked_by,
+            carried_from=request.carry_from,
         )
-        state = PraxisState(request.run_id, self._redis)
-        state.begin()
         progress = ProtocolState(
             run_id=request.run_id,
             protocol=definition.name,
-            attempt=attempt,
+            attempt=0,
             status=RunStatus.PREPARING,
-            parameters=parameters,
+            parameters=dict(attempt.parameters),
         )
-        workcell = WorkcellDefinition.model_validate(stored.definition)
-        return _OpenedRun(request, definition, workcell, progress, state)
+        state = PraxisState(request.run_id, self._redis)
+        return _OpenedRun(request, definition, workcell, attempt, progress, state)
+
+    async def _begin(self, opened: _OpenedRun) -> None:
+        """Make the attempt exist: from here on its end is recorded, whatever happens."""
+        opened.progress.attempt = await self._journal.begin_attempt(opened.attempt)
+        opened.state.begin()
 
     async def _initialise_and_execute(self, opened: _OpenedRun) -> Any:
         """Phases 2 and 3, and the release of everything that was taken for them."""
@@ -188,8 +199,7 @@ class Orchestrator:
             assets=request.assets,
             candidates=bench.candidates,
         )
-        if request.carry_from is not None:
-            opened.state.carry_from(PraxisState.open(request.carry_from, self._settings))
+        await self._prepare_state(opened)
         async with self._initialised(opened, checked, bench):
             progress.assets = dict(checked.assets)
             progress.status = RunStatus.RUNNING
@@ -200,6 +210,15 @@ class Orchestrator:
                 attempt=progress.attempt,
             )
             return await self._execute(opened, checked, bench)
+
+    async def _prepare_state(self, opened: _OpenedRun) -> None:
+        """Carry over what was asked for, once per run; an error of the past is no error now."""
+        request, number = opened.request, opened.progress.attempt
+        attempts = await self._journal.attempts(request.run_id)
+        is_first = all(one.started_at is None for one in attempts if one.number < number)
+        if request.carry_from is not None and is_first:
+            opened.state.carry_from(PraxisState.open(request.carry_from, self._settings))
+        opened.state.pop(ERROR_FLAG, None)
 
     @asynccontextmanager
     async def _initialised(
@@ -216,8 +235,18 @@ class Orchestrator:
             try:
                 await bench.connect(checked.asset_names)
                 yield
-            finally:
-                await to_the_end(bench.disconnect())
+            except BaseException as error:
+                await self._disconnect_after(bench, error)
+                raise
+            await to_the_end(bench.disconnect())
+
+    @staticmethod
+    async def _disconnect_after(bench: Bench, error: BaseException) -> None:
+        """Let go of the devices without hiding what ended the run."""
+        try:
+            await to_the_end(bench.disconnect())
+        except PraxisError as another:
+            error.add_note(str(another))
 
     async def _execute(self, opened: _OpenedRun, checked: CheckedRequest, bench: Bench) -> Any:
         """Phase 3: the protocol function itself."""
@@ -241,17 +270,12 @@ class Orchestrator:
 
     async def _record_error(self, opened: _OpenedRun, error: BaseException) -> None:
         """Phase 5: the error is in the database and flagged in PraxisState before it goes on."""
-        described = describe_error(error)
-        opened.progress.error = described
-        status = self._status_after(opened.progress, error)
+        opened.progress.error = describe_error(error)
         try:
-            opened.state["error"] = described
-        except (ServiceError, StateError) as lost:
-            # The history is complete all the same; the state stays where it is, unended.
-            await self._journal.event(opened.request.run_id, "state_not_archived", str(lost))
-            await self._finish(opened, status, summary=None, final_state=None)
-        else:
-            await self._complete(opened, status, None)
+            await self._complete(opened, self._status_after(opened.progress, error), None)
+        except PraxisError as unrecorded:
+            # It must not hide what ended the run. The next attempt closes this one.
+            error.add_note(f"The end of the run could not be recorded: {unrecorded}")
 
     @staticmethod
     def _status_after(progress: ProtocolState, error: BaseException) -> RunStatus:
@@ -263,18 +287,8 @@ class Orchestrator:
 
     async def _complete(self, opened: _OpenedRun, status: RunStatus, summary: JsonValue) -> None:
         """Phases 4 and 6: the data file, the final status, the archive."""
-        await self._write_data_file(opened.request.run_id)
-        with opened.state.ending(self._settings.state_retention_days) as final_state:
-            await self._finish(opened, status, summary=summary, final_state=final_state)
-
-    async def _finish(
-        self,
-        opened: _OpenedRun,
-        status: RunStatus,
-        *,
-        summary: JsonValue,
-        final_state: dict[str, JsonValue] | None,
-    ) -> None:
+        await self._write_data_file(opened.request.run_id, opened.progress.attempt)
+        final_state = await self._archived(opened)
         opened.progress.status = status
         await self._journal.finish(
             opened.request.run_id,
@@ -284,11 +298,38 @@ class Orchestrator:
             error=opened.progress.error,
             attempt=opened.progress.attempt,
         )
+        if final_state is not None:
+            self._let_expire(opened.state)
 
-    async def _write_data_file(self, run_id: UUID) -> None:
-        measurements = await self._journal.measurements(run_id)
+    async def _archived(self, opened: _OpenedRun) -> dict[str, JsonValue] | None:
+        """Give the last content of the state; None: out of reach, so it stays where it is."""
+        try:
+            if opened.progress.error is not None:
+                opened.state[ERROR_FLAG] = opened.progress.error
+            return opened.state.archive()
+        except (ServiceError, StateError) as lost:
+            await self._journal.event(opened.request.run_id, "state_not_archived", str(lost))
+            return None
+
+    def _let_expire(self, state: PraxisState) -> None:
+        try:
+            state.end(self._settings.state_retention_days)
+        except (ServiceError, StateError) as error:
+            # The run has ended and its state is archived: no reason to fail it.
+            _log.warning("the archived state of run %s does not expire: %s", state.run_id, error)
+
+    async def _write_data_file(self, run_id: UUID, attempt: int) -> None:
+        measurements = [
+            one for one in await self._journal.measurements(run_id) if one.attempt == attempt
+        ]
         if not measurements:
             return
-        folder = self._settings.home_path / "runs" / str(run_id)
-        file = write_measurements(folder, measurements)
+        # A folder for each attempt: the file of an earlier one stays what its hash says.
+        folder = self._settings.home_path / "runs" / str(run_id) / f"attempt-{attempt}"
+        try:
+            file = write_measurements(folder, measurements)
+        except OSError as error:
+            # The measurements are in the database: no reason to fail the run.
+            await self._journal.event(run_id, "data_file_not_written", str(error))
+            return
         await self._journal.data_file(run_id, str(file.path), file.sha256, file.media_type)

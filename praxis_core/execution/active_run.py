@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,8 +12,8 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import JsonValue
-from pydantic_core import to_jsonable_python
 
+from praxis_core.execution.plain_data import describe_error
 from praxis_core.execution.protocol_state import ProtocolState, StepProgress
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import Measurement, StepStart
@@ -55,14 +55,6 @@ def step_position() -> tuple[str | None, UUID | None]:
     """Path and task-run id of the step the caller is in; (None, None) in the root step."""
     here = _position.get()
     return (here.path, here.task_run_id) if here else (None, None)
-
-
-def describe_error(error: BaseException) -> dict[str, JsonValue]:
-    """An exception as the database keeps it."""
-    return {
-        "type": f"{type(error).__module__}.{type(error).__qualname__}",
-        "message": str(error),
-    }
 
 
 class ActiveRun:
@@ -178,16 +170,3 @@ class ActiveRun:
         at = self.now()
         await self._journal.step_ended(self.run_id, self._progress.attempt, path, status, error, at)
         self._progress.step_ended(path, status, at, error)
-
-
-def summary_of(value: Any) -> JsonValue:
-    """What a protocol returned, as JSON; what is not data is described by its repr."""
-    data: JsonValue = to_jsonable_python(
-        value, fallback=repr, inf_nan_mode="strings", serialize_unknown=True
-    )
-    return data
-
-
-def json_object(values: Mapping[str, Any]) -> dict[str, JsonValue]:
-    """Named values as JSON; see ``summary_of``."""
-    return {name: summary_of(value) for name, value in values.items()}

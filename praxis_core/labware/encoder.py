@@ -21,6 +21,7 @@ from pylabrobot.resources.errors import ResourceNotFoundError
 from pylabrobot.serializer import SerializableMixin
 
 from praxis_core.labware.classes import ClassRefusedError, class_path, fields_of, importable_path
+from praxis_core.labware.storable_text import as_storable, is_storable
 
 _LARGEST_PLAIN_FLOAT = 1e16
 """From here on ``repr`` has an exponent, and Postgres' jsonb returns the number as an integer."""
@@ -103,7 +104,7 @@ class Encoder:
 
     def from_text(self, value: str) -> JsonValue:
         """Encode text."""
-        if _storable(value):
+        if is_storable(value):
             return str(value)
         return {"$text": base64.b64encode(value.encode("utf-8", "surrogatepass")).decode()}
 
@@ -230,22 +231,12 @@ def message_of(error: BaseException) -> str:
 
     An exception whose own text fails must still be recorded, so Python's traceback is asked for it.
     """
-    text = str(TracebackException(type(error), error, None))
-    if _storable(text):
-        return text
-    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+    return as_storable(str(TracebackException(type(error), error, None)))
 
 
 def _is_name(key: object) -> bool:
     """Whether a key may stand as it is: a "$" would read as one of our forms."""
-    return type(key) is str and not key.startswith("$") and _storable(key)
-
-
-def _storable(text: str) -> bool:
-    """Whether a database can hold the text: Postgres takes neither NUL nor lone surrogates."""
-    if text.isascii():
-        return "\x00" not in text
-    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+    return type(key) is str and not key.startswith("$") and is_storable(key)
 
 
 Handler = Callable[[Encoder, Any], JsonValue]

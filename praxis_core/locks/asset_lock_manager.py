@@ -22,6 +22,7 @@ from praxis_core import redis_keys
 from praxis_core.errors import AssetsLocked, LeaseLost, LockError, ServiceError
 from praxis_core.locks import scripts
 from praxis_core.redis_connection import unreachable
+from praxis_core.to_the_end import to_the_end
 
 _log = logging.getLogger(__name__)
 
@@ -121,6 +122,8 @@ class AssetLockManager:
         keeping.add_done_callback(lambda task: None if task.cancelled() else body.cancel())
         succeeded = False
         try:
+            # redis-py swallows it when it is cancelled while it connects.
+            _notice_cancellation(body, cancelled_before)
             yield lease
             succeeded = True
         except asyncio.CancelledError:
@@ -130,8 +133,7 @@ class AssetLockManager:
             raise
         finally:
             keeping.cancel()
-            await asyncio.wait([keeping])
-            await self._give_back(lease, tell=succeeded)
+            await to_the_end(self._give_back(lease, keeping, tell=succeeded))
 
     async def _taken(
         self, assets: Iterable[str], holder: str, wait_seconds: float
@@ -171,8 +173,11 @@ class AssetLockManager:
                 _log.warning("%s is not renewed: %s", lease, str(error) or "no answer in time")
         return _lost(lease, lease.assets[0])
 
-    async def _give_back(self, lease: Lease, *, tell: bool) -> None:
+    async def _give_back(
+        self, lease: Lease, keeping: asyncio.Task[LeaseLost], *, tell: bool
+    ) -> None:
         """Release at the end of a block; ``tell``: whether a loss is news to it."""
+        await asyncio.wait([keeping])
         try:
             # After that time there is nothing left to give back.
             async with asyncio.timeout(self._seconds):
@@ -212,6 +217,11 @@ def _locked(names: tuple[str, ...], held: list[Any], waited: float) -> AssetsLoc
 
 def _lost(lease: Lease, asset: str) -> LeaseLost:
     return LeaseLost(asset=asset, token=lease.token, holder=lease.holder)
+
+
+def _notice_cancellation(task: asyncio.Task[Any], before: int) -> None:
+    if task.cancelling() > before:
+        raise asyncio.CancelledError
 
 
 def _this_task() -> asyncio.Task[Any]:

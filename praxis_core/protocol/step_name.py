@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from praxis_core.labware.annotations import resource_name
+from praxis_core.labware.storable_text import as_storable
 
 _PLAIN = (str, Number, date, time, timedelta, PurePath, UUID, type(None))
 _LONGEST = 200
@@ -57,13 +58,14 @@ class StepName:
             self.faults = ("the step name is empty",)
 
     def title(self, args: Sequence[object], kwargs: Mapping[str, object]) -> str:
-        """The name of one call, at most 200 characters."""
+        """The name of one call: some text, at most 200 characters, that a database can hold."""
         try:
             bound = self._signature.bind(*args, **kwargs)
         except TypeError:  # the call itself will fail, and says why
             return self.template
         bound.apply_defaults()
-        return "".join(self._fill(bound.arguments))[:_LONGEST]
+        filled = as_storable("".join(self._fill(bound.arguments))[:_LONGEST])
+        return filled if filled.strip() else self.template
 
     def _fill(self, arguments: Mapping[str, Any]) -> list[str]:
         parts = []

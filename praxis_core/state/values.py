@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from pydantic import JsonValue
 
 from praxis_core.errors import NotEncodable, StateValueRefused
+from praxis_core.labware.storable_text import is_storable
 from praxis_core.state.frozen import frozen
 
 Resolve = Callable[[str], object]
@@ -104,14 +105,14 @@ def checked_key(key: object) -> str:
         raise StateValueRefused(
             path=path, what=f"the key is of type {type(key).__name__}, not text"
         )
-    if _unstorable(key):
+    if not is_storable(key):
         raise StateValueRefused(path=path, what="the key contains NUL or half a surrogate pair")
     return key
 
 
 def _plain(value: object, path: str) -> JsonValue:
     if isinstance(value, str):
-        if _unstorable(value):
+        if not is_storable(value):
             raise StateValueRefused(
                 path=path, what="the text contains NUL or half a surrogate pair"
             )
@@ -142,17 +143,13 @@ def _sized(value: JsonValue, path: str) -> JsonValue:
 def _name(name: object, path: str) -> str:
     if not isinstance(name, str):
         what = f"the key is of type {type(name).__name__}, not text"
-    elif _unstorable(name):
+    elif not is_storable(name):
         what = "the key contains NUL or half a surrogate pair"
     elif name.startswith("$"):
         what = 'keys inside a value that begin with "$" are reserved'
     else:
         return name
     raise StateValueRefused(path=f"{path}[{name!r}]", what=what)
-
-
-def _unstorable(text: str) -> bool:
-    return "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _reference(value: object, path: str) -> JsonValue:

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from pylabrobot.machines.machine import Machine
 from pylabrobot.resources import Resource
 
-from praxis_core.errors import DevicesNotConnected
+from praxis_core.errors import DevicesNotDisconnected
 from praxis_core.journal.record import Journal
 from praxis_core.workcell.branches import Branch, inside_protocol
 from praxis_core.workcell.clock import Clock, SimulatedClock
@@ -98,14 +98,14 @@ class Bench:
         """Let go of every device.
 
         Raises:
-            DevicesNotConnected: some could not be let go of cleanly.
+            DevicesNotDisconnected: some could not be let go of cleanly.
         """
         try:
             await self.replica.detach()
         finally:
             problems = await self.runtime.disconnect()
         if problems:
-            raise DevicesNotConnected(
+            raise DevicesNotDisconnected(
                 workcell=self.definition.name, count=len(problems), problems=problems
             )
 

@@ -24,6 +24,7 @@ from praxis_core.journal.record import Journal
 from praxis_core.labware.inventory import inventory
 from praxis_core.protocol.command import Command, DeckChange, Outcome
 from praxis_core.protocol.lifecycle import CommandKind, OutcomeStatus
+from praxis_core.to_the_end import to_the_end
 from praxis_core.workcell.clock import Clock, RealClock
 from praxis_core.workcell.deck_changes import DeckFollower
 from praxis_core.workcell.definition import WorkcellDefinition, WorkcellMode
@@ -33,7 +34,6 @@ from praxis_core.workcell.kinds import LIFECYCLE
 from praxis_core.workcell.live_status import DeviceState, DeviceStatus, LiveStatus
 from praxis_core.workcell.measurements import measurements_of
 from praxis_core.workcell.model import build, simulated_backend
-from praxis_core.workcell.to_the_end import to_the_end
 
 _log = logging.getLogger(__name__)
 
