@@ -228,7 +228,7 @@ class NoRun(RequestError):
     """{what} needs a run, and the protocol was called directly. Start it as a run (praxis run start), or leave this call out."""
 
 
-class AssetUnknown(RequestError):
+class AssetUnknown(RequestError, LookupError):
     """Nothing is known about {asset!r}. Closest: {closest}"""
 
 

@@ -21,6 +21,7 @@ from pylabrobot.resources.errors import ResourceNotFoundError
 
 from praxis_core.errors import AssetUnknown, DeviceNotConnected, DeviceUnknown
 from praxis_core.labware.encoding import decode, decode_error, encode, fingerprint
+from praxis_core.labware.references import name_machine
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import CommandKind
 from praxis_core.workcell.attributes import PlainAttributes
@@ -80,7 +81,8 @@ class Replica:
             definition, partial(self._shadow, real_backend if real else simulated_backend)
         )
         self._deck = DeckRecorder(self._model.roots(), self._model.resources)
-        for device in self.devices.values():
+        for name, device in self.devices.items():
+            name_machine(device, name)
             if isinstance(device, LiquidHandler):
                 PendingGuard(device)
                 name_destinations(device)
