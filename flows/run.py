@@ -8,17 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
+import httpx
+from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.flow_engine import run_flow_async
 from prefect.states import Pending
+from pydantic import ValidationError
 
 from flows.compile import compile_protocol
-from praxis_core.errors import PraxisError, SettingsError
+from praxis_core.errors import PraxisError, RequestError, RunRefused, SettingsError
+from praxis_core.planning.checks import parameter_problems
+from praxis_core.protocol.definition import define, validate_parameters
 from praxis_core.protocol.loading import load_protocol
+
+PLACES = ("workcell", "assets", "simulate", "carry_from")
+"""Parameters of every compiled flow that are not the protocol's."""
 
 
 async def run(spec: str, parameters: dict[str, Any]) -> None:
@@ -28,12 +38,48 @@ async def run(spec: str, parameters: dict[str, Any]) -> None:
             setting="PREFECT_API_URL",
             what="it is not set, and Prefect would start a server of its own. Run: praxis up",
         )
-    flow = compile_protocol(load_protocol(spec))
+    protocol = load_protocol(spec)
+    flow = compile_protocol(protocol)
     known = {**flow_defaults(flow), **parameters}
-    async with get_client() as client:
-        flow_run = await client.create_flow_run(flow, parameters=known, state=Pending())
+    _refuse_unknown(protocol, flow, known)
+    try:
+        async with get_client() as client:
+            flow_run = await client.create_flow_run(flow, parameters=known, state=Pending())
+    except httpx.HTTPError as error:
+        raise RequestError(
+            what=f"Prefect does not take the run: {error}. See: praxis status. "
+            "Start what is missing with: praxis up"
+        ) from error
     print(json.dumps({"run_id": str(flow_run.id)}), flush=True)  # noqa: T201  # the caller reads it
-    await run_flow_async(flow, flow_run=flow_run, parameters=known)
+    logging.getLogger("prefect.flow_runs").addFilter(_without_our_trace)
+    # From here on what goes wrong is in the log and in the history.
+    with suppress(Exception):
+        await run_flow_async(flow, flow_run=flow_run, parameters=known)
+
+
+def _refuse_unknown(function: Any, flow: Flow[..., Any], parameters: dict[str, Any]) -> None:
+    """Prefect refuses unknown names with a trace, and before the orchestrator is asked."""
+    if parameters.keys() <= flow.parameters.properties.keys():
+        return
+    definition = define(function)
+    scientific = {name: value for name, value in parameters.items() if name not in PLACES}
+    try:
+        validate_parameters(function, scientific)
+    except ValidationError as error:
+        problems = parameter_problems(definition, error)
+        raise RunRefused(
+            protocol=definition.name,
+            workcell=parameters["workcell"],
+            count=len(problems),
+            problems=problems,
+        ) from error
+
+
+def _without_our_trace(record: logging.LogRecord) -> bool:
+    """An error of Praxis says what to do; where in Praxis it was raised helps nobody."""
+    if record.exc_info and isinstance(record.exc_info[1], PraxisError):
+        record.exc_info = None
+    return True
 
 
 def flow_defaults(flow: Any) -> dict[str, Any]:
@@ -47,8 +93,10 @@ def main() -> int:
     try:
         asyncio.run(run(sys.argv[1], json.load(sys.stdin)))
     except PraxisError as error:
-        print(error, file=sys.stderr)  # noqa: T201  # the process's answer
+        print(f"Error: {error}", file=sys.stderr)  # noqa: T201  # the process's answer
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

@@ -7,7 +7,8 @@ import sys
 import typer
 
 from praxis_core.cli import database, demo, protocols, runs, stack, state, workcells
-from praxis_core.errors import PraxisError
+from praxis_core.errors import PraxisError, ServiceNotRunning, ServiceUnreachable
+from praxis_core.settings import PraxisSettings
 
 app = typer.Typer(
     name="praxis",
@@ -19,6 +20,7 @@ app = typer.Typer(
 app.command()(stack.up)
 app.command()(stack.down)
 app.command()(stack.status)
+app.command(name="exec", context_settings={"ignore_unknown_options": True})(stack.exec_)
 app.command()(demo.demo)
 app.add_typer(runs.app, name="run")
 app.add_typer(protocols.app, name="protocols")
@@ -31,6 +33,23 @@ def main() -> None:
     """Run a command; an error of Praxis is one message without a trace, and exit code 1."""
     try:
         app()
+    except ServiceUnreachable as error:
+        sys.stderr.write(f"Error: {_embedded(error) or error}\n")
+        sys.exit(1)
     except PraxisError as error:
         sys.stderr.write(f"Error: {error}\n")
         sys.exit(1)
+
+
+def _embedded(error: ServiceUnreachable) -> ServiceNotRunning | None:
+    """Say of an embedded service how to start it; nobody has set its address."""
+    addresses = PraxisSettings().addresses()
+    embedded = {
+        "PRAXIS_DATABASE_URL": addresses.embedded_database,
+        "PRAXIS_REDIS_URL": addresses.embedded_redis,
+    }
+    details = error.details
+    if not embedded.get(str(details["setting"])):
+        return None
+    what = str(details["what"]).rstrip(".?")
+    return ServiceNotRunning(service=details["service"], address=details["address"], what=what)

@@ -42,3 +42,8 @@ def table(
 def print_json(value: JsonValue) -> None:
     """Print JSON and nothing else."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def say(message: str) -> None:
+    """Tell a person something that is not the answer: standard output stays JSON for scripts."""
+    sys.stderr.write(message + "\n")

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-
-import typer
-
 from praxis_core.cli.console import console
-from praxis_core.cli.following import follow
-from praxis_core.cli.result import show_result
-from praxis_core.cli.runs import start_deployed
-from praxis_core.protocol.lifecycle import RunStatus
+from praxis_core.cli.runs import follow_deployed, start_deployed
 from praxis_core.services.stack import up
 from praxis_core.settings import PraxisSettings
 
@@ -24,11 +17,10 @@ def demo() -> None:
     up(settings, say=console.print)
     run_id = start_deployed(settings, "serial-dilution", {})
     console.print(f"Serial dilution on workcell star, run {run_id}")
-    status = asyncio.run(follow(settings, run_id, steps=STEPS))
-    asyncio.run(show_result(settings, run_id))
-    console.print(
-        "\nThe services go on running; look around in Prefect, or: praxis run list. "
-        "Stop them with: make down"
-    )
-    if status is not RunStatus.SUCCEEDED:
-        raise typer.Exit(1)
+    try:
+        follow_deployed(settings, run_id, steps=STEPS)
+    finally:
+        console.print(
+            "\nThe services go on running; look around in Prefect, or: praxis run list. "
+            "Stop them with: make down"
+        )

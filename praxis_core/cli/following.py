@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -10,28 +11,40 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from praxis_core.cli.console import console
 from praxis_core.cli.opening import journal
-from praxis_core.errors import RequestError, RunNotFound
+from praxis_core.errors import RunNotFound
 from praxis_core.execution.protocol_state import ProtocolState
 from praxis_core.journal.record import Journal
 from praxis_core.protocol.lifecycle import RunStatus, StepStatus
-from praxis_core.services.prefect_api import PrefectApi
 from praxis_core.settings import PraxisSettings
 
 LOOK_EVERY = 0.25
 """Seconds between two looks at the database."""
 
+LOOKS_PER_QUESTION = 8
+"""How many looks pass between two questions whether the run's process still works."""
+
 
 async def follow(
-    settings: PraxisSettings, run_id: UUID, *, quiet: bool = False, steps: int | None = None
-) -> RunStatus:
-    """Show the progress of a run until it has ended.
+    settings: PraxisSettings,
+    run_id: UUID,
+    *,
+    over: Callable[[], bool],
+    quiet: bool = False,
+    steps: int | None = None,
+) -> RunStatus | None:
+    """Show the progress of a run until it has ended, or nobody works on it any more.
 
     Args:
         settings: Where the stack is.
         run_id: The run.
+        over: Says that nobody works on the run any more; asked every two seconds.
         quiet: Show nothing, only wait.
         steps: How many steps it will have, when that is known; else the bar follows the last
             successful run of the same protocol.
+
+    Returns:
+        The run's status in the history, which is no final one when its process was killed; None
+        when it ended before it entered the history.
     """
     bar = Progress(
         SpinnerColumn(),
@@ -43,18 +56,20 @@ async def follow(
         disable=quiet,
         transient=True,
     )
+    looks = 0
     async with journal(settings) as records:
-        with PrefectApi(settings) as api, bar:
+        with bar:
             shown = bar.add_task("waiting for the worker", total=None, count="")
             while True:
+                looks += 1
+                # Asked first: what ends meanwhile is in the history at the look that follows.
+                lost = looks % LOOKS_PER_QUESTION == 0 and over()
                 state = await _look(records, run_id)
-                if state is None:
-                    _stop_if_lost(api, run_id)
-                else:
+                if state is not None:
                     steps = steps or await _usual_steps(records, state)
                     bar.update(shown, **_shown(state, steps))
-                    if state.status.ended:
-                        return state.status
+                if lost or (state is not None and state.status.ended):
+                    return None if state is None else state.status
                 await asyncio.sleep(LOOK_EVERY)
 
 
@@ -79,10 +94,3 @@ async def _usual_steps(records: Journal, state: ProtocolState) -> int | None:
         if run.protocol == state.protocol and run.status is RunStatus.SUCCEEDED:
             return len({step.path for step in await records.steps(run.run_id)})
     return None
-
-
-def _stop_if_lost(api: PrefectApi, run_id: UUID) -> None:
-    """A flow run that ended before the orchestrator heard of it never enters our history."""
-    flow_run = api.read_flow_run(run_id)
-    if flow_run.ended:
-        raise RequestError(what=f"Prefect ended run {run_id}: {flow_run.state_message}")

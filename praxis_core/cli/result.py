@@ -14,18 +14,19 @@ from rich.markup import escape
 from rich.table import Table
 
 from praxis_core.cli.console import console, print_json, table
+from praxis_core.cli.lost import lost_runs
 from praxis_core.cli.opening import journal
 from praxis_core.execution.readout import PlateReadout, plate_readouts
 from praxis_core.journal.records import Measurement, RunRecord
-from praxis_core.services.prefect_api import PrefectApi
+from praxis_core.services.prefect_api import FlowRun, PrefectApi
 from praxis_core.settings import PraxisSettings
 
 COLOURS = {"succeeded": "green", "failed": "red", "refused": "red", "cancelled": "yellow"}
 
 
-def as_json(record: Any) -> JsonValue:
+def as_json(record: Any) -> dict[str, JsonValue]:
     """A frozen record as JSON."""
-    data: JsonValue = to_jsonable_python(
+    data: dict[str, JsonValue] = to_jsonable_python(
         dataclasses.asdict(record), inf_nan_mode="strings", fallback=str
     )
     return data
@@ -41,6 +42,7 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
         events = await records.events(run_id)
     with PrefectApi(settings) as api:
         url = api.run_url(run_id)
+    lost = lost_runs(settings, [run]).get(run_id)
     if as_json_:
         parts: dict[str, Sequence[Any]] = {
             "steps": steps,
@@ -51,9 +53,10 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
         listed: dict[str, JsonValue] = {
             name: [as_json(one) for one in part] for name, part in parts.items()
         }
-        print_json({"run": as_json(run), **listed, "url": url})
+        ended = None if lost is None else lost.state_name
+        print_json({"run": as_json(run), **listed, "ended_in_prefect": ended, "url": url})
         return
-    _show_run(run)
+    _show_run(run, lost)
     rows = [
         (step.path, escape(step.name), step.status, _duration(step.started_at, step.ended_at))
         for step in steps
@@ -67,14 +70,22 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
     console.print(f"Run in Prefect: {url}")
 
 
-def _show_run(run: RunRecord) -> None:
+def _show_run(run: RunRecord, lost: FlowRun | None) -> None:
     colour = COLOURS.get(run.status, "white")
     console.print(
         f"[bold]{escape(run.protocol)}[/bold] on {escape(run.workcell)}: "
         f"[{colour}]{run.status}[/{colour}] (run {run.run_id}, attempt {run.attempt})"
     )
+    if lost is not None:
+        console.print(
+            f"[red]Its process has ended without a word; Prefect calls it {lost.state_name}: "
+            f"{escape(lost.state_message or '')}[/red]\n"
+            "What is listed here is recorded; of a step that runs, nobody saw the end. "
+            "Retry on its page in Prefect begins its next attempt."
+        )
     if isinstance(run.error, dict):
-        console.print(f"[red]{escape(str(run.error.get('message')))}[/red]")
+        said = run.error.get("message") or run.error.get("type")
+        console.print(f"[red]{escape(str(said))}[/red]")
     if isinstance(run.summary, dict):
         for name, value in run.summary.items():
             console.print(f"  {escape(name)}: {escape(_number(value))}")

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from typing import Annotated, Any
 from uuid import UUID
 
 import typer
 
-from praxis_core.cli.console import console, print_json, table
+from praxis_core.cli.console import console, print_json, say, table
 from praxis_core.cli.following import follow
+from praxis_core.cli.lost import lost_runs
 from praxis_core.cli.opening import journal, run_id_of
 from praxis_core.cli.result import as_json, show_result
-from praxis_core.errors import RequestError, ServiceCommandFailed
+from praxis_core.errors import RequestError, ServiceError, ServiceRefused
 from praxis_core.protocol.lifecycle import RunStatus
 from praxis_core.services.environment import environment
-from praxis_core.services.prefect_api import PrefectApi
+from praxis_core.services.prefect_api import CONFLICT, PrefectApi
 from praxis_core.settings import PraxisSettings
 
 app = typer.Typer(help="Start runs, follow them, look at what they left.", no_args_is_help=True)
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
@@ -68,7 +74,7 @@ def start(
         if detach:
             _announce(run_id, as_json_=as_json_)
         else:
-            _follow_to_end(settings, run_id, as_json_=as_json_)
+            follow_deployed(settings, run_id, as_json_=as_json_)
 
 
 @app.command(name="list")
@@ -85,15 +91,16 @@ def list_(
             return await records.runs(limit=limit)
 
     runs = asyncio.run(read())
+    lost = {run_id: flow_run.state_name for run_id, flow_run in lost_runs(settings, runs).items()}
     if as_json_:
-        print_json([as_json(run) for run in runs])
+        print_json([{**as_json(run), "ended_in_prefect": lost.get(run.run_id)} for run in runs])
         return
     rows = [
         (
             str(run.run_id),
             run.protocol,
             run.workcell,
-            run.status,
+            f"{run.status} ({lost[run.run_id]} in Prefect)" if run.run_id in lost else run.status,
             str(run.attempt),
             f"{run.created_at:%Y-%m-%d %H:%M:%S}",
         )
@@ -115,10 +122,52 @@ def show(
 
 
 def start_deployed(settings: PraxisSettings, name: str, request: dict[str, Any]) -> UUID:
-    """Create a flow run of a deployment; a bare protocol name finds its only deployment."""
+    """Create a flow run of a deployment; a bare protocol name finds its only deployment.
+
+    Raises:
+        RequestError: Prefect refuses it, or cannot start it now.
+    """
     with PrefectApi(settings) as api:
-        deployment = api.find_deployment(name)
-        return api.create_flow_run(deployment.id, request).id
+        try:
+            deployment = api.find_deployment(name)
+            return api.create_flow_run(deployment.id, request).id
+        except ServiceRefused as error:
+            raise _not_started(name, error) from error
+
+
+def follow_deployed(
+    settings: PraxisSettings, run_id: UUID, *, as_json_: bool = False, steps: int | None = None
+) -> None:
+    """Follow a run of the worker to its end and show its result; leaving it does not end it.
+
+    Raises:
+        RequestError: Prefect ended the run before it began.
+        typer.Exit: it did not succeed (1), or is no longer followed (130).
+    """
+    with PrefectApi(settings) as api:
+
+        def over() -> bool:
+            with suppress(ServiceError):
+                return api.read_flow_run(run_id).ended
+            return False
+
+        try:
+            status = asyncio.run(follow(settings, run_id, over=over, quiet=as_json_, steps=steps))
+        except KeyboardInterrupt:
+            say(
+                f"Run {run_id} goes on; it is only no longer followed. Look at it with: "
+                f"praxis run show {run_id}. Cancel it on its page: {api.run_url(run_id)}"
+            )
+            raise typer.Exit(INTERRUPTED) from None
+        if status is None:
+            what = api.read_flow_run(run_id).state_message or ""
+            what = what.removeprefix("Flow run encountered an exception: ")
+            raise RequestError(
+                what=f"Prefect ended run {run_id} before it began: {what} "
+                f"More is in {settings.home_path / 'logs' / 'worker.log'} and at "
+                f"{api.run_url(run_id)}"
+            )
+    _show_end(settings, run_id, status, as_json_=as_json_)
 
 
 def _start_here(
@@ -131,28 +180,49 @@ def _start_here(
         stdout=subprocess.PIPE,
         text=True,
         env=environment(settings),
-        start_new_session=detach,
+        # Ctrl-C reaches it once, through this process, and a closed terminal does not.
+        start_new_session=True,
     )
     process.stdin.write(json.dumps(request))  # type: ignore[union-attr]  # a pipe
     process.stdin.close()  # type: ignore[union-attr]  # a pipe
-    line = process.stdout.readline()  # type: ignore[union-attr]  # a pipe
-    if not line:
-        raise ServiceCommandFailed(
-            command=f"The start of {spec}", code=process.wait(), what="see the message above"
+    try:
+        line = process.stdout.readline()  # type: ignore[union-attr]  # a pipe
+        if not line:
+            raise typer.Exit(process.wait())  # it has said why
+        run_id = UUID(json.loads(line)["run_id"])
+        if detach:
+            _announce(run_id, as_json_=as_json_)
+            return
+        status = asyncio.run(
+            follow(settings, run_id, over=lambda: process.poll() is not None, quiet=as_json_)
         )
-    run_id = UUID(json.loads(line)["run_id"])
-    if detach:
-        _announce(run_id, as_json_=as_json_)
-        return
-    _follow_to_end(settings, run_id, as_json_=as_json_)
+    except KeyboardInterrupt:
+        say("Cancelling the run: the command in flight ends, and the devices are left safe.")
+        process.send_signal(signal.SIGINT)
+        process.wait()
+        raise typer.Exit(INTERRUPTED) from None
     process.wait()
+    if status is None:
+        raise typer.Exit(1)  # the process has said why
+    _show_end(settings, run_id, status, as_json_=as_json_)
 
 
-def _follow_to_end(settings: PraxisSettings, run_id: UUID, *, as_json_: bool) -> None:
-    status = asyncio.run(follow(settings, run_id, quiet=as_json_))
+def _show_end(settings: PraxisSettings, run_id: UUID, status: RunStatus, *, as_json_: bool) -> None:
     asyncio.run(show_result(settings, run_id, as_json_=as_json_))
     if status is not RunStatus.SUCCEEDED:
         raise typer.Exit(1)
+
+
+def _not_started(name: str, error: ServiceRefused) -> RequestError:
+    what, protocol = str(error.details["what"]), name.partition("/")[0]
+    if error.details["status"] == CONFLICT:
+        what = what.removeprefix("Error creating flow run: ")
+        what = what.removeprefix("Validation failed for ").replace(". Failure reason: ", ": ")
+        return RequestError(what=f"{what}. What it takes: praxis protocols show {protocol}")
+    return RequestError(
+        what=f"{error}. A service that Prefect needs may be down; see: praxis status. "
+        "Start what is missing with: praxis up"
+    )
 
 
 def _announce(run_id: UUID, *, as_json_: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated
@@ -10,7 +11,9 @@ import typer
 from rich.markup import escape
 
 from praxis_core.cli.console import console, print_json, table
+from praxis_core.errors import RequestError
 from praxis_core.services import stack
+from praxis_core.services.environment import environment
 from praxis_core.settings import PraxisSettings
 
 COLUMNS = ("service", "state", "address", "pid", "uptime", "health")
@@ -40,6 +43,18 @@ def status(
         _show(services)
     if not all(service.healthy for service in services):
         raise typer.Exit(1)
+
+
+def exec_(
+    words: Annotated[
+        list[str], typer.Argument(metavar="COMMAND...", help="e.g. prefect deploy --all")
+    ],
+) -> None:
+    """Run a command that finds this stack, e.g.: praxis exec python my_flow.py."""
+    try:
+        os.execvpe(words[0], words, environment(PraxisSettings()))  # noqa: S606  # what the user wrote
+    except OSError as error:
+        raise RequestError(what=f"{words[0]} cannot be run: {error.strerror}") from error
 
 
 def _say(message: str) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 import yaml
+from pydantic import JsonValue
 from redis.exceptions import RedisError
 from rich.markup import escape
 from rich.table import Table
@@ -15,6 +16,7 @@ from rich.table import Table
 from praxis_core.cli.console import console, print_json, table
 from praxis_core.cli.opening import journal
 from praxis_core.cli.result import as_json
+from praxis_core.errors import RequestError
 from praxis_core.redis_connection import connect, unreachable
 from praxis_core.settings import PraxisSettings
 from praxis_core.workcell.definition import WorkcellDefinition, load_definition
@@ -65,7 +67,7 @@ def show(
     stored = asyncio.run(read())
     live = _live(name)
     if as_json_:
-        shown = {device: as_json(status) for device, status in live.items()}
+        shown: dict[str, JsonValue] = {device: as_json(status) for device, status in live.items()}
         print_json({"workcell": as_json(stored), "live": shown})
         return
     definition = WorkcellDefinition.model_validate(stored.definition)
@@ -101,7 +103,11 @@ def add(
     as_json_: AsJson = False,
 ) -> None:
     """Check a workcell definition and store it; a changed one becomes a new version."""
-    definition = load_definition(file)
+    try:
+        definition = load_definition(file)
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise RequestError(what=f"{file} cannot be read: {why}") from error
 
     async def store() -> Any:
         async with journal(PraxisSettings()) as records:

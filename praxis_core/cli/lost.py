@@ -1,0 +1,32 @@
+"""Runs that ended without writing it down: what Prefect knows of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from praxis_core.errors import RunNotFound, ServiceError
+from praxis_core.journal.records import RunRecord
+from praxis_core.services.prefect_api import FlowRun, PrefectApi
+from praxis_core.settings import PraxisSettings
+
+ASKED_SECONDS = 3.0
+"""The history is shown all the same when Prefect does not answer."""
+
+
+def lost_runs(settings: PraxisSettings, runs: Iterable[RunRecord]) -> dict[UUID, FlowRun]:
+    """Find the runs that go on in the history and have ended in Prefect: their process is dead."""
+    lost: dict[UUID, FlowRun] = {}
+    with PrefectApi(settings, timeout=ASKED_SECONDS) as api:
+        for run in runs:
+            if run.status.ended:
+                continue
+            try:
+                flow_run = api.read_flow_run(run.run_id)
+            except RunNotFound:
+                continue
+            except ServiceError:
+                break
+            if flow_run.ended:
+                lost[run.run_id] = flow_run
+    return lost

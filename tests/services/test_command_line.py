@@ -1,0 +1,222 @@
+"""What a person at the command line is told when something is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import dedent
+from time import monotonic, sleep
+from typing import Any
+
+import pytest
+
+from praxis_core.services.environment import environment
+from praxis_core.settings import PraxisSettings
+
+PROTOCOL = '''
+    import asyncio
+
+    from pylabrobot.liquid_handling import LiquidHandler
+
+    from flows import compile_protocol
+    from praxis_core.protocol import protocol, step
+
+
+    @step("Wait {n}")
+    async def wait(n: int) -> None:
+        await asyncio.sleep(0.2)
+
+
+    @protocol(version="1.0.0")
+    async def slow(lh: LiquidHandler, count: int = 3) -> None:
+        """Wait for some time."""
+        for n in range(count):
+            await wait(n)
+
+
+    slow_flow = compile_protocol(slow)
+'''
+
+
+class CommandLine:
+    """Runs praxis as a person would, in a folder of its own."""
+
+    def __init__(self, settings: PraxisSettings, folder: Path) -> None:
+        self.folder = folder
+        self._environment = environment(settings)
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """Begin a command."""
+        return subprocess.Popen(
+            [str(Path(sys.executable).parent / "praxis"), *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self._environment,
+            cwd=self.folder,
+        )
+
+    def __call__(self, *words: str) -> tuple[int, str, str]:
+        """Carry out a command; its exit code, what it answered and what it said."""
+        process = self.start(*words)
+        answered, said = process.communicate(timeout=120)
+        assert "Traceback" not in said
+        return process.returncode, answered, said
+
+    def runs(self) -> list[dict[str, Any]]:
+        """The runs, newest first."""
+        listed: list[dict[str, Any]] = json.loads(self("run", "list", "--json")[1])
+        return listed
+
+    def running(self, steps: int = 1) -> str:
+        """Wait until the newest run has begun some steps; its id."""
+        deadline = monotonic() + 60
+        while monotonic() < deadline:
+            if (runs := self.runs()) and runs[0]["status"] == "running":
+                shown = json.loads(self("run", "show", runs[0]["run_id"], "--json")[1])
+                if len(shown["steps"]) >= steps:
+                    return str(runs[0]["run_id"])
+            sleep(0.2)
+        pytest.fail("no run has begun")
+
+
+@pytest.fixture
+def praxis(stack: PraxisSettings, tmp_path: Path) -> CommandLine:
+    """The command line in a folder with a space and a protocol, slow.py."""
+    folder = tmp_path / "my lab"
+    folder.mkdir()
+    (folder / "slow.py").write_text(dedent(PROTOCOL))
+    return CommandLine(stack, folder)
+
+
+@pytest.fixture
+def deployed(praxis: CommandLine) -> str:
+    """The same protocol as a deployment, made as the README says."""
+    words = ["exec", "prefect", "--no-prompt", "deploy", "slow.py:slow_flow"]
+    code, _, said = praxis(*words, "--name", "bench", "--pool", "praxis")
+    assert code == 0, said
+    return "slow/bench"
+
+
+def test_a_file_of_ones_own_is_deployed_and_started(praxis: CommandLine, deployed: str) -> None:
+    """The worker finds the file where it lies."""
+    code, answered, said = praxis("run", "start", deployed, "--json")
+
+    assert code == 0, said
+    assert json.loads(answered)["run"]["status"] == "succeeded"
+
+
+def test_a_value_out_of_range_is_refused_in_words(praxis: CommandLine) -> None:
+    """Which parameter, what is wrong with it, where to look; nothing of HTTP."""
+    code, answered, said = praxis("run", "start", "serial-dilution", "-p", "factor=0", "--json")
+
+    assert (code, answered) == (1, "")
+    assert "field 'factor': 0 is less than or equal to the minimum of 1" in said
+    assert "praxis protocols show serial-dilution" in said
+    assert "POST" not in said
+
+
+def test_an_unknown_parameter_of_a_file_is_named(praxis: CommandLine) -> None:
+    """With all other faults of the parameters, and without a trace."""
+    code, _, said = praxis("run", "start", "slow.py", "-p", "cuont=4", "-p", "count=many")
+
+    assert code == 1
+    assert "there is no parameter 'cuont' (did you mean count?)" in said
+    assert "'many' is refused" in said
+
+
+def test_a_refused_file_shows_no_trace(praxis: CommandLine) -> None:
+    """The problems, and not where in Praxis they were found."""
+    code, answered, _ = praxis("run", "start", "slow.py", "-a", "lh=nobody")
+
+    assert code == 1
+    assert "the workcell has nothing called 'nobody'" in answered
+
+
+@pytest.mark.parametrize("name", ["missing.yaml", "."])
+def test_a_workcell_file_that_cannot_be_read_is_named(praxis: CommandLine, name: str) -> None:
+    """A file that is not there, a folder."""
+    code, _, said = praxis("workcell", "add", name)
+
+    assert code == 1
+    assert f"{name} cannot be read" in said
+
+
+def test_a_run_that_is_no_longer_followed_goes_on(praxis: CommandLine, deployed: str) -> None:
+    """Ctrl-C ends the looking, and says so."""
+    following = praxis.start("run", "start", deployed, "-p", "count=25")
+    run_id = praxis.running()
+
+    following.send_signal(signal.SIGINT)
+    _, said = following.communicate(timeout=20)
+
+    assert following.returncode == 130
+    assert f"Run {run_id} goes on" in said
+    assert praxis.runs()[0]["status"] == "running"
+
+
+def test_ctrl_c_cancels_a_run_of_a_file(praxis: CommandLine) -> None:
+    """It is recorded as cancelled, and says what it does."""
+    here = praxis.start("run", "start", "slow.py", "-p", "count=100")
+    run_id = praxis.running()
+
+    here.send_signal(signal.SIGINT)
+    _, said = here.communicate(timeout=20)
+
+    assert here.returncode == 130
+    assert "Cancelling the run" in said
+    assert "KeyboardInterrupt" not in said
+    assert praxis.runs()[0]["run_id"] == run_id
+    assert praxis.runs()[0]["status"] == "cancelled"
+
+
+@pytest.mark.chaos
+def test_a_killed_run_is_not_followed_for_ever(
+    praxis: CommandLine, deployed: str, processes_of: Callable[[str], list[int]]
+) -> None:
+    """Prefect knows that its process is dead: the list says so, and whoever follows is told."""
+    following = praxis.start("run", "start", deployed, "-p", "count=200")
+    run_id = praxis.running()
+
+    for pid in processes_of(run_id):
+        os.kill(pid, signal.SIGKILL)
+    answered, said = following.communicate(timeout=40)
+
+    assert following.returncode == 1, said
+    assert "Its process has ended without a word; Prefect calls it Crashed" in answered
+    assert praxis.runs()[0]["ended_in_prefect"] == "Crashed"
+    assert "running (Crashed in Prefect)" in praxis("run", "list")[1]
+
+
+@pytest.fixture
+def processes_of() -> Callable[[str], list[int]]:
+    """Finds the processes that carry out a run of the worker."""
+
+    def find(run_id: str) -> list[int]:
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if run_id.encode() in (folder / "environ").read_bytes():
+                    found.append(int(folder.name))
+            except OSError:
+                continue
+        return found
+
+    return find
+
+
+def test_what_is_not_running_is_said_with_how_to_start_it(tmp_path: Path) -> None:
+    """Nobody has set an address: no setting is named."""
+    praxis = CommandLine(PraxisSettings(home=tmp_path / "home"), tmp_path)
+
+    for words in (("run", "list"), ("workcell", "list"), ("protocols", "list")):
+        code, answered, said = praxis(*words)
+
+        assert (code, answered) == (1, "")
+        assert "Start it with: praxis up" in said
+        assert "PRAXIS_DATABASE_URL" not in said
