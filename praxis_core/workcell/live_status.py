@@ -113,7 +113,8 @@ class LiveStatus:
             self._task = None
 
     async def _publish_until_the_end(self) -> None:
-        while not self._ending:
+        # What is shown while something is being published sets it again.
+        while not self._ending or self._changed.is_set():
             try:
                 async with asyncio.timeout(self._expires_after / 3):
                     await self._changed.wait()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -15,7 +16,12 @@ from redis.asyncio import Redis
 from praxis_core import redis_keys
 from praxis_core.workcell.branches import Branch, inside_protocol
 from praxis_core.workcell.definition import WorkcellDefinition
-from praxis_core.workcell.live_status import LiveStatus, read_live_status
+from praxis_core.workcell.live_status import (
+    DeviceState,
+    DeviceStatus,
+    LiveStatus,
+    read_live_status,
+)
 from praxis_core.workcell.replica import Replica
 from praxis_core.workcell.runtime import WorkcellRuntime
 
@@ -79,3 +85,19 @@ async def test_a_redis_that_is_away_stops_no_command(two_shakers: WorkcellDefini
     assert runtime.status()["left"].state == "idle"
     await runtime.disconnect()
     await nobody.aclose()
+
+
+async def test_the_last_status_is_published_whenever_it_comes(client: Any) -> None:
+    """Also while the one before it is on its way: nobody reads of a device that is long gone."""
+    live = LiveStatus(client, "shakers")
+    now = datetime.now(UTC)
+    for turns in range(30):
+        live.start()
+        live.show("left", DeviceStatus(DeviceState.IDLE, now))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        live.show("left", DeviceStatus(DeviceState.DISCONNECTED, now))
+        await live.stop()
+
+        published = json.loads(await client.hget(redis_keys.workcell_status("shakers"), "left"))
+        assert published["state"] == "disconnected", turns
