@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -146,15 +147,28 @@ class AssetLockManager:
         began = clock()
         while True:
             asked = clock()
-            token, *held = await self._call(
-                self._acquire, keys, holder, self._milliseconds, request
-            )
+            ask = partial(self._call, self._acquire, keys, holder, self._milliseconds, request)
+            try:
+                token, *held = await ask()
+            except asyncio.CancelledError:
+                await to_the_end(self._undo(names, holder, ask))
+                raise
             if token:
                 return Lease(names, holder, token), asked
             left = began + wait_seconds - clock()
             if left <= 0:
                 raise _locked(names, held, clock() - began)
             await asyncio.sleep(min(left, random.uniform(*_POLL_SECONDS)))  # noqa: S311 (no secret)
+
+    async def _undo(self, names: tuple[str, ...], holder: str, ask: Callable[[], Any]) -> None:
+        """Give back what was taken if it was: asked again, Redis gives the answer that was lost."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                token, *_ = await ask()
+                if token:
+                    await self.release(Lease(names, holder, token))
+        except (ServiceError, LeaseLost, TimeoutError) as error:
+            _log.warning("%s may be left to expire: %s", names, str(error) or "no answer in time")
 
     async def _keep(self, lease: Lease, until: float) -> LeaseLost:
         """Renew the lease until it is lost, and say so. ``until``: its end by the loop's clock."""
