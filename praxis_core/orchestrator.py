@@ -263,7 +263,7 @@ class Orchestrator:
         )
         token = current_run.set(active)
         try:
-            with bench.protocol():
+            async with bench.protocol():
                 return await opened.request.function(**arguments)
         finally:
             current_run.reset(token)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,6 +13,7 @@ from pylabrobot.resources import Resource
 
 from praxis_core.errors import DevicesNotDisconnected
 from praxis_core.journal.record import Journal
+from praxis_core.to_the_end import to_the_end
 from praxis_core.workcell.branches import Branch, inside_protocol
 from praxis_core.workcell.clock import Clock, SimulatedClock
 from praxis_core.workcell.definition import WorkcellDefinition
@@ -113,11 +114,15 @@ class Bench:
         """What is where and how much of it, as the run starts."""
         return self.runtime.assets.snapshot()
 
-    @contextmanager
-    def protocol(self) -> Iterator[None]:
-        """Count what is inside as the protocol's own code."""
-        with inside_protocol(Branch()):
-            yield
+    @asynccontextmanager
+    async def protocol(self) -> AsyncIterator[None]:
+        """Count what is inside as the protocol's own code; the tasks that it starts end with it."""
+        branch = Branch()
+        try:
+            with inside_protocol(branch):
+                yield
+        finally:
+            await to_the_end(branch.end_tasks())
 
 
 @asynccontextmanager
@@ -132,7 +137,7 @@ async def open_bench(
     bench = Bench(definition, run_id=uuid4(), simulate=simulate)
     try:
         await bench.connect()
-        with bench.protocol():
+        async with bench.protocol():
             yield bench
     finally:
         await bench.disconnect()

@@ -13,19 +13,24 @@ count; ``outside_protocol`` switches the numbering off around them.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
 from typing import Any
 
+_log = logging.getLogger(__name__)
+
 
 class Branch:
     """What a protocol does in one asyncio task, or outside any task of its own."""
 
-    def __init__(self, path: str = "0") -> None:
+    def __init__(self, path: str = "0", tasks: set[asyncio.Future[Any]] | None = None) -> None:
         self.path = path
         self._commands = 0
         self._children = 0
+        self._tasks = set() if tasks is None else tasks
+        """Those under way of this branch and of all that it is part of."""
 
     def next_ordinal(self) -> int:
         """Number the next command of this branch, from 0."""
@@ -36,7 +41,20 @@ class Branch:
     def next_child(self) -> Branch:
         """Begin the branch of a task that this one starts; children are numbered from 1."""
         self._children += 1
-        return Branch(f"{self.path}.{self._children}")
+        return Branch(f"{self.path}.{self._children}", self._tasks)
+
+    def follow(self, task: asyncio.Future[Any]) -> None:
+        """Remember a task for as long as it runs."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def end_tasks(self) -> None:
+        """Cancel the tasks that still run, and wait until they have ended."""
+        while self._tasks:
+            _log.warning("the protocol left %d task(s) running; they end with it", len(self._tasks))
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks)
 
 
 _branch: ContextVar[Branch | None] = ContextVar("praxis_branch", default=None)
@@ -92,8 +110,12 @@ class _NumberingTaskFactory:
         if branch is not None:
             context.run(_branch.set, branch.next_child())
         if self._inner is not None:
-            return self._inner(loop, coro, context=context, **options)
-        return asyncio.Task(coro, loop=loop, context=context, **options)
+            task = self._inner(loop, coro, context=context, **options)
+        else:
+            task = asyncio.Task(coro, loop=loop, context=context, **options)
+        if branch is not None:
+            branch.follow(task)
+        return task
 
 
 def number_tasks(loop: asyncio.AbstractEventLoop) -> None:

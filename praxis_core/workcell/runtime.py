@@ -159,14 +159,20 @@ class WorkcellRuntime:
             JournalError: the journal cannot be written.
         """
         device = self._device(command.device)
-        if not device.connected:
-            raise DeviceNotConnected(device=device.name, method=command.method)
+        self._refuse_unless_connected(device, command)
         self._follow(command.deck_changes)
         if command.method in LIFECYCLE:
             now = self.clock.now()
             return Outcome(OutcomeStatus.SUCCEEDED, now, now, attributes=device.attributes())
         async with device.lock:
+            # It may have been let go of while the command waited for its turn.
+            self._refuse_unless_connected(device, command)
             return await to_the_end(self._carry_out(device, command))
+
+    @staticmethod
+    def _refuse_unless_connected(device: Device, command: Command) -> None:
+        if not device.connected:
+            raise DeviceNotConnected(device=device.name, method=command.method)
 
     def _follow(self, changes: Sequence[DeckChange]) -> None:
         for new in self._deck.follow(changes):

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from praxis_core.errors import DeviceNotConnected
+
 
 async def until(condition: Callable[[], bool]) -> None:
     """Give other tasks their turns until the condition holds."""
@@ -99,3 +101,28 @@ async def test_a_command_that_waits_for_its_device_can_be_cancelled(
         await first
 
     assert left.began == [1]
+
+
+async def test_a_command_that_waits_is_not_carried_out_after_the_device_was_let_go_of(
+    shakers: Any, connect: Any, protocol_code: Any
+) -> None:
+    """A run that ends lets the call under way end; what comes behind it is refused."""
+    runtime, replica = await connect(shakers(left="GatedShaker"))
+    left = runtime.model.devices["left"].backend
+    left.gate.clear()
+
+    with protocol_code():
+        first = asyncio.create_task(replica.asset("left").shake(1))
+        await until(lambda: left.began == [1])
+        leaving = asyncio.create_task(runtime.disconnect())
+        for _ in range(10):  # until it waits for the call under way
+            await asyncio.sleep(0)
+        second = asyncio.create_task(replica.asset("left").shake(2))
+        await asyncio.sleep(0)
+        left.gate.set()
+        await asyncio.gather(first, leaving)
+        with pytest.raises(DeviceNotConnected):
+            await second
+
+    assert left.ended == [1]
+    await runtime.connect()
