@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from httpx import HTTPError
 from prefect.artifacts import acreate_markdown_artifact
+from prefect.exceptions import PrefectException
+from prefect.logging import get_run_logger
 from pydantic import JsonValue
 
-from praxis_core.execution.readout import PlateReadout, plate_readouts
+from praxis_core.execution.readout import PlateReadout, of_attempt, plate_readouts
 from praxis_core.journal.record import Journal
 from praxis_core.orchestrator import RunResult
 
@@ -16,7 +19,7 @@ DIGITS = 5
 
 async def publish_result(journal: Journal, result: RunResult) -> None:
     """Write the summary and the readings of a run's plates beside its logs."""
-    measurements = await journal.measurements(result.run_id)
+    measurements = of_attempt(await journal.measurements(result.run_id), result.attempt)
     files = await journal.data_files(result.run_id)
     parts = [
         _summary(result.summary),
@@ -24,11 +27,15 @@ async def publish_result(journal: Journal, result: RunResult) -> None:
         *(f"Data: `{file.path}`" for file in files),
         f"In a terminal: `praxis run show {result.run_id}`",
     ]
-    await acreate_markdown_artifact(
-        "\n\n".join(part for part in parts if part),
-        key=f"result-{result.run_id}",
-        description="Result",
-    )
+    try:
+        await acreate_markdown_artifact(
+            "\n\n".join(part for part in parts if part),
+            key=f"result-{result.run_id}",
+            description="Result",
+        )
+    except (PrefectException, HTTPError) as error:
+        # The run has succeeded and is recorded; a page that could not be written changes nothing.
+        get_run_logger().warning("The result is not on this page: %s", error)
 
 
 def _summary(summary: JsonValue) -> str:

@@ -9,6 +9,7 @@ from uuid import UUID
 from praxis_core.errors import RequestError, RunNotFound
 from praxis_core.journal.database import Database
 from praxis_core.journal.record import Journal
+from praxis_core.journal.schema import require_current
 from praxis_core.settings import PraxisSettings
 
 PREFIX_SEARCHED = 1000
@@ -19,6 +20,7 @@ PREFIX_SEARCHED = 1000
 async def journal(settings: PraxisSettings) -> AsyncIterator[Journal]:
     """Open the run history."""
     async with Database(settings.addresses().database_url) as database:
+        await require_current(database)
         yield Journal(database)
 
 

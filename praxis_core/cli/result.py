@@ -16,7 +16,7 @@ from rich.table import Table
 from praxis_core.cli.console import console, print_json, table
 from praxis_core.cli.lost import lost_runs
 from praxis_core.cli.opening import journal
-from praxis_core.execution.readout import PlateReadout, plate_readouts
+from praxis_core.execution.readout import PlateReadout, of_attempt, plate_readouts
 from praxis_core.journal.records import Measurement, RunRecord
 from praxis_core.services.prefect_api import FlowRun, PrefectApi
 from praxis_core.settings import PraxisSettings
@@ -37,7 +37,7 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
     async with journal(settings) as records:
         run = await records.run(run_id)
         steps = [step for step in await records.steps(run_id) if step.attempt == run.attempt]
-        measurements = await records.measurements(run_id)
+        measurements = of_attempt(await records.measurements(run_id), run.attempt)
         files = await records.data_files(run_id)
         events = await records.events(run_id)
     with PrefectApi(settings) as api:

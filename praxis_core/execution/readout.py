@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from praxis_core.journal.records import Measurement
+from praxis_core.journal.records import Measurement, RecordedMeasurement
 
 _WELL = re.compile(r"(?P<row>[A-Z]+)(?P<column>[1-9][0-9]*)")
 
@@ -37,6 +37,13 @@ class PlateReadout:
             ]
             for row in self.rows
         ]
+
+
+def of_attempt(
+    measurements: Iterable[RecordedMeasurement], attempt: int
+) -> list[RecordedMeasurement]:
+    """What one attempt of a run measured; an earlier one may have stopped half way."""
+    return [one for one in measurements if one.attempt == attempt]
 
 
 def plate_readouts(measurements: Iterable[Measurement]) -> list[PlateReadout]:
