@@ -11,11 +11,13 @@ from prefect import Flow, flow
 from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 from pydantic import Field, SecretStr
+from pydantic.fields import FieldInfo
 
 from blocks import PraxisDatabase, PraxisStateStore
 from flows.artifact import publish_result
 from praxis_core.errors import NoRun
 from praxis_core.journal.record import Journal
+from praxis_core.journal.schema import require_current
 from praxis_core.orchestrator import Orchestrator, RunRequest
 from praxis_core.protocol.definition import define, parameter_model
 from praxis_core.settings import PraxisSettings
@@ -112,8 +114,27 @@ def _form_help(signature: inspect.Signature) -> str:
     lines = []
     for name, parameter in signature.parameters.items():
         [field] = get_args(parameter.annotation)[1:]
-        lines.append(f"    {name}: {' '.join((field.description or '').split())}")
+        description = " ".join((field.description or "").split())
+        lines.append(f"    {name}: {' '.join(filter(None, [description, _range(field)]))}")
     return "\n".join(["Run the protocol.", "", "Args:", *lines])
+
+
+def _range(field: FieldInfo) -> str:
+    """The bounds of a number; the form checks them, but does not show them."""
+    signs = {
+        "gt": "> {}",
+        "ge": "≥ {}",
+        "lt": "< {}",
+        "le": "≤ {}",
+        "multiple_of": "multiple of {}",
+    }
+    bounds = [
+        text.format(getattr(constraint, name))
+        for constraint in field.metadata
+        for name, text in signs.items()
+        if getattr(constraint, name, None) is not None
+    ]
+    return f"({', '.join(bounds)})" if bounds else ""
 
 
 async def _run(
@@ -137,6 +158,7 @@ async def _run(
     database_block = cast("PraxisDatabase", await PraxisDatabase.aload(blocks))
     settings = PraxisSettings(database_url=database_block.url, redis_url=SecretStr(store.url))
     async with database_block.open() as database:
+        await require_current(database)
         orchestrator = Orchestrator(journal=Journal(database), settings=settings, run_step=run_step)
         try:
             result = await orchestrator.run(request)

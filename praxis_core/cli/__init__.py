@@ -39,6 +39,10 @@ def main() -> None:
     except PraxisError as error:
         sys.stderr.write(f"Error: {error}\n")
         sys.exit(1)
+    except OSError as error:
+        # Disk full, no permission, a folder for a file: nothing of Praxis is broken.
+        sys.stderr.write(f"Error: {error.filename or 'The system'}: {error.strerror or error}\n")
+        sys.exit(1)
 
 
 def _embedded(error: ServiceUnreachable) -> ServiceNotRunning | None:

@@ -27,6 +27,8 @@ def table(
         pad_edge=False,
         padding=(0, gap, 0, 0),
         header_style="bold",
+        # Else a title that is wider than its table is cut in pieces.
+        min_width=max(map(len, title.splitlines()), default=0),
     )
     for column in columns:
         result.add_column(column, overflow="fold")

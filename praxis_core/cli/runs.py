@@ -163,8 +163,8 @@ def follow_deployed(
             what = api.read_flow_run(run_id).state_message or ""
             what = what.removeprefix("Flow run encountered an exception: ")
             raise RequestError(
-                what=f"Prefect ended run {run_id} before it began: {what} "
-                f"More is in {settings.home_path / 'logs' / 'worker.log'} and at "
+                what=f"Prefect ended run {run_id} before it began: {what.rstrip('.')}. "
+                f"More: {settings.home_path / 'logs' / 'worker.log'} and "
                 f"{api.run_url(run_id)}"
             )
     _show_end(settings, run_id, status, as_json_=as_json_)
@@ -185,6 +185,7 @@ def _start_here(
     )
     process.stdin.write(json.dumps(request))  # type: ignore[union-attr]  # a pipe
     process.stdin.close()  # type: ignore[union-attr]  # a pipe
+    run_id = None
     try:
         line = process.stdout.readline()  # type: ignore[union-attr]  # a pipe
         if not line:
@@ -197,8 +198,11 @@ def _start_here(
             follow(settings, run_id, over=lambda: process.poll() is not None, quiet=as_json_)
         )
     except KeyboardInterrupt:
-        say("Cancelling the run: the command in flight ends, and the devices are left safe.")
-        process.send_signal(signal.SIGINT)
+        if run_id is None:
+            process.terminate()
+        else:
+            say("Cancelling the run: the command in flight ends, and the devices are left safe.")
+            process.send_signal(signal.SIGINT)
         process.wait()
         raise typer.Exit(INTERRUPTED) from None
     process.wait()

@@ -50,7 +50,7 @@ def test_the_form_has_types_ranges_choices_and_descriptions() -> None:
     }
     assert properties["volume"]["exclusiveMinimum"] == 0
     assert properties["volume"]["maximum"] == 300
-    assert properties["volume"]["description"] == "Per well, µL."
+    assert properties["volume"]["description"] == "Per well, µL. (> 0, ≤ 300)"
     assert properties["workcell"]["default"] == "bench 2"
     assert flow.parameters.definitions["Speed"]["enum"] == ["slow", "fast"]
     assert flow.parameters.definitions["Wash"]["properties"]["cycles"]["maximum"] == 9

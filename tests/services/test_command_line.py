@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
 from time import monotonic, sleep
-from typing import Any
 
+import psycopg
 import pytest
 
 from praxis_core.services.environment import environment
@@ -49,6 +49,7 @@ class CommandLine:
     def __init__(self, settings: PraxisSettings, folder: Path) -> None:
         self.folder = folder
         self._environment = environment(settings)
+        self._database_url = settings.addresses().database_url
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Begin a command."""
@@ -68,33 +69,39 @@ class CommandLine:
         assert "Traceback" not in said
         return process.returncode, answered, said
 
-    def runs(self) -> list[dict[str, Any]]:
-        """The runs, newest first."""
-        listed: list[dict[str, Any]] = json.loads(self("run", "list", "--json")[1])
-        return listed
+    def status(self, run_id: str) -> object:
+        """A run's status in the database."""
+        return self.statuses()[run_id]
 
-    def running(self, steps: int = 1) -> str:
-        """Wait until the newest run has begun some steps; its id."""
+    def statuses(self, *, with_steps: bool = False) -> dict[str, object]:
+        """Each run's status in the database, as any other program reads it."""
+        query = """SELECT r.id::text, r.status FROM praxis.protocol_run r
+                   WHERE NOT %s OR EXISTS (SELECT FROM praxis.run_step s WHERE s.run_id = r.id)"""
+        with psycopg.connect(self._database_url) as connection:
+            return dict(connection.execute(query, [with_steps]).fetchall())
+
+    def start_run(self, *words: str) -> tuple[subprocess.Popen[str], str]:
+        """Begin a run and wait for its first step; the command, and the run's id."""
+        before = self.statuses()
+        command = self.start("run", "start", *words)
         deadline = monotonic() + 60
         while monotonic() < deadline:
-            if (runs := self.runs()) and runs[0]["status"] == "running":
-                shown = json.loads(self("run", "show", runs[0]["run_id"], "--json")[1])
-                if len(shown["steps"]) >= steps:
-                    return str(runs[0]["run_id"])
+            for run_id, status in self.statuses(with_steps=True).items():
+                if run_id not in before and status == "running":
+                    return command, run_id
             sleep(0.2)
         pytest.fail("no run has begun")
 
 
-@pytest.fixture
-def praxis(stack: PraxisSettings, tmp_path: Path) -> CommandLine:
+@pytest.fixture(scope="module")
+def praxis(stack: PraxisSettings, tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
     """The command line in a folder with a space and a protocol, slow.py."""
-    folder = tmp_path / "my lab"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("my lab")
     (folder / "slow.py").write_text(dedent(PROTOCOL))
     return CommandLine(stack, folder)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def deployed(praxis: CommandLine) -> str:
     """The same protocol as a deployment, made as the README says."""
     words = ["exec", "prefect", "--no-prompt", "deploy", "slow.py:slow_flow"]
@@ -104,11 +111,13 @@ def deployed(praxis: CommandLine) -> str:
 
 
 def test_a_file_of_ones_own_is_deployed_and_started(praxis: CommandLine, deployed: str) -> None:
-    """The worker finds the file where it lies."""
+    """The worker finds the file where it lies; the run's state is shown under its whole id."""
     code, answered, said = praxis("run", "start", deployed, "--json")
 
     assert code == 0, said
-    assert json.loads(answered)["run"]["status"] == "succeeded"
+    run = json.loads(answered)["run"]
+    assert run["status"] == "succeeded"
+    assert f"PraxisState of run {run['run_id']}" in praxis("state", run["run_id"])[1]
 
 
 def test_a_value_out_of_range_is_refused_in_words(praxis: CommandLine) -> None:
@@ -147,23 +156,32 @@ def test_a_workcell_file_that_cannot_be_read_is_named(praxis: CommandLine, name:
     assert f"{name} cannot be read" in said
 
 
+def test_what_the_disk_refuses_is_named(praxis: CommandLine) -> None:
+    """A dump on a folder; nothing is left of it."""
+    (praxis.folder / "backups").mkdir()
+
+    code, _, said = praxis("db", "dump", "backups")
+
+    assert code == 1
+    assert "Is a directory" in said
+    assert not list(praxis.folder.rglob("*.part"))
+
+
 def test_a_run_that_is_no_longer_followed_goes_on(praxis: CommandLine, deployed: str) -> None:
     """Ctrl-C ends the looking, and says so."""
-    following = praxis.start("run", "start", deployed, "-p", "count=25")
-    run_id = praxis.running()
+    following, run_id = praxis.start_run(deployed, "-p", "count=25")
 
     following.send_signal(signal.SIGINT)
     _, said = following.communicate(timeout=20)
 
     assert following.returncode == 130
     assert f"Run {run_id} goes on" in said
-    assert praxis.runs()[0]["status"] == "running"
+    assert praxis.status(run_id) == "running"
 
 
 def test_ctrl_c_cancels_a_run_of_a_file(praxis: CommandLine) -> None:
     """It is recorded as cancelled, and says what it does."""
-    here = praxis.start("run", "start", "slow.py", "-p", "count=100")
-    run_id = praxis.running()
+    here, run_id = praxis.start_run("slow.py", "-p", "count=100")
 
     here.send_signal(signal.SIGINT)
     _, said = here.communicate(timeout=20)
@@ -171,8 +189,21 @@ def test_ctrl_c_cancels_a_run_of_a_file(praxis: CommandLine) -> None:
     assert here.returncode == 130
     assert "Cancelling the run" in said
     assert "KeyboardInterrupt" not in said
-    assert praxis.runs()[0]["run_id"] == run_id
-    assert praxis.runs()[0]["status"] == "cancelled"
+    assert praxis.status(run_id) == "cancelled"
+
+
+def test_ctrl_c_before_the_run_has_begun(praxis: CommandLine) -> None:
+    """Nothing has begun, and nothing is shown but that."""
+    before = praxis.statuses()
+    here = praxis.start("run", "start", "slow.py")
+    sleep(2)  # Praxis is imported, the protocol is not
+
+    here.send_signal(signal.SIGINT)
+    _, said = here.communicate(timeout=20)
+
+    assert here.returncode == 130
+    assert "Traceback" not in said
+    assert praxis.statuses() == before
 
 
 @pytest.mark.chaos
@@ -180,8 +211,7 @@ def test_a_killed_run_is_not_followed_for_ever(
     praxis: CommandLine, deployed: str, processes_of: Callable[[str], list[int]]
 ) -> None:
     """Prefect knows that its process is dead: the list says so, and whoever follows is told."""
-    following = praxis.start("run", "start", deployed, "-p", "count=200")
-    run_id = praxis.running()
+    following, run_id = praxis.start_run(deployed, "-p", "count=200")
 
     for pid in processes_of(run_id):
         os.kill(pid, signal.SIGKILL)
@@ -189,7 +219,8 @@ def test_a_killed_run_is_not_followed_for_ever(
 
     assert following.returncode == 1, said
     assert "Its process has ended without a word; Prefect calls it Crashed" in answered
-    assert praxis.runs()[0]["ended_in_prefect"] == "Crashed"
+    listed = {run["run_id"]: run for run in json.loads(praxis("run", "list", "--json")[1])}
+    assert listed[run_id]["ended_in_prefect"] == "Crashed"
     assert "running (Crashed in Prefect)" in praxis("run", "list")[1]
 
 
