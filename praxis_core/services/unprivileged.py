@@ -42,10 +42,14 @@ def routes() -> Iterator[Route]:
     for user in unprivileged_users():
         uid, gid = user.pw_uid, user.pw_gid
         yield Route(f"as {user.pw_name}", user=uid, group=gid, owner=uid)
-        # Containers forbid namespaces and often work below /root, which only this enters.
-        words = ("setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups")
-        power = ("--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--")
-        yield Route(f"as {user.pw_name} with root's file access", (*words, *power), owner=uid)
+        # Containers forbid namespaces and often work below /root, which only this enters. Without
+        # the secure bit access() knows nothing of the capability, and initdb asks it.
+        power = (
+            *("setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups"),
+            *("--inh-caps=+dac_override", "--ambient-caps=+dac_override"),
+            *("--securebits=+no_setuid_fixup", "--"),
+        )
+        yield Route(f"as {user.pw_name} with root's file access", power, owner=uid)
 
 
 def choose(ways: Iterable[Route], program: Path, folder: Path) -> Route:

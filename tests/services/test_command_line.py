@@ -33,13 +33,13 @@ PROTOCOL = '''
 
 
     @protocol(version="1.0.0")
-    async def slow(lh: LiquidHandler, count: int = 3) -> None:
+    async def lingering(lh: LiquidHandler, count: int = 3) -> None:
         """Wait for some time."""
         for n in range(count):
             await wait(n)
 
 
-    slow_flow = compile_protocol(slow)
+    lingering_flow = compile_protocol(lingering)
 '''
 
 
@@ -95,19 +95,19 @@ class CommandLine:
 
 @pytest.fixture(scope="module")
 def praxis(stack: PraxisSettings, tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
-    """The command line in a folder with a space and a protocol, slow.py."""
+    """The command line in a folder with a space and a protocol, lingering.py."""
     folder = tmp_path_factory.mktemp("my lab")
-    (folder / "slow.py").write_text(dedent(PROTOCOL))
+    (folder / "lingering.py").write_text(dedent(PROTOCOL))
     return CommandLine(stack, folder)
 
 
 @pytest.fixture(scope="module")
 def deployed(praxis: CommandLine) -> str:
     """The same protocol as a deployment, made as the README says."""
-    words = ["exec", "prefect", "--no-prompt", "deploy", "slow.py:slow_flow"]
+    words = ["exec", "prefect", "--no-prompt", "deploy", "lingering.py:lingering_flow"]
     code, _, said = praxis(*words, "--name", "bench", "--pool", "praxis")
     assert code == 0, said
-    return "slow/bench"
+    return "lingering/bench"
 
 
 def test_a_file_of_ones_own_is_deployed_and_started(praxis: CommandLine, deployed: str) -> None:
@@ -132,7 +132,7 @@ def test_a_value_out_of_range_is_refused_in_words(praxis: CommandLine) -> None:
 
 def test_an_unknown_parameter_of_a_file_is_named(praxis: CommandLine) -> None:
     """With all other faults of the parameters, and without a trace."""
-    code, _, said = praxis("run", "start", "slow.py", "-p", "cuont=4", "-p", "count=many")
+    code, _, said = praxis("run", "start", "lingering.py", "-p", "cuont=4", "-p", "count=many")
 
     assert code == 1
     assert "there is no parameter 'cuont' (did you mean count?)" in said
@@ -141,7 +141,7 @@ def test_an_unknown_parameter_of_a_file_is_named(praxis: CommandLine) -> None:
 
 def test_a_refused_file_shows_no_trace(praxis: CommandLine) -> None:
     """The problems, and not where in Praxis they were found."""
-    code, answered, _ = praxis("run", "start", "slow.py", "-a", "lh=nobody")
+    code, answered, _ = praxis("run", "start", "lingering.py", "-a", "lh=nobody")
 
     assert code == 1
     assert "the workcell has nothing called 'nobody'" in answered
@@ -181,7 +181,7 @@ def test_a_run_that_is_no_longer_followed_goes_on(praxis: CommandLine, deployed:
 
 def test_ctrl_c_cancels_a_run_of_a_file(praxis: CommandLine) -> None:
     """It is recorded as cancelled, and says what it does."""
-    here, run_id = praxis.start_run("slow.py", "-p", "count=100")
+    here, run_id = praxis.start_run("lingering.py", "-p", "count=100")
 
     here.send_signal(signal.SIGINT)
     _, said = here.communicate(timeout=20)
@@ -195,7 +195,7 @@ def test_ctrl_c_cancels_a_run_of_a_file(praxis: CommandLine) -> None:
 def test_ctrl_c_before_the_run_has_begun(praxis: CommandLine) -> None:
     """Nothing has begun, and nothing is shown but that."""
     before = praxis.statuses()
-    here = praxis.start("run", "start", "slow.py")
+    here = praxis.start("run", "start", "lingering.py")
     sleep(2)  # Praxis is imported, the protocol is not
 
     here.send_signal(signal.SIGINT)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from praxis_core.errors import NoUnprivilegedUser
+from praxis_core.services.binaries import postgres_program
 from praxis_core.services.home import prepare
 from praxis_core.services.postgres import EmbeddedPostgres
 from praxis_core.services.unprivileged import Route, choose, routes
@@ -23,7 +26,7 @@ WAYS = list(routes())
 
 def _works(route: Route, folder: Path) -> bool:
     try:
-        choose([route], Path("/bin/sh"), folder)
+        choose([route], postgres_program("postgres"), folder)
     except NoUnprivilegedUser:
         return False
     return True
@@ -45,6 +48,33 @@ def test_each_way_that_works_here_gives_a_postgres(
         with pytest.raises(NoUnprivilegedUser):
             postgres.launch()
         assert not postgres.data.exists()
+
+
+@pytest.mark.parametrize(
+    "route", [route for route in WAYS if route.prefix], ids=lambda one: one.name
+)
+def test_root_s_file_access_holds_for_who_asks_before(
+    route: Route, tmp_path: Path, open_folder: Path
+) -> None:
+    """Postgres asks with access() whether it may run its own programs, below /root, too."""
+    (closed := tmp_path / "closed").mkdir(mode=0o700)
+    (program := closed / "program").write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    (probe := open_folder / "probe").mkdir()
+    try:
+        choose([route], Path("/bin/sh"), probe)
+    except NoUnprivilegedUser:
+        pytest.skip(f"{route.name}: forbidden here")
+
+    asked = f"import os; print(os.access({str(program)!r}, os.X_OK))"
+    answer = subprocess.run(
+        [*route.prefix, sys.executable, "-c", asked],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        cwd="/",
+    )
+    assert answer.stdout == "True\n"
 
 
 def test_the_data_is_handed_over_when_another_way_is_taken(
