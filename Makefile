@@ -5,6 +5,7 @@
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+SOURCES := praxis_core flows tasks blocks benchmarks tests
 
 help: ## List these commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; \
@@ -31,8 +32,8 @@ test: $(INSTALLED) ## Run all tests, on services of their own
 	$(BIN)/python -m pytest
 
 check: $(INSTALLED) ## Lint, format, types, layers
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES) README.md docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -111,7 +111,7 @@ class Orchestrator:
         redis_url = settings.addresses().redis_url
         self._redis = connect(redis_url)
         self._aredis = connect_async(redis_url)
-        self._locks = AssetLockManager(self._aredis)
+        self._locks = AssetLockManager(self._aredis, lease_seconds=settings.lease_seconds)
 
     async def close(self) -> None:
         """Close the connections to Redis."""

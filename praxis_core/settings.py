@@ -100,6 +100,12 @@ class PraxisSettings(BaseSettings):
         description="Port of the embedded Prefect server on 127.0.0.1 (PRAXIS_PREFECT_PORT); "
         "the next free one is taken when it is in use.",
     )
+    lease_seconds: float = Field(
+        default=30,
+        ge=5,
+        description="Seconds after which the assets of a killed run are free again "
+        "(PRAXIS_LEASE_SECONDS). A living run renews its lease.",
+    )
     state_retention_days: float = Field(
         default=30,
         gt=0,

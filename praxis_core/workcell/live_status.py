@@ -75,6 +75,10 @@ def _text(answer: bytes | str) -> str:
     return answer.decode() if isinstance(answer, bytes) else answer
 
 
+LAST_WORD_SECONDS = 1.0
+"""How long the end of a run waits for its last status to be published; what is there expires."""
+
+
 class LiveStatus:
     """Publishes the newest status of each device, without making any command wait for Redis.
 
@@ -109,7 +113,10 @@ class LiveStatus:
         if self._task is not None:
             self._ending = True
             self._changed.set()
-            await self._task
+            done, _ = await asyncio.wait({self._task}, timeout=LAST_WORD_SECONDS)
+            if not done:
+                self._task.cancel()
+                await asyncio.wait({self._task})
             self._task = None
 
     async def _publish_until_the_end(self) -> None:

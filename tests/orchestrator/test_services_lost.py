@@ -57,7 +57,7 @@ async def two_steps(lh: LiquidHandler, tips: TipRack, state: PraxisState) -> Non
 @pytest.fixture
 def own(home: Path, tmp_path: Path) -> Iterator[tuple[Home, PraxisSettings]]:
     """A Postgres and a Valkey that this test may kill."""
-    settings = PraxisSettings(home=tmp_path / "home")
+    settings = PraxisSettings(home=tmp_path / "home", lease_seconds=8)
     place = prepare(settings)
     services = (EmbeddedPostgres(place), EmbeddedValkey(place))
     for service, record in [(service, service.launch()) for service in services]:
