@@ -205,7 +205,10 @@ def _start_here(
             process.send_signal(signal.SIGINT)
         process.wait()
         raise typer.Exit(INTERRUPTED) from None
-    process.wait()
+    if process.wait() < 0:
+        # No worker watches a run of one's own file: that a signal killed it is seen only here.
+        with PrefectApi(settings) as api:
+            api.set_state(run_id, "CRASHED", name="Crashed")
     if status is None:
         raise typer.Exit(1)  # the process has said why
     _show_end(settings, run_id, status, as_json_=as_json_)
