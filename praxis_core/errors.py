@@ -12,7 +12,10 @@
     │   ├── ServiceWrongVersion
     │   ├── ServiceDidNotStart
     │   ├── ServiceCommandFailed
-    │   └── RestoreRefused
+    │   ├── RestoreRefused
+    │   ├── HostNotRunning
+    │   ├── HostVersionMismatch
+    │   └── HostAlreadyRunning
     ├── DefinitionError
     │   ├── ProtocolFaults
     │   ├── ProtocolNotFound
@@ -28,7 +31,13 @@
     │   ├── NoRun
     │   ├── AssetUnknown
     │   ├── PlaceUnknown
-    │   └── PlaceOccupied
+    │   ├── PlaceOccupied
+    │   ├── RunNeedsAnswer
+    │   ├── NothingToAnswer
+    │   ├── AnswerRefused
+    │   ├── RunNotResumable
+    │   ├── SourceChanged
+    │   └── ReplayDivergence
     ├── DeviceError
     │   ├── DevicesNotConnected
     │   ├── DevicesNotDisconnected
@@ -40,7 +49,15 @@
     │   ├── NotEncodable
     │   ├── NotDecodable
     │   ├── DeviceRaised
-    │   └── ReadingNotConfigured
+    │   ├── ReadingNotConfigured
+    │   ├── DeviceClaimed
+    │   ├── ClaimLost
+    │   ├── HostReplaced
+    │   ├── CommandInDoubt
+    │   ├── DeviceQuarantined
+    │   ├── DeviceLinkLost
+    │   ├── PhysicsRefused
+    │   └── LabRefused
     ├── StateError
     │   ├── StateValueRefused
     │   ├── StateValueFrozen
@@ -164,6 +181,18 @@ class RestoreRefused(ServiceError):
     """{file} was not restored, and nothing was changed: {what}"""
 
 
+class HostNotRunning(ServiceError):
+    """The host of workcell {workcell} does not answer at {address}: {what}. Nothing was sent. Start it with: praxis up (or: praxis workcell serve {workcell})"""
+
+
+class HostVersionMismatch(ServiceError):
+    """The host of workcell {workcell} speaks version {theirs} of the protocol, this process version {ours}. Restart it with: praxis down && praxis up"""
+
+
+class HostAlreadyRunning(ServiceError):
+    """Workcell {workcell} is served already by process {pid}. One host owns all its devices; stop that one first: praxis down"""
+
+
 # --- definitions ---------------------------------------------------------------------------------
 
 
@@ -240,6 +269,30 @@ class PlaceOccupied(RequestError):
     """{resource} cannot be brought to {place!r}: {by} stands there. Nothing has moved."""
 
 
+class RunNeedsAnswer(RequestError):
+    """Run {run_id} waits for an answer before it can go on: {what}. Look at the deck, then say what is true: {choices}"""
+
+
+class NothingToAnswer(RequestError):
+    """Run {run_id} asks nothing. It is {status}."""
+
+
+class AnswerRefused(RequestError):
+    """{answer!r} is no answer to the question of run {run_id}: {what}. Possible: {choices}"""
+
+
+class RunNotResumable(RequestError):
+    """Run {run_id} cannot be resumed: {what}"""
+
+
+class SourceChanged(RequestError):
+    """The source of protocol {protocol} changed since run {run_id} began ({before} then, {after} now); nothing has moved. To go on under the new code: praxis run resume {run_id} --with-current-code. It replays what happened and stops if the new code would have done anything else."""
+
+
+class ReplayDivergence(RequestError):
+    """Run {run_id} cannot go on: at command {number} the protocol asks for {now}, and the journal says that {then} was done there. Nothing has moved. The protocol depends on something that was not recorded (a clock, random numbers, a file, changed code); use run.now(), run.random and run.once() for these."""
+
+
 # --- devices -------------------------------------------------------------------------------------
 
 
@@ -295,6 +348,38 @@ class DeviceRaised(DeviceError):
 
 class ReadingNotConfigured(DeviceError):
     """The simulated plate reader cannot compute {reading}: {what}. Set {setting} in the simulated configuration of the reader."""
+
+
+class DeviceClaimed(DeviceError):
+    """Device {device} of workcell {workcell} belongs to run {holder}, which is {status}. Resume it (praxis run resume {holder}), give it up (praxis run release {holder}), or wait for it."""
+
+
+class ClaimLost(DeviceError):
+    """Run {run_id}, attempt {attempt}, no longer has device {device}: {what}. Nothing was sent."""
+
+
+class HostReplaced(DeviceError):
+    """This host (epoch {epoch}) of workcell {workcell} was replaced by a newer one (epoch {newest}). Nothing was sent."""
+
+
+class CommandInDoubt(DeviceError):
+    """Nobody knows whether {command} happened: {what}. It is not repeated on a guess, and the run has stopped. Look at the deck, then say what is true: {choices}"""
+
+
+class DeviceQuarantined(DeviceError):
+    """Device {device} is out of use: {what}. Nothing was sent. Look at it, make it safe, then: praxis workcell release {workcell} {device}"""
+
+
+class DeviceLinkLost(DeviceError):
+    """The connection to device {device} was lost{when}: {what}"""
+
+
+class PhysicsRefused(DeviceError):
+    """Device {device} crashed into what is really there: {what}"""
+
+
+class LabRefused(DeviceError):
+    """The pretend lab refused {request}: {what}"""
 
 
 # --- run state -----------------------------------------------------------------------------------

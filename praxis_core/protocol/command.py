@@ -12,7 +12,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from praxis_core.labware.encoded_error import EncodedError
-from praxis_core.protocol.lifecycle import CommandKind, OutcomeStatus
+from praxis_core.protocol.lifecycle import CommandKind, OutcomeStatus, Sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,13 @@ class Command:
     deck_changes: tuple[DeckChange, ...] = ()
     new_parent: str | None = None
     """What the dropped labware stands on then: PyLabRobot's own drop has a coordinate only."""
+    token: int | None = None
+    """Of the claim on the device that lets it through; None: nobody else can want the device."""
+
+    @property
+    def name(self) -> str:
+        """Name it for people."""
+        return f"{self.device}.{self.method} (branch {self.branch}, {self.ordinal})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +74,5 @@ class Outcome:
     error: EncodedError | None = None
     attributes: dict[str, JsonValue] = field(default_factory=dict)
     """Plain attributes of the backend that changed, for the shadow on the protocol's side."""
+    sent: Sent | None = None
+    """Of a failed command: how much of it reached the device."""

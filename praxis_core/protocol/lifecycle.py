@@ -14,6 +14,10 @@ class RunStatus(StrEnum):
     """Turned down before anything moved."""
     RUNNING = "running"
     """Commands are being carried out."""
+    INTERRUPTED = "interrupted"
+    """Its process is gone, and nothing says that the run is over: it can be resumed."""
+    IN_DOUBT = "in_doubt"
+    """Stopped until a person says what a command did; see ``praxis run show``."""
     SUCCEEDED = "succeeded"
     """The protocol returned."""
     FAILED = "failed"
@@ -29,11 +33,14 @@ class RunStatus(StrEnum):
 
 ENDED = frozenset({RunStatus.REFUSED, RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED})
 
+_STOPPED = frozenset({RunStatus.FAILED, RunStatus.CANCELLED})
+
 RUN_TRANSITIONS: dict[RunStatus, frozenset[RunStatus]] = {
-    RunStatus.PREPARING: frozenset(
-        {RunStatus.RUNNING, RunStatus.REFUSED, RunStatus.FAILED, RunStatus.CANCELLED}
-    ),
-    RunStatus.RUNNING: frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED}),
+    RunStatus.PREPARING: _STOPPED | {RunStatus.RUNNING, RunStatus.REFUSED, RunStatus.IN_DOUBT},
+    RunStatus.RUNNING: _STOPPED | {RunStatus.SUCCEEDED, RunStatus.INTERRUPTED, RunStatus.IN_DOUBT},
+    # Its connection came back; or a new attempt takes over, and this one has failed.
+    RunStatus.INTERRUPTED: _STOPPED | {RunStatus.RUNNING, RunStatus.SUCCEEDED, RunStatus.IN_DOUBT},
+    RunStatus.IN_DOUBT: _STOPPED,
     # A new attempt of an ended run begins again at PREPARING (Prefect's Retry keeps the run's id).
     RunStatus.REFUSED: frozenset({RunStatus.PREPARING}),
     RunStatus.SUCCEEDED: frozenset({RunStatus.PREPARING}),
@@ -72,3 +79,36 @@ class OutcomeStatus(StrEnum):
     """The device answered without an error."""
     FAILED = "failed"
     """The device or its backend raised an error."""
+
+
+class Sent(StrEnum):
+    """How much of a failed command reached the device."""
+
+    NONE = "none"
+    """Certainly nothing: it may be sent again."""
+    SOME = "some"
+    """The device answered that it failed: some of it may have happened."""
+    UNKNOWN = "unknown"
+    """There is no answer: it may have happened wholly, partly or not at all."""
+
+
+class DoubtSubject(StrEnum):
+    """What a person is asked about."""
+
+    COMMAND = "command"
+    """Whether a command happened."""
+    TAIL = "tail"
+    """Whether what a failed attempt did at its end may be done anew."""
+    ONCE = "once"
+    """Whether an outside effect of the protocol (``run.once``) happened."""
+
+
+class Answer(StrEnum):
+    """What a person says about a doubt."""
+
+    HAPPENED = "happened"
+    """It happened wholly; go on after it."""
+    DID_NOT_HAPPEN = "did_not_happen"
+    """Nothing of it happened, or it was undone: the deck is as before it. Do it again."""
+    ABORT = "abort"
+    """End the run."""
