@@ -12,7 +12,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from praxis_core.errors import Problem, WorkcellFaults
 from praxis_core.workcell.well_formed import well_formed
@@ -46,6 +47,25 @@ class DeckDefinition(_Part):
     config: dict[str, JsonValue] = Field(default_factory=dict)
 
 
+class OnLost(_Part):
+    """What a device does when the run that set it is gone: ``off``, or ``{hold_minutes: 240}``."""
+
+    hold_minutes: float = Field(
+        ge=0,
+        allow_inf_nan=False,
+        description="How long it stays as the run set it, then it is switched off; 0: at once.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, value: object) -> object:
+        if value == "off" or value is False:  # YAML reads a bare off as False
+            return {"hold_minutes": 0}
+        if not isinstance(value, (dict, OnLost)):
+            raise PydanticCustomError("on_lost", "write off, or {hold_minutes: 240}")
+        return value
+
+
 class DeviceDefinition(_Part):
     """A machine: a PyLabRobot frontend and the two backends that may drive it.
 
@@ -72,6 +92,16 @@ class DeviceDefinition(_Part):
     temperature: tuple[float, float] | None = Field(
         default=None,
         description="Range in °C that the device must show before a run; unset: any.",
+    )
+    on_lost: OnLost | None = Field(
+        default=None,
+        description="What it does when the process of its run is lost; unset: what is safe for a "
+        "device of its kind. Nothing is ever dropped, opened or moved.",
+    )
+    adopts: bool = Field(
+        default=True,
+        description="Whether the simulated device can be taken up as it is after a crash. One that "
+        "cannot is set up again, as some real ones must be: mounted tips are lost.",
     )
 
 

@@ -23,6 +23,16 @@ labware:
   - {name: rack, factory: hamilton_96_tiprack_300uL, at: 7}
 """
 
+SHAKER = """\
+name: bench
+devices:
+  shaker:
+    frontend: pylabrobot.shaking:Shaker
+    config: {size_x: 1, size_y: 1, size_z: 1, child_location: [0, 0, 0]}
+    backend: pylabrobot.shaking:ShakerChatterboxBackend
+    simulated_backend: pylabrobot.shaking:ShakerChatterboxBackend
+"""
+
 MEANING = """\
 name: bench
 decks:
@@ -133,6 +143,44 @@ def test_faults_of_form_do_not_hide_faults_of_meaning(tmp_path: Path) -> None:
     assert any("Closest: cor_96_wellplate_360uL_Fb" in fault for fault in found)
     assert any(fault.startswith("bench.yaml:26: two things") for fault in found)
     assert not any("Z9" in fault for fault in found)
+
+
+@pytest.mark.parametrize(
+    ("written", "minutes"), [("off", 0), ('"off"', 0), ("{hold_minutes: 30}", 30)]
+)
+def test_what_a_device_does_when_its_run_is_lost_is_read(
+    tmp_path: Path, written: str, minutes: float
+) -> None:
+    """It is switched off, or holds for a time; YAML's own reading of "off" does not matter."""
+    file = tmp_path / "bench.yaml"
+    file.write_text(f"{SHAKER}    on_lost: {written}\n    adopts: no\n", encoding="utf-8")
+
+    definition = load_definition(file)
+
+    device = definition.devices["shaker"]
+    assert device.on_lost is not None
+    assert device.on_lost.hold_minutes == minutes
+    assert not device.adopts
+    assert WorkcellDefinition.model_validate_json(definition.model_dump_json()) == definition
+
+
+@pytest.mark.parametrize(
+    ("written", "fault"),
+    [
+        ("hold", "write off, or {hold_minutes: 240}"),
+        ("{hold_minutes: -1}", "greater than or equal to 0"),
+        ("{hold_minutes: .inf}", "finite number"),
+        ("{hold: 3}", "hold: Extra inputs are not permitted"),
+    ],
+)
+def test_what_a_lost_device_cannot_do_has_its_line(
+    tmp_path: Path, written: str, fault: str
+) -> None:
+    """A misspelt on_lost is a fault of the file, not a device that nobody switches off."""
+    found = faults(tmp_path, f"{SHAKER}    on_lost: {written}\n")
+
+    line = SHAKER.count("\n") + 1
+    assert any(each.startswith(f"bench.yaml:{line}: ") and fault in each for each in found)
 
 
 @pytest.mark.parametrize(
