@@ -12,13 +12,15 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urls
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as NotJson
 
 from praxis_core.errors import SettingsError
 
 SOCKET_PATH_LIMIT = 103
 """Bytes of a unix socket's path: 108 with the closing zero on Linux, 104 on macOS."""
 
-LONGEST_SOCKET = ".s.PGSQL.5432.lock"
+LONGEST_SOCKET = "workcell-0123456789abcdef.sock"
+"""Name of a socket for whose path there must be room; Postgres' own is shorter."""
 
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9._/-]+")
 
@@ -113,6 +115,62 @@ class PraxisSettings(BaseSettings):
         "(PRAXIS_STATE_RETENTION_DAYS). It is archived in Postgres at the end of the run.",
     )
 
+    host_wait_seconds: float = Field(
+        default=60,
+        gt=0,
+        description="Seconds for which a run waits for the host of its workcell to come (back) "
+        "before it gives up (PRAXIS_HOST_WAIT_SECONDS).",
+    )
+    grace_seconds: float = Field(
+        default=20,
+        ge=0,
+        description="Seconds for which a workcell host waits for the process of a run to come back "
+        "before it makes the run's devices safe (PRAXIS_GRACE_SECONDS).",
+    )
+    host_dead_seconds: float = Field(
+        default=10,
+        gt=0,
+        description="Seconds without an answer after which the watchdog takes a workcell host for "
+        "dead and replaces it (PRAXIS_HOST_DEAD_SECONDS).",
+    )
+    monitor_seconds: float = Field(
+        default=5,
+        gt=0,
+        description="Seconds between two looks of a workcell host at its idle devices "
+        "(PRAXIS_MONITOR_SECONDS).",
+    )
+    workcell_listen: str | None = Field(
+        default=None,
+        description="host:port at which a workcell host answers other computers "
+        "(PRAXIS_WORKCELL_LISTEN). It then needs PRAXIS_WORKCELL_CERTIFICATE, PRAXIS_WORKCELL_KEY "
+        "and PRAXIS_WORKCELL_TOKEN. Unset: a unix socket of this computer and user.",
+    )
+    workcell_certificate: Path | None = Field(
+        default=None,
+        description="File with the TLS certificate of the workcell host, PEM "
+        "(PRAXIS_WORKCELL_CERTIFICATE).",
+    )
+    workcell_key: Path | None = Field(
+        default=None,
+        description="File with the key of that certificate, PEM (PRAXIS_WORKCELL_KEY).",
+    )
+    workcell_token: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="Secret that whoever reaches a workcell host over the network must show, at "
+        "least 16 characters (PRAXIS_WORKCELL_TOKEN).",
+    )
+    workcell_hosts: dict[str, str] = Field(
+        default_factory=dict,
+        description="Where the hosts of workcells answer that are served by other computers: JSON, "
+        '{"star": "https://lab-pc:8443"} (PRAXIS_WORKCELL_HOSTS). Others: on this computer.',
+    )
+    workcell_authority: Path | None = Field(
+        default=None,
+        description="File with the certificates, PEM, that those hosts must be signed by "
+        "(PRAXIS_WORKCELL_AUTHORITY). Unset: those that this computer trusts.",
+    )
+
     def __init__(self, **values: Any) -> None:
         try:
             super().__init__(**values)
@@ -120,6 +178,11 @@ class PraxisSettings(BaseSettings):
             fault = error.errors()[0]
             name = str(fault["loc"][0]) if fault["loc"] else "PraxisSettings"
             raise SettingsError(setting=_variable(name), what=fault["msg"]) from error
+        except NotJson as error:
+            what = (
+                f'it is no JSON object such as {{"star": "https://lab-pc:8443"}}: {error.__cause__}'
+            )
+            raise SettingsError(setting="PRAXIS_WORKCELL_HOSTS", what=what) from error
 
     @property
     def home_path(self) -> Path:
@@ -138,6 +201,26 @@ class PraxisSettings(BaseSettings):
             return inside
         name = hashlib.sha256(os.fsencode(self.home_path)).hexdigest()[:16]
         return Path("/tmp") / f"praxis-{os.geteuid()}-{name}"  # noqa: S108 (0700, owner checked)
+
+    def workcell_socket(self, workcell: str) -> Path:
+        """Unix socket of the host of a workcell."""
+        return self._socket("workcell", workcell)
+
+    def lab_socket(self, workcell: str) -> Path:
+        """Unix socket of the pretend lab of a workcell."""
+        return self._socket("lab", workcell)
+
+    def _socket(self, kind: str, workcell: str) -> Path:
+        path = self.socket_folder / f"{kind}-{workcell}.sock"
+        if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT:
+            return path
+        digest = hashlib.sha256(workcell.encode()).hexdigest()[:16]
+        return self.socket_folder / f"{kind}-{digest}.sock"
+
+    @property
+    def run_folder(self) -> Path:
+        """Folder of the locks, safe-state files and spools of the workcell hosts."""
+        return self.home_path / "run"
 
     @property
     def prefect_port_file(self) -> Path:
