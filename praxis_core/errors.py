@@ -15,7 +15,10 @@
     │   ├── RestoreRefused
     │   ├── HostNotRunning
     │   ├── HostVersionMismatch
-    │   └── HostAlreadyRunning
+    │   ├── HostAlreadyRunning
+    │   ├── HostLost
+    │   ├── WorkcellChanged
+    │   └── MessageRefused
     ├── DefinitionError
     │   ├── ProtocolFaults
     │   ├── ProtocolNotFound
@@ -191,6 +194,18 @@ class HostVersionMismatch(ServiceError):
 
 class HostAlreadyRunning(ServiceError):
     """Workcell {workcell} is served already by process {pid}. One host owns all its devices; stop that one first: praxis down"""
+
+
+class HostLost(ServiceError):
+    """The host of workcell {workcell} went away while {command} was under way, and did not come back within {seconds} s. Whether it happened is not known here; the host finds out or asks. Start it with: praxis up, and then: praxis run resume {run_id}"""
+
+
+class WorkcellChanged(ServiceError):
+    """The host of workcell {workcell} serves version {theirs} of its definition, and this run is on version {ours}; {what}"""
+
+
+class MessageRefused(ServiceError):
+    """A message between a run and the host of its workcell was not understood: {what}. Both must be of the same version of Praxis."""
 
 
 # --- definitions ---------------------------------------------------------------------------------
