@@ -40,7 +40,9 @@
     │   ├── AnswerRefused
     │   ├── RunNotResumable
     │   ├── SourceChanged
+    │   ├── ContentsUnknown
     │   └── ReplayDivergence
+    │       └── StateDivergence
     ├── DeviceError
     │   ├── DevicesNotConnected
     │   ├── DevicesNotDisconnected
@@ -306,6 +308,14 @@ class SourceChanged(RequestError):
 
 class ReplayDivergence(RequestError):
     """Run {run_id} cannot go on: at command {number} the protocol asks for {now}, and the journal says that {then} was done there. Nothing has moved. The protocol depends on something that was not recorded (a clock, random numbers, a file, changed code); use run.now(), run.random and run.once() for these."""
+
+
+class StateDivergence(ReplayDivergence):
+    """Run {run_id} cannot go on: at access {number} of branch {branch} to its state the protocol asks for {now}, and {then} was done there before. Nothing was written. The protocol depends on something that was not recorded (a clock, random numbers, a file, changed code); use run.now(), run.random and run.once() for these."""
+
+
+class ContentsUnknown(RequestError):
+    """Nobody knows what is in {asset}: {why}. Look at it, and say what is true."""
 
 
 # --- devices -------------------------------------------------------------------------------------
