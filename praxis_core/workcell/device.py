@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 from pydantic import JsonValue
@@ -15,6 +16,7 @@ from praxis_core.labware.encoded_error import EncodedError
 from praxis_core.labware.encoding import decode, encode, encode_error
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import OutcomeStatus
+from praxis_core.workcell import timed
 from praxis_core.workcell.attributes import PlainAttributes
 from praxis_core.workcell.boundary import coroutine_methods
 from praxis_core.workcell.clock import Clock
@@ -61,6 +63,14 @@ class Device:
         """Give the plain attributes of the backend, for a shadow that is being attached."""
         return self._attributes.all()
 
+    def turn(self, command: Command) -> AbstractAsyncContextManager[None]:
+        """Give what is held while a command is carried out: the device's lock.
+
+        A command that contains time takes the lock itself, for each of its calls: while a shaker
+        shakes for an hour, it can be asked for its temperature.
+        """
+        return nullcontext() if timed.find(self.machine, command.method) else self.lock
+
     def arguments(self, command: Command) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Decode the arguments of a command against the resources that live here.
 
@@ -68,7 +78,7 @@ class Device:
             MethodUnknown: the backend has no such coroutine.
             NotDecodable, ResourceNotFoundError: an argument names what does not exist here.
         """
-        if command.method not in self._methods | {SET_ATTRIBUTES}:
+        if not self._knows(command.method):
             backend = type(self.backend).__name__
             raise MethodUnknown(device=self.name, backend=backend, method=command.method)
         args = tuple(decode(value, self._resources.get) for value in command.args)
@@ -76,6 +86,10 @@ class Device:
             name: decode(value, self._resources.get) for name, value in command.kwargs.items()
         }
         return args, kwargs
+
+    def _knows(self, method: str) -> bool:
+        known = method == SET_ATTRIBUTES or method in self._methods
+        return known or timed.find(self.machine, method) is not None
 
     async def call(
         self, command: Command, args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -104,6 +118,10 @@ class Device:
     ) -> JsonValue:
         if command.method == SET_ATTRIBUTES:
             self._attributes.take(command.kwargs, self._resources.get)
+            return None
+        if timed.find(self.machine, command.method) is not None:
+            with device_call():
+                await timed.carry_out(self.machine, command.method, kwargs, self._clock, self.lock)
             return None
         method = getattr(self.backend, command.method)
         heads = HeadsInStep(self.machine, command.method, bound_arguments(method, args, kwargs))

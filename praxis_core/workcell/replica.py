@@ -24,6 +24,7 @@ from praxis_core.labware.encoding import decode, decode_error, encode, fingerpri
 from praxis_core.labware.references import name_machine
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import CommandKind
+from praxis_core.workcell import timed
 from praxis_core.workcell.attributes import PlainAttributes
 from praxis_core.workcell.boundary import shadow
 from praxis_core.workcell.branches import Branch, current_branch, outside_protocol
@@ -83,6 +84,7 @@ class Replica:
         self._deck = DeckRecorder(self._model.roots(), self._model.resources)
         for name, device in self.devices.items():
             name_machine(device, name)
+            timed.install(device, partial(self._send, name))
             if isinstance(device, LiquidHandler):
                 PendingGuard(device)
                 name_destinations(device)
@@ -188,7 +190,7 @@ class Replica:
             method=method,
             args=args,
             kwargs=kwargs,
-            kind=kind_of(type(self._backend(device)), method),
+            kind=self._kind(device, method),
             fingerprint=fingerprint(device, method, args, kwargs),
             step=step,
             task_run_id=task_run_id,
@@ -223,6 +225,12 @@ class Replica:
             outcome = await self._execute(command)
         self._shared[command.device].take(outcome.attributes, self.resources.get)
         return outcome
+
+    def _kind(self, device: str, method: str) -> CommandKind:
+        contains_time = timed.find(self.devices[device], method)
+        if contains_time is not None:
+            return contains_time.kind
+        return kind_of(type(self._backend(device)), method)
 
     def _backend(self, device: str) -> MachineBackend:
         backend: MachineBackend = self.devices[device].backend

@@ -164,7 +164,7 @@ class WorkcellRuntime:
         if command.method in LIFECYCLE:
             now = self.clock.now()
             return Outcome(OutcomeStatus.SUCCEEDED, now, now, attributes=device.attributes())
-        async with device.lock:
+        async with device.turn(command):
             # It may have been let go of while the command waited for its turn.
             self._refuse_unless_connected(device, command)
             return await to_the_end(self._carry_out(device, command))
