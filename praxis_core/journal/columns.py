@@ -59,6 +59,16 @@ def json_is(column: str, kind: str) -> CheckConstraint:
     return CheckConstraint(f"json_typeof({column}) = '{kind}'", name=column)
 
 
+def branch_path(column: str = "branch") -> CheckConstraint:
+    """The column holds a branch of the protocol, or of what was restored before it (``r2``)."""
+    return CheckConstraint(rf"{column} ~ '^(r[1-9][0-9]*|[0-9]+(\.[0-9]+)*)$'", name=column)
+
+
+def word(column: str) -> CheckConstraint:
+    """The column holds a word for programs."""
+    return CheckConstraint(f"{column} ~ '^[a-z][a-z0-9_.-]*$'", name=column)
+
+
 def not_empty(column: str) -> CheckConstraint:
     """The column holds some text."""
     return CheckConstraint(f"{column} <> ''", name=column)
@@ -73,7 +83,8 @@ def life() -> tuple[CheckConstraint, ...]:
         ),
         CheckConstraint(
             "CASE WHEN status IN ('preparing', 'refused') THEN started_at IS NULL"
-            " WHEN status IN ('running', 'succeeded') THEN started_at IS NOT NULL ELSE true END",
+            " WHEN status IN ('running', 'interrupted', 'succeeded') THEN started_at IS NOT NULL"
+            " ELSE true END",
             name="started_at",
         ),
     )

@@ -18,7 +18,14 @@ from sqlalchemy import URL, Engine, Executable, Row, create_engine, event, make_
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
-from praxis_core.errors import ImpossibleTransition, JournalError, PraxisError, ServiceUnreachable
+from praxis_core.errors import (
+    ClaimLost,
+    HostReplaced,
+    ImpossibleTransition,
+    JournalError,
+    PraxisError,
+    ServiceUnreachable,
+)
 
 CONNECT_SECONDS = 5
 """How long a connection may take to be made."""
@@ -33,8 +40,8 @@ _SERVER_SETTINGS = " ".join(
     }.items()
 )
 
-_IMPOSSIBLE_TRANSITION = "PX001"
-"""SQLSTATE of migrations/sql/0001_rules.sql."""
+_REFUSALS = {"PX001": ImpossibleTransition, "PX003": ClaimLost, "PX004": HostReplaced}
+"""SQLSTATEs of migrations/sql whose DETAIL is what the error needs."""
 
 _FINAL_STATE = text(
     "SELECT final_state FROM praxis.protocol_run WHERE id = :run AND ended_at IS NOT NULL"
@@ -172,6 +179,7 @@ def _explain(context: ExceptionContext) -> PraxisError | None:
 def _refused(error: psycopg.Error) -> PraxisError:
     diagnosis = error.diag
     what = diagnosis.message_primary or str(error)
-    if error.sqlstate == _IMPOSSIBLE_TRANSITION and diagnosis.message_detail:
-        return ImpossibleTransition(**json.loads(diagnosis.message_detail))
+    refusal = _REFUSALS.get(error.sqlstate or "")
+    if refusal is not None and diagnosis.message_detail:
+        return refusal(**json.loads(diagnosis.message_detail))
     return JournalError(what=what)

@@ -255,18 +255,20 @@ class Journal(History):
         key = {
             name: values[name] for name in ("run_id", "attempt", "branch", "ordinal", "fingerprint")
         }
-        if await self._database.execute(statements.OUTCOME, key | ended):
+        observed = command.kind is CommandKind.OBSERVE
+        statement, given = (
+            (statements.OBSERVED, values) if observed else (statements.OUTCOME, key | ended)
+        )
+        if await self._database.execute(statement, given):
             return
         written = await self.command(
             command.run_id, command.attempt, command.branch, command.ordinal
         )
-        if written is None and command.kind is CommandKind.OBSERVE:
-            await self._database.execute(statements.OBSERVED, values)
-        elif written is None:
+        if written is None:
             raise JournalError(what=f"{_name(command)} has an outcome, but no intent")
-        elif written.command.fingerprint != command.fingerprint:
+        if written.command.fingerprint != command.fingerprint:
             raise JournalError(what=f"{_name(command)} is not the one that was written there")
-        elif written.outcome != outcome:
+        if written.outcome != outcome:
             raise JournalError(what=f"{_name(command)} has another outcome already")
 
     async def measure(self, run_id: UUID, attempt: int, measurement: Measurement) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from praxis_core.protocol.command import Command, Outcome
-from praxis_core.protocol.lifecycle import RunStatus, StepStatus
+from praxis_core.protocol.lifecycle import Answer, DoubtSubject, RunStatus, StepStatus
 
 UNVERIFIED = "unverified"
 """Who asked, as long as there is no sign-in."""
@@ -142,6 +142,17 @@ class CommandRecord:
     command: Command
     issued_at: datetime
     outcome: Outcome | None
+    epoch: int | None = None
+    """Of the host that sent it."""
+    tail: bool = False
+    """Not replayed: in the aborted tail of its attempt, or said not to have happened."""
+    delivered: int | None = None
+    """Ascending in the order in which outcomes were given to runs."""
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What it is called within its run, whatever the attempt."""
+        return self.command.branch, self.command.ordinal
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,3 +201,62 @@ class EventRecord:
     kind: str
     message: str
     details: JsonValue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A run's right to a device."""
+
+    workcell: str
+    device: str
+    token: int
+    run_id: UUID
+    attempt: int
+    claimed_at: datetime
+    released_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """A question to a person, and the answer once there is one."""
+
+    id: int
+    run_id: UUID
+    attempt: int
+    subject: DoubtSubject
+    branch: str
+    ordinal: int
+    raised_at: datetime
+    what: str
+    choices: tuple[Answer, ...]
+    details: JsonValue
+    answer: Answer | None
+    answered_by: str | None
+    answered_at: datetime | None
+    answer_details: JsonValue
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What it is about within its run."""
+        return self.branch, self.ordinal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """What a protocol learned other than from a device."""
+
+    branch: str
+    ordinal: int
+    kind: str
+    """``now``, ``sleep``, ``once``, ``random``, ..."""
+    name: str
+    value: JsonValue
+    attempt: int
+    at: datetime
+    done_at: datetime | None
+    """Of an effect on the outside: when it was done. Without it nobody knows whether it was."""
+
+    @property
+    def key(self) -> tuple[str, int, str]:
+        """What it is called within its run."""
+        return self.branch, self.ordinal, self.kind

@@ -12,9 +12,12 @@ from sqlalchemy import select
 
 from praxis_core.journal.records import (
     AttemptRecord,
+    Claim,
     CommandRecord,
     DataFileRecord,
+    Doubt,
     EventRecord,
+    Learned,
     Measurement,
     RecordedMeasurement,
     RunRecord,
@@ -24,9 +27,12 @@ from praxis_core.journal.records import (
 )
 from praxis_core.journal.tables import (
     AttemptRow,
+    ClaimRow,
     CommandRow,
     DataFileRow,
+    DoubtRow,
     EventRow,
+    LearnedRow,
     MeasurementRow,
     ProtocolRow,
     RunRow,
@@ -35,7 +41,15 @@ from praxis_core.journal.tables import (
 )
 from praxis_core.labware.encoded_error import EncodedError
 from praxis_core.protocol.command import Command, DeckChange, Outcome
-from praxis_core.protocol.lifecycle import CommandKind, OutcomeStatus, RunStatus, StepStatus
+from praxis_core.protocol.lifecycle import (
+    Answer,
+    CommandKind,
+    DoubtSubject,
+    OutcomeStatus,
+    RunStatus,
+    Sent,
+    StepStatus,
+)
 
 
 def _object(value: JsonValue) -> dict[str, JsonValue]:
@@ -157,9 +171,13 @@ def command(row: CommandRow) -> CommandRecord:
             task_run_id=row.task_run_id,
             deck_changes=tuple(_deck_change(change) for change in changes),
             new_parent=row.new_parent,
+            token=row.token,
         ),
         issued_at=row.issued_at,
         outcome=_outcome(row),
+        epoch=row.epoch,
+        tail=row.tail,
+        delivered=row.delivered,
     )
 
 
@@ -186,6 +204,7 @@ def _outcome(row: CommandRow) -> Outcome | None:
         value=row.value,
         error=None if row.error is None else _encoded_error(_object(row.error)),
         attributes=_object(row.attributes),
+        sent=None if row.sent is None else Sent(row.sent),
     )
 
 
@@ -233,7 +252,54 @@ def event(row: EventRow) -> EventRecord:
     )
 
 
-def intent_values(command: Command, at: datetime) -> dict[str, object]:
+def claim(row: ClaimRow) -> Claim:
+    """Make the record of a claim."""
+    return Claim(
+        workcell=row.workcell,
+        device=row.device,
+        token=row.token,
+        run_id=row.run_id,
+        attempt=row.attempt,
+        claimed_at=row.claimed_at,
+        released_at=row.released_at,
+    )
+
+
+def doubt(row: DoubtRow) -> Doubt:
+    """Make the record of a doubt."""
+    return Doubt(
+        id=row.id,
+        run_id=row.run_id,
+        attempt=row.attempt,
+        subject=DoubtSubject(row.subject),
+        branch=row.branch,
+        ordinal=row.ordinal,
+        raised_at=row.raised_at,
+        what=row.what,
+        choices=tuple(Answer(choice) for choice in cast("list[str]", row.choices)),
+        details=row.details,
+        answer=None if row.answer is None else Answer(row.answer),
+        answered_by=row.answered_by,
+        answered_at=row.answered_at,
+        answer_details=row.answer_details,
+    )
+
+
+def learned(row: LearnedRow) -> Learned:
+    """Make the record of what a protocol learned."""
+    return Learned(
+        branch=row.branch,
+        ordinal=row.ordinal,
+        kind=row.kind,
+        name=row.name,
+        value=row.value,
+        attempt=row.attempt,
+        at=row.at,
+        done_at=row.done_at,
+    )
+
+
+def intent_values(command: Command, at: datetime, epoch: int | None = None) -> dict[str, object]:
     """The columns of a command's intent."""
     return {
         "run_id": command.run_id,
@@ -251,6 +317,8 @@ def intent_values(command: Command, at: datetime) -> dict[str, object]:
         "step": command.step,
         "task_run_id": command.task_run_id,
         "issued_at": at,
+        "token": command.token,
+        "epoch": epoch,
     }
 
 
@@ -263,6 +331,7 @@ def outcome_values(outcome: Outcome) -> dict[str, object]:
         "value": outcome.value,
         "error": None if outcome.error is None else asdict(outcome.error),
         "attributes": outcome.attributes,
+        "sent": None if outcome.sent is None else outcome.sent.value,
     }
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from praxis_core.journal.tables import SCHEMA, Base
 
-RULES = ("0001_rules.sql",)
+RULES = ("0001_rules.sql", "0002_rules.sql")
 """The files in their order."""
 
 _FOLDER = Path(__file__).parent / "migrations" / "sql"

@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Integer,
     Text,
@@ -51,6 +52,9 @@ _TYPES: dict[str, TypeEngine[Any]] = {
     "ended_at": Instant(),
     "value": JSON_VALUE,
     "attributes": JSON_VALUE,
+    "token": BigInteger(),
+    "epoch": BigInteger(),
+    "sent": Text(),
     "assets": ARRAY(Text()),
     "wells": ARRAY(Text()),
     "quantities": ARRAY(Text()),
@@ -77,7 +81,8 @@ def _statement(sql: str) -> TextClause:
 _CHANGE_STATUS = """
     WITH run AS (
       UPDATE praxis.protocol_run SET status = :status,
-        started_at = CASE WHEN :status = 'running' THEN now() ELSE started_at END,
+        started_at = CASE WHEN :status = 'running' THEN coalesce(started_at, now())
+          ELSE started_at END,
         ended_at = CASE WHEN :ended THEN now() END
         {results}
       WHERE id = :run_id AND attempt = coalesce(:attempt, attempt)
@@ -119,14 +124,17 @@ STEPS = _statement(f"""
 """)  # noqa: S608  # constants
 
 _INTENT_COLUMNS = """run_id, attempt, branch, ordinal, device, method, args, kwargs, deck_changes,
-      new_parent, kind, fingerprint, step, task_run_id, issued_at"""
+      new_parent, kind, fingerprint, step, task_run_id, issued_at, token, epoch"""
 _INTENT_VALUES = """:run_id, :attempt, :branch, :ordinal, :device, :method, :args, :kwargs,
-      :deck_changes, :new_parent, :kind, :fingerprint, :step, :task_run_id, :issued_at"""
+      :deck_changes, :new_parent, :kind, :fingerprint, :step, :task_run_id, :issued_at,
+      :token, :epoch"""
 
 INTENT = _statement(f"""
     INSERT INTO praxis.command ({_INTENT_COLUMNS}) VALUES ({_INTENT_VALUES})
       ON CONFLICT DO NOTHING RETURNING ordinal
 """)  # noqa: S608  # constants
+
+_KEY = "run_id = :run_id AND attempt = :attempt AND branch = :branch AND ordinal = :ordinal"
 
 _MEASURED = """measured AS (
       INSERT INTO praxis.measurement
@@ -135,24 +143,26 @@ _MEASURED = """measured AS (
         FROM done, unnest(:assets, :wells, :quantities, :values, :units, :times) AS m
     )"""
 
-OUTCOME = _statement(f"""
-    WITH done AS (
+_ENDED = f"""done AS (
       UPDATE praxis.command SET outcome = :outcome, started_at = :started_at,
-          ended_at = :ended_at, value = :value, error = :error, attributes = :attributes
-        WHERE run_id = :run_id AND attempt = :attempt AND branch = :branch AND ordinal = :ordinal
-          AND fingerprint = :fingerprint AND outcome IS NULL
+          ended_at = :ended_at, value = :value, error = :error, attributes = :attributes,
+          sent = :sent, delivered = nextval('praxis.command_delivered')
+        WHERE {_KEY} AND fingerprint = :fingerprint AND outcome IS NULL
         RETURNING run_id, attempt, branch, ordinal
-    ), {_MEASURED}
-    SELECT ordinal FROM done
-""")  # noqa: S608  # constants
+    )"""  # noqa: S608  # constants
 
+OUTCOME = _statement(f"WITH {_ENDED}, {_MEASURED} SELECT ordinal FROM done")  # noqa: S608  # constants
+
+# With an intent or without one, in one statement: a command that reads is written as a whole.
 OBSERVED = _statement(f"""
-    WITH done AS (
+    WITH {_ENDED.replace("done AS", "ended AS")}, fresh AS (
       INSERT INTO praxis.command ({_INTENT_COLUMNS},
-          outcome, started_at, ended_at, value, error, attributes)
-        VALUES ({_INTENT_VALUES}, :outcome, :started_at, :ended_at, :value, :error, :attributes)
+          outcome, started_at, ended_at, value, error, attributes, sent, delivered)
+        SELECT {_INTENT_VALUES}, :outcome, :started_at, :ended_at, :value, :error, :attributes,
+          :sent, nextval('praxis.command_delivered')
+        WHERE NOT EXISTS (SELECT FROM praxis.command WHERE {_KEY})
         ON CONFLICT DO NOTHING RETURNING run_id, attempt, branch, ordinal
-    ), {_MEASURED}
+    ), done AS (SELECT * FROM ended UNION ALL SELECT * FROM fresh), {_MEASURED}
     SELECT ordinal FROM done
 """)  # noqa: S608  # constants
 

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    Sequence,
     Text,
     UniqueConstraint,
     desc,
@@ -32,13 +33,22 @@ from praxis_core.journal.columns import (
     JSON_OR_NULL,
     JSON_VALUE,
     Instant,
+    branch_path,
     json_is,
     life,
     not_empty,
     one_of,
     sha256,
+    word,
 )
-from praxis_core.protocol.lifecycle import CommandKind, OutcomeStatus, StepStatus
+from praxis_core.protocol.lifecycle import (
+    Answer,
+    CommandKind,
+    DoubtSubject,
+    OutcomeStatus,
+    Sent,
+    StepStatus,
+)
 
 SCHEMA = "praxis"
 
@@ -56,6 +66,12 @@ class Base(DeclarativeBase):
         },
     )
     type_annotation_map = {str: Text(), datetime: Instant(), int: Integer()}  # noqa: RUF012  # read once by SQLAlchemy
+
+
+CLAIM_TOKEN = Sequence("claim_token", metadata=Base.metadata)
+"""Tokens of claims: a later claim has a higher one."""
+COMMAND_DELIVERED = Sequence("command_delivered", metadata=Base.metadata)
+"""The order in which outcomes are given to runs."""
 
 
 class WorkcellRow(Base):
@@ -215,7 +231,7 @@ class StepRow(Base):
     __table_args__ = (
         _of_attempt(),
         one_of("status", StepStatus),
-        CheckConstraint(r"path ~ '^[1-9][0-9]*(\.[1-9][0-9]*)*$'", name="path"),
+        CheckConstraint(r"path ~ '^[a-z]*[1-9][0-9]*(\.[a-z]*[1-9][0-9]*)*$'", name="path"),
         not_empty("name"),
         CheckConstraint("(ended_at IS NULL) = (status = 'running')", name="ended_at"),
         CheckConstraint("error IS NULL OR status = 'failed'", name="error"),
@@ -244,7 +260,16 @@ class CommandRow(Base):
             ["praxis.run_step.run_id", "praxis.run_step.attempt", "praxis.run_step.path"],
             name="step",
         ),
-        CheckConstraint(r"branch ~ '^[0-9]+(\.[0-9]+)*$'", name="branch"),
+        # One command of a run has one intent that counts, whatever attempt wrote it.
+        Index(
+            "uq_command_once",
+            "run_id",
+            "branch",
+            "ordinal",
+            unique=True,
+            postgresql_where=text("NOT tail"),
+        ),
+        branch_path(),
         CheckConstraint("ordinal >= 0", name="ordinal"),
         not_empty("device"),
         not_empty("method"),
@@ -262,6 +287,11 @@ class CommandRow(Base):
             "(error IS NOT NULL) = (outcome IS NOT NULL AND outcome = 'failed')", name="error"
         ),
         json_is("attributes", "object"),
+        one_of("sent", Sent),
+        CheckConstraint(
+            "sent IS NULL OR (outcome IS NOT NULL AND outcome = 'failed')", name="sent_of_failure"
+        ),
+        CheckConstraint("(delivered IS NOT NULL) = (outcome IS NOT NULL)", name="delivered"),
     )
 
     run_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -287,6 +317,16 @@ class CommandRow(Base):
     value: Mapped[JsonValue] = mapped_column(JSON_VALUE, nullable=True)
     error: Mapped[JsonValue] = mapped_column(JSON_OR_NULL)
     attributes: Mapped[JsonValue] = mapped_column(JSON_OR_NULL)
+    token: Mapped[int | None] = mapped_column(BigInteger)
+    """Of the claim that let it through."""
+    epoch: Mapped[int | None] = mapped_column(BigInteger)
+    """Of the host that sent it."""
+    sent: Mapped[str | None]
+    """Of a failed command: how much of it reached the device."""
+    tail: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Not replayed: in the aborted tail of its attempt, or said not to have happened."""
+    delivered: Mapped[int | None] = mapped_column(BigInteger)
+    """The order in which outcomes were given to runs."""
 
 
 class MeasurementRow(Base):
@@ -354,7 +394,7 @@ class EventRow(Base):
     __tablename__ = "run_event"
     __table_args__ = (
         Index("ix_run_event_run", "run_id", "id"),
-        CheckConstraint("kind ~ '^[a-z][a-z0-9_.-]*$'", name="kind"),
+        word("kind"),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
@@ -365,3 +405,119 @@ class EventRow(Base):
     kind: Mapped[str]
     message: Mapped[str]
     details: Mapped[JsonValue] = mapped_column(JSON_OR_NULL)
+
+
+class ClaimRow(Base):
+    """A run's right to a device, from when it was given until it was released or taken over."""
+
+    __tablename__ = "claim"
+    __table_args__ = (
+        _of_attempt(),
+        Index(
+            "uq_claim_open",
+            "workcell",
+            "device",
+            unique=True,
+            postgresql_where=text("released_at IS NULL"),
+        ),
+        Index("ix_claim_run", "run_id", "token"),
+        Index("ix_claim_device", "workcell", "device", "token"),
+        CheckConstraint("token >= 1", name="token"),
+        not_empty("workcell"),
+        not_empty("device"),
+    )
+
+    token: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    """One for all devices that were claimed together."""
+    workcell: Mapped[str]
+    """Its name: a claim does not end with a version of the definition."""
+    device: Mapped[str] = mapped_column(primary_key=True)
+    run_id: Mapped[UUID]
+    attempt: Mapped[int]
+    claimed_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    released_at: Mapped[datetime | None]
+
+
+class HostRow(Base):
+    """The newest host of a workcell; what an older one still wants to send is refused."""
+
+    __tablename__ = "workcell_host"
+    __table_args__ = (
+        not_empty("workcell"),
+        CheckConstraint("epoch >= 1", name="epoch"),
+        CheckConstraint("pid >= 1", name="pid"),
+    )
+
+    workcell: Mapped[str] = mapped_column(primary_key=True)
+    epoch: Mapped[int] = mapped_column(BigInteger)
+    host: Mapped[UUID]
+    pid: Mapped[int]
+    since: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class DoubtRow(Base):
+    """A question to a person, and the answer once there is one."""
+
+    __tablename__ = "doubt"
+    __table_args__ = (
+        _of_attempt(),
+        Index(
+            "uq_doubt_open",
+            "run_id",
+            "subject",
+            "branch",
+            "ordinal",
+            unique=True,
+            postgresql_where=text("answered_at IS NULL"),
+        ),
+        one_of("subject", DoubtSubject),
+        branch_path(),
+        CheckConstraint("ordinal >= 0", name="ordinal"),
+        not_empty("what"),
+        json_is("choices", "array"),
+        one_of("answer", Answer),
+        not_empty("answered_by"),
+        CheckConstraint(
+            "num_nonnulls(answer, answered_by, answered_at) IN (0, 3)", name="answer_complete"
+        ),
+        CheckConstraint("answer_details IS NULL OR answer IS NOT NULL", name="answer_details"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    run_id: Mapped[UUID]
+    attempt: Mapped[int]
+    subject: Mapped[str]
+    branch: Mapped[str]
+    """With ``ordinal`` what it is about: the command, or the first of the tail."""
+    ordinal: Mapped[int]
+    raised_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    what: Mapped[str]
+    choices: Mapped[JsonValue] = mapped_column(JSON_VALUE, nullable=False)
+    details: Mapped[JsonValue] = mapped_column(JSON_OR_NULL)
+    answer: Mapped[str | None]
+    answered_by: Mapped[str | None]
+    answered_at: Mapped[datetime | None]
+    answer_details: Mapped[JsonValue] = mapped_column(JSON_OR_NULL)
+
+
+class LearnedRow(Base):
+    """What a protocol learned other than from a device; replay gives it the same again."""
+
+    __tablename__ = "learned"
+    __table_args__ = (
+        _of_attempt(),
+        branch_path(),
+        CheckConstraint("ordinal >= 0", name="ordinal"),
+        word("kind"),
+    )
+
+    run_id: Mapped[UUID] = mapped_column(primary_key=True)
+    branch: Mapped[str] = mapped_column(primary_key=True)
+    ordinal: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    value: Mapped[JsonValue] = mapped_column(JSON_VALUE, nullable=False)
+    attempt: Mapped[int]
+    at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    done_at: Mapped[datetime | None]
+    """Of an effect on the outside: when it was done. Without it nobody knows whether it was."""

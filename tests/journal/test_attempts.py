@@ -271,6 +271,8 @@ async def test_set_status_allows_what_the_table_of_transitions_allows(
         RunStatus.SUCCEEDED: [RunStatus.RUNNING, RunStatus.SUCCEEDED],
         RunStatus.FAILED: [RunStatus.FAILED],
         RunStatus.CANCELLED: [RunStatus.RUNNING, RunStatus.CANCELLED],
+        RunStatus.INTERRUPTED: [RunStatus.RUNNING, RunStatus.INTERRUPTED],
+        RunStatus.IN_DOUBT: [RunStatus.IN_DOUBT],
     }
     request = await request_attempt()
     for old, new in product(RunStatus, RunStatus):

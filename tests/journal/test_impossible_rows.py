@@ -81,6 +81,7 @@ GOOD: dict[str, Row] = {
         "ended_at": "now()",
         "value": "'null'",
         "attributes": "'{}'",
+        "delivered": "1",
     },
     "measurement": {
         "run_id": OTHER_RUN,
@@ -101,6 +102,36 @@ GOOD: dict[str, Row] = {
         "media_type": "'text/csv'",
     },
     "run_event": {"run_id": OTHER_RUN, "kind": "'note'", "message": "'m'"},
+    "claim": {
+        "token": "7",
+        "workcell": "'star'",
+        "device": "'lh'",
+        "run_id": OTHER_RUN,
+        "attempt": "1",
+    },
+    "workcell_host": {"workcell": "'star'", "epoch": "1", "host": NEW_RUN, "pid": "1"},
+    "doubt": {
+        "run_id": OTHER_RUN,
+        "attempt": "1",
+        "subject": "'command'",
+        "branch": "'0'",
+        "ordinal": "0",
+        "what": "'w'",
+        "choices": "'[]'",
+        "answer": "'abort'",
+        "answered_by": "'me'",
+        "answered_at": "now()",
+        "answer_details": "'1'",
+    },
+    "learned": {
+        "run_id": OTHER_RUN,
+        "branch": "'0'",
+        "ordinal": "0",
+        "kind": "'now'",
+        "name": "''",
+        "value": "'1'",
+        "attempt": "1",
+    },
 }
 
 THERE = f"""
@@ -109,8 +140,8 @@ THERE = f"""
       VALUES ({OTHER_RUN}, 'r', 'failed', 1, '{{}}', true, 'unverified', now(), now());
     INSERT INTO praxis.run_attempt (run_id, number, protocol_id, workcell_id, status, parameters,
         assets, started_at, ended_at)
-      SELECT {OTHER_RUN}, 1, p.id, w.id, 'failed', '{{}}', '{{}}', now(), now()
-      FROM praxis.protocol_definition p, praxis.workcell w;
+      SELECT {OTHER_RUN}, n, p.id, w.id, 'failed', '{{}}', '{{}}', now(), now()
+      FROM praxis.protocol_definition p, praxis.workcell w, unnest(ARRAY[1, 3]) n;
     INSERT INTO praxis.run_step (run_id, attempt, path, name, status, started_at)
       VALUES ({OTHER_RUN}, 1, '1', 's', 'running', now());
     INSERT INTO praxis.command (run_id, attempt, branch, ordinal, device, method, args, kwargs,
@@ -118,10 +149,23 @@ THERE = f"""
       VALUES ({OTHER_RUN}, 1, '0', 0, 'd', 'm', '[]', '{{}}', '[]', 'once', {HASH}, now());
     INSERT INTO praxis.data_file (run_id, path, sha256, media_type)
       VALUES ({OTHER_RUN}, 'there.csv', {HASH}, 'text/csv');
+    INSERT INTO praxis.claim (token, workcell, device, run_id, attempt)
+      VALUES (8, 'star', 'reader', {OTHER_RUN}, 1);
+    INSERT INTO praxis.workcell_host (workcell, epoch, host, pid)
+      VALUES ('there', 1, {NEW_RUN}, 1);
+    INSERT INTO praxis.doubt (run_id, attempt, subject, branch, ordinal, what, choices)
+      VALUES ({OTHER_RUN}, 1, 'tail', '0', 0, 'w', '[]');
+    INSERT INTO praxis.learned (run_id, branch, ordinal, kind, name, value, attempt)
+      VALUES ({OTHER_RUN}, '0', 0, 'once', 'mail', '1', 1);
 """  # noqa: S608  # constants
 """A run that ended, beside the fixture's run, workcell ("star", 1) and protocol ("dilution")."""
 
 ENDED = {"status": "'failed'", "ended_at": "now()"}
+FAILED = {"outcome": "'failed'", "error": "'{}'"}
+OPEN = dict.fromkeys(
+    ("outcome", "started_at", "ended_at", "value", "attributes", "delivered"), "NULL"
+)
+UNANSWERED = dict.fromkeys(("answer", "answered_by", "answered_at", "answer_details"), "NULL")
 
 SPOILED: dict[str, list[Row]] = {
     "ck_workcell_name": [{"name": "''"}],
@@ -189,8 +233,18 @@ SPOILED: dict[str, list[Row]] = {
     "ck_run_step_ended_at": [{"ended_at": "now()"}, {"status": "'succeeded'"}],
     "ck_run_step_error": [{"error": "'{}'"}],
     "fk_run_step_attempt": [{"attempt": "2"}, {"run_id": NO_RUN}],
-    "pk_command": [{"branch": "'0'"}],
-    "ck_command_branch": [{"branch": "''"}, {"branch": "'0.'"}, {"branch": "'a'"}],
+    "pk_command": [{"branch": "'0'", "tail": "true"}],
+    "uq_command_once": [{"attempt": "3", "branch": "'0'", "step": "NULL"}],
+    "ck_command_branch": [
+        {"branch": "''"},
+        {"branch": "'0.'"},
+        {"branch": "'a'"},
+        {"branch": "'r0'"},
+        {"branch": "'r1.1'"},
+    ],
+    "ck_command_sent": [{**FAILED, "sent": "'much'"}],
+    "ck_command_sent_of_failure": [{"sent": "'none'"}, {**OPEN, "sent": "'none'"}],
+    "ck_command_delivered": [{"delivered": "NULL"}, {**OPEN, "delivered": "1"}],
     "ck_command_ordinal": [{"ordinal": "-1"}],
     "ck_command_device": [{"device": "''"}],
     "ck_command_method": [{"method": "''"}],
@@ -201,7 +255,7 @@ SPOILED: dict[str, list[Row]] = {
     "ck_command_fingerprint": [{"fingerprint": "'d'"}],
     "ck_command_outcome": [{"outcome": "'unknown'"}],
     "ck_command_outcome_complete": [
-        {column: "NULL"} for column in ("outcome", "started_at", "ended_at", "value", "attributes")
+        {column: "NULL"} for column in ("started_at", "ended_at", "value", "attributes")
     ],
     "ck_command_error": [{"error": "'{}'"}, {"outcome": "'failed'"}],
     "ck_command_attributes": [{"attributes": "'[]'"}],
@@ -224,6 +278,32 @@ SPOILED: dict[str, list[Row]] = {
     "fk_data_file_run": [{"run_id": NO_RUN}],
     "ck_run_event_kind": [{"kind": "''"}, {"kind": "'Two words'"}],
     "fk_run_event_run": [{"run_id": NO_RUN}],
+    "pk_claim": [{"token": "8", "device": "'reader'", "workcell": "'other'"}],
+    "uq_claim_open": [{"device": "'reader'"}],
+    "ck_claim_token": [{"token": "0"}],
+    "ck_claim_workcell": [{"workcell": "''"}],
+    "ck_claim_device": [{"device": "''"}],
+    "fk_claim_attempt": [{"attempt": "2"}],
+    "pk_workcell_host": [{"workcell": "'there'"}],
+    "ck_workcell_host_workcell": [{"workcell": "''"}],
+    "ck_workcell_host_epoch": [{"epoch": "0"}],
+    "ck_workcell_host_pid": [{"pid": "0"}],
+    "uq_doubt_open": [{"subject": "'tail'", **UNANSWERED}],
+    "ck_doubt_subject": [{"subject": "'weather'"}],
+    "ck_doubt_branch": [{"branch": "'a'"}],
+    "ck_doubt_ordinal": [{"ordinal": "-1"}],
+    "ck_doubt_what": [{"what": "''"}],
+    "ck_doubt_choices": [{"choices": "'{}'"}],
+    "ck_doubt_answer": [{"answer": "'perhaps'"}],
+    "ck_doubt_answered_by": [{"answered_by": "''"}],
+    "ck_doubt_answer_complete": [{"answered_by": "NULL"}, {"answered_at": "NULL"}],
+    "ck_doubt_answer_details": [{**UNANSWERED, "answer_details": "'1'"}],
+    "fk_doubt_attempt": [{"attempt": "2"}],
+    "pk_learned": [{"kind": "'once'"}],
+    "ck_learned_branch": [{"branch": "'a'"}],
+    "ck_learned_ordinal": [{"ordinal": "-1"}],
+    "ck_learned_kind": [{"kind": "'Once'"}],
+    "fk_learned_attempt": [{"attempt": "2"}],
 }
 
 IMPLIED = {
@@ -233,6 +313,7 @@ IMPLIED = {
     "pk_measurement",
     "pk_data_file",
     "pk_run_event",
+    "pk_doubt",
     "uq_run_attempt_status",
 }
 

@@ -60,6 +60,10 @@ class Model:
         """Whether something new can be written in this attempt."""
         return self.status is not None and not self.status.ended and attempt == self.attempt
 
+    def free(self, attempt: int, ordinal: int) -> bool:
+        """Whether no other attempt has written this command: it is the run's, not the attempt's."""
+        return all(key == (attempt, ordinal) or key[1] != ordinal for key in self.commands)
+
     def end(self, status: RunStatus) -> None:
         """End the attempt and what is under way in it."""
         self.status = status
@@ -195,7 +199,11 @@ class Histories(RuleBasedStateMachine):
         attempt = self.model.attempt - back
         command = self._command(attempt, ordinal, kind, method)
         known = self.model.commands.get((attempt, ordinal))
-        allowed = self.model.open(attempt) and known in (None, (command, None))
+        allowed = (
+            self.model.open(attempt)
+            and self.model.free(attempt, ordinal)
+            and known in (None, (command, None))
+        )
         if self.accepted(self.journal.command_intent(command, AT), allowed=allowed):
             self.model.commands[attempt, ordinal] = (command, None)
 
@@ -209,7 +217,11 @@ class Histories(RuleBasedStateMachine):
         outcome = Outcome(OutcomeStatus.SUCCEEDED, AT, AT, value)
         known = self.model.commands.get((attempt, ordinal))
         if known is None:
-            allowed = self.model.open(attempt) and kind is CommandKind.OBSERVE
+            allowed = (
+                self.model.open(attempt)
+                and self.model.free(attempt, ordinal)
+                and kind is CommandKind.OBSERVE
+            )
         else:
             allowed = known[0] == command and known[1] in (None, outcome)
         if self.accepted(self.journal.command_outcome(command, outcome, []), allowed=allowed):
