@@ -1,0 +1,137 @@
+"""The files by which a workcell's host and its watchdog know of each other, beside any database."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from praxis_core.errors import HostAlreadyRunning
+from praxis_core.settings import PraxisSettings
+
+LOCK_SECONDS = 2.0
+"""How long a watchdog asks for its lock: whoever looks at it holds it for an instant."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostFiles:
+    """Where they lie.
+
+    Attributes:
+        lock: the host holds its kernel lock; its pid stands in it.
+        watch: the watchdog holds its kernel lock; its pid stands in it.
+        safe: what must be sent to which device if the host dies.
+        spool: what the watchdog did, until a host has brought it into the audit log.
+    """
+
+    lock: Path
+    watch: Path
+    safe: Path
+    spool: Path
+
+    @classmethod
+    def of(cls, settings: PraxisSettings, workcell: str) -> HostFiles:
+        """Name those of a workcell, and make their folder."""
+        folder = settings.run_folder
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return cls(
+            *(
+                folder / f"workcell-{workcell}.{ending}"
+                for ending in ("lock", "watch", "safe.json", "spool.jsonl")
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SafeCall:
+    """One line of the safe-state file: what to send when the host is dead.
+
+    Attributes:
+        device: to which device.
+        method: the backend's method; None: nothing can be sent, a person has to look.
+        reason: why, for people.
+        after_seconds: how long after the host's death it is due.
+        args: positional arguments, encoded.
+        kwargs: keyword arguments, encoded.
+    """
+
+    device: str
+    method: str | None
+    reason: str
+    after_seconds: float = 0.0
+    args: tuple[JsonValue, ...] = ()
+    kwargs: Mapping[str, JsonValue] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """Give it as plain values."""
+        return {
+            "device": self.device,
+            "method": self.method,
+            "args": list(self.args),
+            "kwargs": dict(self.kwargs),
+            "reason": self.reason,
+            "after_seconds": self.after_seconds,
+        }
+
+
+def write_safe_calls(path: Path, calls: Iterable[SafeCall]) -> None:
+    """Say what must be made safe if this process dies; a reader sees the old list or the new one.
+
+    It is not forced to disk: it must survive the death of a process, not that of the computer, which
+    is the end of the watchdog as well.
+    """
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps([call.as_json() for call in calls]))
+    part.replace(path)
+
+
+def read_safe_calls(path: Path) -> list[SafeCall]:
+    """Read what must be made safe; nothing when nobody said anything."""
+    try:
+        rows = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return []
+    return [SafeCall(**{**row, "args": tuple(row["args"])}) for row in rows]
+
+
+@contextmanager
+def locked_by_me(path: Path, workcell: str) -> Iterator[None]:
+    """Hold a kernel lock, with this process's pid in the file; the kernel frees it at any death.
+
+    Raises:
+        HostAlreadyRunning: another process holds it.
+    """
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise HostAlreadyRunning(workcell=workcell, pid=holder(path)) from None
+        file.seek(0)
+        file.truncate()
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+def holder(path: Path) -> int | None:
+    """Say which living process holds a lock; None: nobody does."""
+    try:
+        file = path.open("r+")
+    except FileNotFoundError:
+        return None
+    with file:
+        try:
+            # Shared: two who look at once do not take each other for the holder.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            try:
+                return int(file.read())
+            except ValueError:  # it is being written
+                return None
+        return None
