@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from praxis_core.services.heartbeats import HEARTBEAT_SECONDS
 from praxis_core.services.process import MARK
 from praxis_core.settings import PraxisSettings
 
@@ -36,6 +37,8 @@ def environment(settings: PraxisSettings) -> dict[str, str]:
         "PREFECT_API_URL": addresses.prefect_api_url,
         # Without an API a flow would silently start a server of its own, beside this one.
         "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",
+        # Prefect's own default is three minutes; watch_heartbeats listens for them.
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_TELEMETRY_ENABLE_RESOURCE_METRICS": "false",

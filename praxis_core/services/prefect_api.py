@@ -56,6 +56,7 @@ class FlowRun:
         state_message: what the state says of itself.
         started_at: when it first ran.
         ended_at: when it ended.
+        deployment_id: the deployment that it is a run of; none for a run of one's own file.
     """
 
     id: UUID
@@ -65,6 +66,7 @@ class FlowRun:
     state_message: str | None
     started_at: datetime | None
     ended_at: datetime | None
+    deployment_id: UUID | None = None
 
     @property
     def ended(self) -> bool:
@@ -229,15 +231,35 @@ class PrefectApi:
             _flow_run(row) for row in self._ask("POST", "/flow_runs/filter", json=wanted).json()
         ]
 
-    def set_state(self, run_id: UUID, state_type: str, *, name: str | None = None) -> str:
+    def set_state(
+        self, run_id: UUID, state_type: str, *, name: str | None = None, message: str | None = None
+    ) -> str:
         """Ask for a state (CANCELLING, SCHEDULED with name AwaitingRetry, ...); give the answer.
 
         Returns:
             ACCEPT, REJECT, WAIT or ABORT.
         """
-        body = {"state": {"type": state_type, "name": name}, "force": False}
+        body = {"state": {"type": state_type, "name": name, "message": message}, "force": False}
         answer = self._ask("POST", f"/flow_runs/{run_id}/set_state", json=body)
         return str(answer.json()["status"])
+
+    def save_automation(self, name: str, body: Mapping[str, Any]) -> bool:
+        """Create an automation, or bring it up to date; say whether anything was to be done.
+
+        Args:
+            name: Its name, by which it is known.
+            body: The rest of it; a person's own changes of anything else in it stay.
+        """
+        wanted = {**body, "name": name}
+        by_name = {"automations": {"name": {"any_": [name]}}}
+        known = self._ask("POST", "/automations/filter", json=by_name).json()
+        if not known:
+            self._ask("POST", "/automations/", json=wanted)
+            return True
+        if _contains(known[0], wanted):
+            return False
+        self._ask("PUT", f"/automations/{known[0]['id']}", json=wanted)
+        return True
 
     def logs(self, run_id: UUID) -> list[LogLine]:
         """Read the log of a flow run, oldest line first."""
@@ -299,6 +321,23 @@ def _said(answer: httpx.Response) -> str:
     return str(said or body)
 
 
+def _contains(known: Any, wanted: Any) -> bool:
+    """Compare without what the server adds: ids, defaults, the order of a set."""
+    if isinstance(wanted, Mapping):
+        return isinstance(known, Mapping) and all(
+            _contains(known.get(key), value) for key, value in wanted.items()
+        )
+    if isinstance(wanted, list) and all(isinstance(one, str) for one in wanted):
+        return isinstance(known, list) and sorted(known) == sorted(wanted)
+    if isinstance(wanted, list):
+        return (
+            isinstance(known, list)
+            and len(known) == len(wanted)
+            and all(map(_contains, known, wanted))
+        )
+    return bool(known == wanted)
+
+
 def _server_time(answer: httpx.Response) -> datetime:
     date = answer.headers.get("Date")
     return parsedate_to_datetime(date) if date else datetime.now(UTC)
@@ -323,4 +362,5 @@ def _flow_run(row: Mapping[str, Any]) -> FlowRun:
         state_message=state.get("message"),
         started_at=_time(row["start_time"]),
         ended_at=_time(row["end_time"]),
+        deployment_id=UUID(row["deployment_id"]) if row.get("deployment_id") else None,
     )

@@ -13,6 +13,7 @@ from praxis_core.errors import PraxisError
 from praxis_core.services import external
 from praxis_core.services.database import prepare_for_prefect, upgrade
 from praxis_core.services.environment import environment
+from praxis_core.services.heartbeats import watch_heartbeats
 from praxis_core.services.home import Home, home_of, locked, prepare
 from praxis_core.services.postgres import EmbeddedPostgres
 from praxis_core.services.prefect_api import PrefectApi
@@ -191,6 +192,7 @@ def _start_prefect(settings: PraxisSettings, home: Home, say: Say) -> None:
         server.wait(_launch(server, "prefect", say))
     with PrefectApi(settings) as api:
         api.create_work_pool(WORK_POOL)
+        watch_heartbeats(api)
 
 
 def _launch(service: Service, name: str, say: Say) -> ProcessRecord:
