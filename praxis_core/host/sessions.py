@@ -1,0 +1,334 @@
+"""The runs that a host serves: one session each, whichever connection carries it at the moment.
+
+A session belongs to one attempt of a run. It outlives its connection for the grace period, so that
+a run whose process was only slow finds all as it was; after that its devices are made safe. The
+session itself stays, so that the same attempt may still come back. A newer attempt takes over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol, assert_never
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from praxis_core.errors import ClaimLost, HostNotRunning, HostVersionMismatch, PraxisError
+from praxis_core.host.wire import (
+    VERSION,
+    Bye,
+    Execute,
+    Hello,
+    Request,
+    Response,
+    Restore,
+    SleepUntil,
+    Welcome,
+    refusal,
+    reply_bytes,
+)
+from praxis_core.labware.encoding import encode_error
+from praxis_core.protocol.command import Command, Outcome
+from praxis_core.protocol.lifecycle import RunStatus
+from praxis_core.to_the_end import to_the_end
+from praxis_core.workcell.clock import Clock
+from praxis_core.workcell.link import Attached, Attaching
+
+_log = logging.getLogger(__name__)
+
+
+class Devices(Protocol):
+    """What a host needs of its ``WorkcellRuntime``."""
+
+    clock: Clock
+
+    async def attach(self, asking: Attaching) -> Attached:
+        """Give a run its devices, after the commands of its earlier attempts have ended."""
+
+    async def execute(self, command: Command) -> Outcome:
+        """Carry out one command; again: tell how it ended, or ends."""
+
+    async def restore(self, run_id: UUID, attempt: int, expected: JsonValue) -> JsonValue:
+        """Bring the devices of a run back to the settings that it expects."""
+
+    async def detach(self, run_id: UUID, ended: RunStatus) -> None:
+        """Take the devices back from a run that has ended."""
+
+    async def lost(self, run_id: UUID) -> None:
+        """Make the devices of a run safe whose process is gone."""
+
+
+class Connection(Protocol):
+    """The way back to the process of a run."""
+
+    async def send(self, frame: bytes) -> None:
+        """Send a message, or nothing when nobody is there any more."""
+
+    async def close(self, last_word: bytes | None = None) -> None:
+        """Take no more messages."""
+
+
+@dataclass(eq=False, slots=True)
+class Session:
+    """One attempt of a run, as the host knows it."""
+
+    run_id: UUID
+    attempt: int
+    token: int | None
+    connection: Connection | None = None
+    """None: its process is away."""
+    lost: bool = False
+    """The grace period is over, and the devices were made safe."""
+    ended: bool = False
+    """The run said good-bye."""
+    grace: asyncio.Task[None] | None = None
+    commands: set[asyncio.Task[None]] = field(default_factory=set)
+    """What must come to its end, whoever waits for it."""
+    sleeps: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def older_than(self, hello: Hello) -> bool:
+        """Whether somebody has a newer claim on the devices of the run."""
+        return (self.attempt, self.token or 0) < (hello.attempt, hello.token or 0)
+
+    def is_of(self, hello: Hello) -> bool:
+        """Whether it is the session of the attempt that says hello."""
+        return (self.attempt, self.token) == (hello.attempt, hello.token)
+
+
+class Sessions:
+    """All sessions of one host.
+
+    Args:
+        devices: The runtime of the workcell. workcell: Its name. epoch: Of this host.
+        grace_seconds: How long the process of a run may be away.
+    """
+
+    def __init__(
+        self, devices: Devices, *, workcell: str, epoch: int | None, grace_seconds: float
+    ) -> None:
+        self._devices = devices
+        self._workcell = workcell
+        self._epoch = epoch
+        self._grace_seconds = grace_seconds
+        self._sessions: dict[UUID, Session] = {}
+        self._entering: defaultdict[UUID, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._stopping = False
+
+    @property
+    def skipped(self) -> float:
+        """Seconds by which the workcell's clock is ahead of the computer's."""
+        return (self._devices.clock.now() - datetime.now(UTC)).total_seconds()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no run has devices here."""
+        return not self._sessions
+
+    def overview(self) -> list[dict[str, Any]]:
+        """Tell which runs there are, for people."""
+        return [
+            {
+                "run_id": str(one.run_id),
+                "attempt": one.attempt,
+                "connected": one.connection is not None,
+                "lost": one.lost,
+                "commands": len(one.commands),
+            }
+            for one in self._sessions.values()
+        ]
+
+    def expect(self, run_id: UUID, attempt: int, token: int | None) -> None:
+        """Give a run that an earlier host served the grace period to come back."""
+        session = Session(run_id, attempt, token)
+        self._sessions[run_id] = session
+        self._begin_grace(session)
+
+    async def enter(self, hello: Hello, connection: Connection) -> tuple[Session, Welcome]:
+        """Take in an attempt that is new, or that comes back.
+
+        Raises:
+            HostVersionMismatch: it speaks another version.
+            HostNotRunning: this host is ending.
+            ClaimLost: a newer attempt of the run has the devices.
+            PraxisError: the runtime refuses it.
+        """
+        self._refuse_other_versions(hello)
+        if self._stopping:
+            raise HostNotRunning(workcell=self._workcell, address="its socket", what="it is ending")
+        async with self._entering[hello.run_id]:
+            known = self._sessions.get(hello.run_id)
+            if known is not None and not known.older_than(hello) and not known.is_of(hello):
+                raise _superseded(hello.run_id, hello.attempt, "its devices", known.attempt)
+            if known is not None:
+                await self._end_grace(known)
+            try:
+                attached = await self._devices.attach(_asking(hello))
+            except BaseException:
+                if known is not None and known.connection is None:
+                    self._begin_grace(known)
+                raise
+            session = await self._replace(known, hello, connection)
+            return session, self._welcome(attached)
+
+    def _refuse_other_versions(self, hello: Hello) -> None:
+        if hello.version != VERSION:
+            raise HostVersionMismatch(workcell=self._workcell, theirs=VERSION, ours=hello.version)
+
+    async def _replace(
+        self, known: Session | None, hello: Hello, connection: Connection
+    ) -> Session:
+        session = known
+        if known is None or not known.is_of(hello):
+            session = Session(hello.run_id, hello.attempt, hello.token)
+        assert session is not None  # noqa: S101  # for the type checker
+        former = None if known is None else known.connection
+        self._sessions[hello.run_id] = session
+        session.connection, session.lost = connection, False
+        if former is not None:
+            by = _superseded(hello.run_id, hello.attempt, "its connection", hello.attempt)
+            await former.close(refusal(by))
+        return session
+
+    def _welcome(self, attached: Attached) -> Welcome:
+        return Welcome(
+            assets=attached.assets,
+            epoch=self._epoch,
+            skipped=self.skipped,
+            attributes={name: dict(values) for name, values in attached.attributes.items()},
+            last_deck_change=attached.last_deck_change,
+        )
+
+    def take(self, session: Session, connection: Connection, request: Request) -> None:
+        """Begin with a request; commands begin in the order in which they are taken."""
+        if self._stopping or session.connection is not connection:
+            return  # it will be asked again, of whoever serves the run then
+        task = asyncio.create_task(self._respond(session, connection, request))
+        tasks = session.sleeps if isinstance(request, SleepUntil) else session.commands
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    async def _respond(self, session: Session, connection: Connection, request: Request) -> None:
+        outcome: Outcome | None = None
+        done: JsonValue = None
+        error: Exception | None = None
+        try:
+            match request:
+                case Execute(command=command):
+                    outcome = await self._execute(session, command)
+                case SleepUntil(sleep_until=until):
+                    missing = until - self._devices.clock.now()
+                    await self._devices.clock.sleep(missing.total_seconds())
+                case Restore(restore=expected):
+                    done = await self._devices.restore(session.run_id, session.attempt, expected)
+                case Bye(bye=ended):
+                    await self._leave(session, ended)
+                case _:
+                    assert_never(request)
+        except PraxisError as refused:
+            error = refused
+        except Exception as fault:  # noqa: BLE001  # whoever asked must have an answer
+            _log.exception("a request of run %s failed", session.run_id)
+            error = fault
+        await connection.send(self._frame(request.id, outcome, done, error))
+
+    def _frame(
+        self, number: int, outcome: Outcome | None, done: JsonValue, error: Exception | None
+    ) -> bytes:
+        encoded = None if error is None else encode_error(error)
+        try:
+            return reply_bytes(Response(number, self.skipped, outcome, done, encoded))
+        except TypeError as unwritable:
+            return reply_bytes(Response(number, self.skipped, error=encode_error(unwritable)))
+
+    async def _execute(self, session: Session, command: Command) -> Outcome:
+        identity = (command.run_id, command.attempt, command.token)
+        if identity != (session.run_id, session.attempt, session.token):
+            raise _superseded(command.run_id, command.attempt, command.device, session.attempt)
+        return await self._devices.execute(command)
+
+    async def _leave(self, session: Session, ended: RunStatus) -> None:
+        """Let a run go after its last command."""
+        others = session.commands - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others)
+        await self._devices.detach(session.run_id, ended)
+        session.ended = True
+        if self._sessions.get(session.run_id) is session:
+            del self._sessions[session.run_id]
+
+    def left(self, session: Session, connection: Connection) -> None:
+        """Note that a connection is gone; the session waits for another one."""
+        if session.connection is connection:
+            session.connection = None
+            if not session.ended and not self._stopping:
+                self._begin_grace(session)
+
+    def _begin_grace(self, session: Session) -> None:
+        session.grace = asyncio.create_task(self._grace(session))
+
+    async def _grace(self, session: Session) -> None:
+        if not session.lost:
+            await asyncio.sleep(self._grace_seconds)
+            await to_the_end(self._give_up(session))
+
+    async def _give_up(self, session: Session) -> None:
+        session.lost = True
+        _log.warning("run %s is away for %g s", session.run_id, self._grace_seconds)
+        try:
+            await self._devices.lost(session.run_id)
+        except Exception:  # noqa: BLE001  # nobody waits for it, and the host must go on for the others
+            _log.exception("the devices of run %s could not be made safe", session.run_id)
+
+    async def _end_grace(self, session: Session) -> None:
+        if session.grace is not None:
+            session.grace.cancel()
+            await asyncio.wait({session.grace})
+            session.grace = None
+
+    async def stop(self) -> None:
+        """Begin nothing more, let what is under way end, and close all connections.
+
+        Devices stay as they are: the next host of the workcell goes on with them.
+        """
+        self._stopping = True
+        sessions = list(self._sessions.values())
+        for session in sessions:
+            await self._end_grace(session)
+            for sleep in session.sleeps:
+                sleep.cancel()
+        await _ended(task for session in sessions for task in session.commands)
+        for session in sessions:
+            if session.connection is not None:
+                await session.connection.close()
+
+
+async def _ended(tasks: Iterable[asyncio.Task[None]]) -> None:
+    waiting = set(tasks)
+    if waiting:
+        await asyncio.wait(waiting)
+
+
+def _asking(hello: Hello) -> Attaching:
+    return Attaching(
+        run_id=hello.run_id,
+        attempt=hello.attempt,
+        devices=hello.devices,
+        labware=hello.labware,
+        token=hello.token,
+        # What an attempt did before its connection was lost stays as it is.
+        resuming=hello.resuming or hello.again,
+    )
+
+
+def _superseded(run_id: UUID, attempt: int, device: str, newer: int) -> ClaimLost:
+    what = (
+        f"attempt {newer} of the run has it now"
+        if newer > attempt
+        else "a newer connection of the run has it now"
+    )
+    return ClaimLost(run_id=run_id, attempt=attempt, device=device, what=what)
