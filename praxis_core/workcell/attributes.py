@@ -18,9 +18,12 @@ from pydantic import JsonValue
 from pylabrobot.machines.backend import MachineBackend
 from pylabrobot.resources import Coordinate, Resource, Rotation
 
+from praxis_core.errors import NotEncodable
 from praxis_core.labware.encoding import decode, encode
 
 _PLAIN = (type(None), bool, int, float, str, bytes, dt.date, Enum, Coordinate, Rotation)
+
+_NO_DATA = object()
 
 _CONTAINERS = (Mapping, list, tuple)
 """Whether these are data depends on what they hold."""
@@ -63,13 +66,14 @@ class PlainAttributes:
         Returns:
             Encoded value by attribute name.
         """
-        changes = {}
+        changes: dict[str, JsonValue] = {}
         for name, value in vars(self._backend).items():
             if self._no_data.get(name) is type(value) or self._is_known(name, value):
                 continue
-            if _is_plain(value):
+            encoded = self._encoded(name, value)
+            if encoded is not _NO_DATA:
                 self._known[name] = deepcopy(value)
-                changes[name] = encode(value, f"{type(self._backend).__name__}.{name}")
+                changes[name] = encoded
             elif not isinstance(value, _CONTAINERS):
                 self._no_data[name] = type(value)
         return changes
@@ -80,6 +84,16 @@ class PlainAttributes:
             decoded = decode(value, resolve)
             setattr(self._backend, name, decoded)
             self._known[name] = deepcopy(decoded)
+
+    def _encoded(self, name: str, value: object) -> Any:
+        if not _is_plain(value):
+            return _NO_DATA
+        try:
+            return encode(value, f"{type(self._backend).__name__}.{name}")
+        except NotEncodable:
+            # A data class with an __init__ of its own (ThermocyclerState of the chatterbox) cannot
+            # be rebuilt; it is the backend's own affair.
+            return _NO_DATA
 
     def _is_known(self, name: str, value: object) -> bool:
         return name in self._known and _same(self._known[name], value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from pylabrobot.heating_shaking.chatterbox import HeaterShakerChatterboxBackend
 from pylabrobot.liquid_handling.backends.hamilton.STAR_chatterbox import STARChatterboxBackend
 from pylabrobot.shaking import ShakerBackend
 
@@ -100,3 +101,41 @@ class ClottedStar(STARChatterboxBackend):
         from pylabrobot.liquid_handling.errors import ChannelizedError
 
         raise ChannelizedError({2: RuntimeError("clot detected")})
+
+
+class WarmingShaker(HeaterShakerChatterboxBackend):
+    """Notes each call, and warms by one degree whenever somebody looks."""
+
+    def __init__(self) -> None:
+        super().__init__(dummy_temperature=20.0)
+        self.calls: list[str] = []
+        self.jams = False
+        self.shaking = asyncio.Event()
+
+    async def start_shaking(self, speed: float) -> None:
+        """Note it."""
+        self.calls.append(f"start {speed}")
+        self.shaking.set()
+        if self.jams:
+            raise RuntimeError("jammed while it started")
+
+    async def stop_shaking(self) -> None:
+        """Note it."""
+        self.calls.append("stop")
+
+    async def lock_plate(self) -> None:
+        """Note it."""
+        self.calls.append("lock")
+
+    async def unlock_plate(self) -> None:
+        """Note it."""
+        self.calls.append("unlock")
+
+    async def set_temperature(self, temperature: float) -> None:
+        """Begin to warm."""
+        self.calls.append(f"warm to {temperature}")
+
+    async def get_current_temperature(self) -> float:
+        """Warm by one degree."""
+        self._dummy_temperature += 1.0
+        return float(self._dummy_temperature)

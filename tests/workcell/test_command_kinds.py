@@ -5,17 +5,30 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import re
 import warnings
 from collections.abc import Iterator
 from types import ModuleType
+from typing import Any
 
 import pylabrobot
 import pytest
 from pylabrobot.liquid_handling.backends import STARBackend
 from pylabrobot.machines.backend import MachineBackend
+from pylabrobot.machines.machine import Machine
+from pylabrobot.only_fans import Fan, FanBackend
+from pylabrobot.pumps import PumpArray
+from pylabrobot.pumps.backend import PumpArrayBackend
+from pylabrobot.shaking import Shaker
+from pylabrobot.shaking.backend import ShakerBackend
+from pylabrobot.temperature_controlling import TemperatureController
+from pylabrobot.temperature_controlling.backend import TemperatureControllerBackend
+from pylabrobot.thermocycling import Thermocycler
+from pylabrobot.thermocycling.backend import ThermocyclerBackend
 
 from praxis_core.workcell.boundary import coroutine_methods
 from praxis_core.workcell.kinds import KINDS, LIFECYCLE, LOCAL, kind_of
+from praxis_core.workcell.timed import TIMED
 
 NO_FRONTEND = {"ExperimentalBioTekEL406Backend"}
 """Base classes that no device can be made of: PyLabRobot has no frontend for them."""
@@ -94,3 +107,42 @@ def test_the_table_names_only_methods_that_exist() -> None:
 def test_a_vendors_own_methods_are_judged_by_their_names(method: str, kind: str) -> None:
     """Asking and parking are known by name; everything else happens once."""
     assert kind_of(STARBackend, method) == kind
+
+
+def subclasses(cls: type[Any]) -> set[type[Any]]:
+    """Find every class of PyLabRobot below this one."""
+    found = {sub for sub in cls.__subclasses__() if sub.__module__.startswith("pylabrobot.")}
+    return found.union(*map(subclasses, found))
+
+
+def test_no_other_frontend_contains_time() -> None:
+    """A frontend that PyLabRobot lets sleep has to be taken into the table."""
+    base_classes()  # imports all of PyLabRobot
+    sleeping = {
+        f"{cls.__name__}.{name}"
+        for cls in subclasses(Machine)
+        for name, member in vars(cls).items()
+        if inspect.iscoroutinefunction(member)
+        and re.search(r"\bsleep\(", inspect.getsource(member))
+    }
+    known = {f"{cls.__name__}.{timed.method}" for cls, all_ in TIMED.items() for timed in all_}
+
+    assert sleeping - known == {"Pump.run_for_duration"}  # which no workcell takes
+    assert known <= sleeping
+
+
+def test_no_backend_has_a_method_of_the_name_of_a_timed_command() -> None:
+    """Else a script that calls a backend itself would be misunderstood."""
+    backends = {PumpArray: PumpArrayBackend, Thermocycler: ThermocyclerBackend, Fan: FanBackend}
+    backends |= {Shaker: ShakerBackend, TemperatureController: TemperatureControllerBackend}
+    base_classes()  # imports all of PyLabRobot
+
+    clashes = [
+        f"{cls.__name__}.{timed.command}"
+        for frontend, entries in TIMED.items()
+        for timed in entries
+        for cls in subclasses(backends[frontend])
+        if timed.command in coroutine_methods(cls)
+    ]
+
+    assert clashes == []
