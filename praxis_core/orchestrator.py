@@ -43,7 +43,7 @@ from praxis_core.redis_connection import connect, connect_async
 from praxis_core.settings import PraxisSettings
 from praxis_core.state import PraxisState
 from praxis_core.to_the_end import to_the_end
-from praxis_core.workcell.bench import Bench
+from praxis_core.workcell.bench import Bench, local_link
 from praxis_core.workcell.definition import WorkcellDefinition, WorkcellMode
 from praxis_core.workcell.live_status import LiveStatus
 
@@ -188,8 +188,12 @@ class Orchestrator:
             attempt=progress.attempt,
             simulate=request.simulate,
             step=step_position,
-            journal=self._journal,
-            live=LiveStatus(self._aredis, opened.workcell.name),
+            link=local_link(
+                opened.workcell,
+                simulate=request.simulate,
+                journal=self._journal,
+                live=LiveStatus(self._aredis, opened.workcell.name),
+            ),
         )
         checked = check_request(
             opened.definition,

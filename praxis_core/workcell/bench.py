@@ -1,4 +1,4 @@
-"""Both sides of the boundary in one process: a run's replica, and the runtime of its commands."""
+"""What one attempt of a run works on: its replica of the workcell, and the link to the devices."""
 
 from __future__ import annotations
 
@@ -11,15 +11,41 @@ from pydantic import JsonValue
 from pylabrobot.machines.machine import Machine
 from pylabrobot.resources import Resource
 
-from praxis_core.errors import DevicesNotDisconnected
 from praxis_core.journal.record import Journal
+from praxis_core.protocol.lifecycle import RunStatus
 from praxis_core.to_the_end import to_the_end
 from praxis_core.workcell.branches import Branch, inside_protocol
 from praxis_core.workcell.clock import Clock, SimulatedClock
 from praxis_core.workcell.definition import WorkcellDefinition
+from praxis_core.workcell.link import Attached, Attaching, Link, LocalLink
 from praxis_core.workcell.live_status import LiveStatus
-from praxis_core.workcell.replica import CurrentStep, Replica, no_step
+from praxis_core.workcell.replica import CurrentStep, Execute, Replica, no_step
 from praxis_core.workcell.runtime import WorkcellRuntime
+
+
+def local_link(
+    definition: WorkcellDefinition,
+    *,
+    simulate: bool = False,
+    journal: Journal | None = None,
+    live: LiveStatus | None = None,
+) -> LocalLink:
+    """Make devices in this process, for one run.
+
+    Args:
+        definition: The workcell.
+        simulate: Use the simulated devices although the workcell is real.
+        journal: Where commands are recorded; None: nowhere.
+        live: Where the live status is published; None: nowhere.
+
+    Raises:
+        RealHardwareRefused: the workcell is real and ``simulate`` is not set.
+    """
+    # Every device that can be driven so far is simulated, and so is its time.
+    clock = SimulatedClock()
+    return LocalLink(
+        WorkcellRuntime(definition, simulate=simulate, journal=journal, live=live, clock=clock)
+    )
 
 
 class Bench:
@@ -31,8 +57,8 @@ class Bench:
         attempt: Its attempt, from 1.
         simulate: Use the simulated devices although the workcell is real.
         step: Tells the step path and the task run the caller is in.
-        journal: Where commands are recorded; None: nowhere.
-        live: Where the live status is published; None: nowhere.
+        link: How the devices are reached; None: they live in this process, and nothing is recorded.
+        execute: Takes the commands instead of the link; it must begin with them in order.
 
     Raises:
         RealHardwareRefused: the workcell is real and ``simulate`` is not set.
@@ -46,39 +72,62 @@ class Bench:
         attempt: int = 1,
         simulate: bool = False,
         step: CurrentStep = no_step,
-        journal: Journal | None = None,
-        live: LiveStatus | None = None,
+        link: Link | None = None,
+        execute: Execute | None = None,
     ) -> None:
         self.definition = definition
-        # Every device that can be driven so far is simulated, and so is its time.
-        self.clock: Clock = SimulatedClock()
-        self.runtime = WorkcellRuntime(
-            definition, simulate=simulate, journal=journal, live=live, clock=self.clock
-        )
+        self.link: Link = link or local_link(definition, simulate=simulate)
+        self._run_id = run_id
+        self._attempt = attempt
+        self._attached: Attached | None = None
         self.replica = Replica(
             definition,
-            self.runtime.execute,
+            execute or self.link.execute,
             run_id=run_id,
             attempt=attempt,
             step=step,
             simulate=simulate,
         )
 
-    async def connect(self, names: Iterable[str] | None = None) -> None:
-        """Connect the devices among ``names``, and confirm their states.
+    @property
+    def clock(self) -> Clock:
+        """The workcell's time."""
+        return self.link.clock
+
+    async def connect(
+        self,
+        names: Iterable[str] | None = None,
+        *,
+        token: int | None = None,
+        resuming: bool = False,
+    ) -> Attached:
+        """Take up the devices among ``names``, which are then confirmed to be as expected.
 
         Args:
             names: Names of devices and labware; None: all devices of the workcell.
+            token: Of the claim on the devices; None: nobody else can want them.
+            resuming: The run goes on from what its earlier attempts did.
 
         Raises:
             DevicesNotConnected: naming each device that failed.
             DeviceStateUnexpected: naming every difference from what the run expects.
         """
         known = self.replica.devices
-        devices = sorted(known if names is None else set(names) & set(known))
-        await self.runtime.connect(devices)
-        await self.runtime.confirm_initial_state()
+        wanted = set(known if names is None else names)
+        devices = sorted(wanted & set(known))
+        attached = await self.link.attach(
+            Attaching(
+                run_id=self._run_id,
+                attempt=self._attempt,
+                devices=devices,
+                labware=sorted(wanted - set(known)),
+                token=token,
+                resuming=resuming,
+            )
+        )
+        self._attached = attached
         await self.replica.attach(devices)
+        return attached
 
     @property
     def candidates(self) -> dict[str, Machine | Resource]:
@@ -95,8 +144,11 @@ class Bench:
             for name, named in assets.items()
         }
 
-    async def disconnect(self) -> None:
+    async def disconnect(self, ended: RunStatus = RunStatus.SUCCEEDED) -> None:
         """Let go of every device.
+
+        Args:
+            ended: How the attempt ended, and with it what is left on.
 
         Raises:
             DevicesNotDisconnected: some could not be let go of cleanly.
@@ -104,15 +156,11 @@ class Bench:
         try:
             await self.replica.detach()
         finally:
-            problems = await self.runtime.disconnect()
-        if problems:
-            raise DevicesNotDisconnected(
-                workcell=self.definition.name, count=len(problems), problems=problems
-            )
+            await self.link.detach(ended)
 
     def snapshot(self) -> JsonValue:
-        """What is where and how much of it, as the run starts."""
-        return self.runtime.assets.snapshot()
+        """What is where and how much of it, as the run starts; None before it is connected."""
+        return None if self._attached is None else self._attached.assets
 
     @asynccontextmanager
     async def protocol(self) -> AsyncIterator[None]:

@@ -61,13 +61,17 @@ class DeckRecorder:
 
 
 class DeckFollower:
-    """Repeats the run's deck changes on the runtime's resource tree."""
+    """Repeats the deck changes of one run on a resource tree that other runs change, too."""
 
-    def __init__(self, resources: ResourceIndex) -> None:
-        self._resources = resources
-        self._last = 0
+    def __init__(self) -> None:
+        self.last = 0
+        """Number of the last change that was received."""
 
-    def follow(self, changes: Iterable[DeckChange]) -> list[Resource]:
+    def fresh(self, changes: Iterable[DeckChange]) -> list[DeckChange]:
+        """Leave out what was received before: a command may be sent again."""
+        return [change for change in changes if change.number > self.last]
+
+    def follow(self, changes: Iterable[DeckChange], resources: ResourceIndex) -> list[Resource]:
         """Apply changes in order.
 
         Returns:
@@ -78,21 +82,30 @@ class DeckFollower:
         """
         new = []
         for change in changes:
-            if change.number != self._last + 1:
-                raise DeckOutOfStep(number=change.number, expected=self._last + 1)
+            if change.number != self.last + 1:
+                raise DeckOutOfStep(number=change.number, expected=self.last + 1)
             if change.definition is not None:
-                made = build_resource(change.definition)
-                self._resources.add(made)
-                new.append(made)
-            self._apply(change)
-            self._last = change.number
+                new.append(_made(change, resources))
+            _apply(change, resources)
+            self.last = change.number
         return new
 
-    def _apply(self, change: DeckChange) -> None:
-        resource = self._resources.get(change.resource)
-        resource.unassign()
-        if change.parent is None:
-            return
-        resource.rotation = Rotation(*change.rotation)
-        location = None if change.location is None else Coordinate(*change.location)
-        self._resources.get(change.parent).assign_child_resource(resource, location=location)
+
+def _made(change: DeckChange, resources: ResourceIndex) -> Resource:
+    """Make a resource that the run brought; one of the same name, of an earlier run, goes."""
+    before = resources.find(change.resource)
+    if before is not None:
+        before.unassign()
+    made = build_resource(change.definition)
+    resources.add(made)
+    return made
+
+
+def _apply(change: DeckChange, resources: ResourceIndex) -> None:
+    resource = resources.get(change.resource)
+    resource.unassign()
+    if change.parent is None:
+        return
+    resource.rotation = Rotation(*change.rotation)
+    location = None if change.location is None else Coordinate(*change.location)
+    resources.get(change.parent).assign_child_resource(resource, location=location)

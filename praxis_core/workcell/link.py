@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
 from pydantic import JsonValue
 
+from praxis_core.errors import DevicesNotDisconnected
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import RunStatus
 from praxis_core.workcell.clock import Clock
+
+if TYPE_CHECKING:
+    from praxis_core.workcell.runtime import WorkcellRuntime
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,7 @@ class Attaching:
     token: int | None = None
     """Of the claim on the devices; None: nobody else can want them."""
     resuming: bool = False
-    """Whether the run goes on from what its earlier attempts did."""
+    """Whether the run goes on from what its earlier attempts, or this one, did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,5 +67,56 @@ class Link(Protocol):
             DeviceError, ServiceError, JournalError: nothing was sent.
         """
 
+    async def restore(self, expected: JsonValue) -> JsonValue:
+        """Bring the devices back to the settings that the run expects, by recorded commands.
+
+        Args:
+            expected: As ``settings_memory`` writes them down.
+
+        Returns:
+            What had to be set again, for people.
+        """
+
     async def detach(self, ended: RunStatus) -> None:
-        """Give up the devices: ``ended`` says how the attempt ended, and with it what is left on."""
+        """Give up the devices: ``ended`` says how the attempt ended, and with it what is left on.
+
+        Raises:
+            DevicesNotDisconnected: some could not be let go of cleanly.
+        """
+
+
+class LocalLink:
+    """A run and its devices in one process; the runtime serves this run alone."""
+
+    def __init__(self, runtime: WorkcellRuntime) -> None:
+        self.runtime = runtime
+        self.clock = runtime.clock
+        self._asked: Attaching | None = None
+
+    async def attach(self, asking: Attaching) -> Attached:
+        """Connect the devices, and take them up."""
+        await self.runtime.connect(asking.devices)
+        self._asked = asking
+        return await self.runtime.attach(asking)
+
+    async def execute(self, command: Command) -> Outcome:
+        """Carry out one command."""
+        return await self.runtime.execute(command)
+
+    async def restore(self, expected: JsonValue) -> JsonValue:
+        """Bring the devices back to the settings that the run expects."""
+        if self._asked is None:
+            return []
+        return await self.runtime.restore(self._asked.run_id, self._asked.attempt, expected)
+
+    async def detach(self, ended: RunStatus) -> None:
+        """Let go of all devices."""
+        try:
+            if self._asked is not None:
+                await self.runtime.detach(self._asked.run_id, ended)
+        finally:
+            problems = await self.runtime.disconnect()
+        if problems:
+            raise DevicesNotDisconnected(
+                workcell=self.runtime.definition.name, count=len(problems), problems=problems
+            )

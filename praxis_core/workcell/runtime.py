@@ -6,12 +6,13 @@ import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from uuid import UUID
 
-from pylabrobot.resources import Container
+from pydantic import JsonValue
 
-from praxis_core.assets.manager import AssetManager, ContentsReader
-from praxis_core.assets.state import AssetManagerState
+from praxis_core.assets.manager import AssetManager
 from praxis_core.errors import (
+    ClaimLost,
     DeviceNotConnected,
     DevicesNotConnected,
     DeviceStateUnexpected,
@@ -21,19 +22,23 @@ from praxis_core.errors import (
     RealHardwareRefused,
 )
 from praxis_core.journal.record import Journal
-from praxis_core.labware.inventory import inventory
-from praxis_core.protocol.command import Command, DeckChange, Outcome
-from praxis_core.protocol.lifecycle import CommandKind, OutcomeStatus
+from praxis_core.protocol.command import Command, Outcome
+from praxis_core.protocol.lifecycle import CommandKind, OutcomeStatus, RunStatus
 from praxis_core.to_the_end import to_the_end
+from praxis_core.workcell.attending import AttendedRun, AttendedRuns
 from praxis_core.workcell.clock import Clock, RealClock
 from praxis_core.workcell.deck_changes import DeckFollower
 from praxis_core.workcell.definition import WorkcellDefinition, WorkcellMode
 from praxis_core.workcell.device import Device
-from praxis_core.workcell.initial_state import differences, initial_assets
+from praxis_core.workcell.in_flight import CommandsInFlight, InFlight
+from praxis_core.workcell.initial_state import differences
 from praxis_core.workcell.kinds import LIFECYCLE
+from praxis_core.workcell.knowledge import Knowledge
+from praxis_core.workcell.link import Attached, Attaching
 from praxis_core.workcell.live_status import DeviceState, DeviceStatus, LiveStatus
 from praxis_core.workcell.measurements import measurements_of
-from praxis_core.workcell.model import build, simulated_backend
+from praxis_core.workcell.model import build
+from praxis_core.workcell.reach import InProcess, Reach
 
 _log = logging.getLogger(__name__)
 
@@ -47,13 +52,15 @@ class WorkcellRuntime:
         journal: Where commands are recorded; None: nowhere.
         live: Where the live status is published; None: nowhere.
         clock: Where times come from.
+        reach: The lines to the devices; None: simulated devices in this process.
+        epoch: Of the host that this runtime belongs to; every intent checks that it is the newest.
 
     Raises:
         RealHardwareRefused: the workcell is real and ``simulate`` is not set.
         WorkcellFaults: the workcell cannot be built.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what it stands between, by name
         self,
         definition: WorkcellDefinition,
         *,
@@ -61,26 +68,33 @@ class WorkcellRuntime:
         journal: Journal | None = None,
         live: LiveStatus | None = None,
         clock: Clock | None = None,
+        reach: Reach | None = None,
+        epoch: int | None = None,
     ) -> None:
         if definition.mode is WorkcellMode.REAL and not simulate:
             raise RealHardwareRefused(workcell=definition.name)
         self.definition = definition
         self.clock: Clock = clock or RealClock()
-        self.model = build(definition, simulated_backend)
-        self.assets = AssetManager(initial_assets(self.model))
+        self._reach: Reach = reach or InProcess()
+        self._epoch = epoch
+        self.model = build(definition, self._reach.backend)
         self._journal = journal
         self._live = live
-        self._deck = DeckFollower(self.model.resources)
         self._devices = {
             name: Device(name, machine, self.model.resources, self.clock)
             for name, machine in self.model.devices.items()
         }
+        self._knowledge = Knowledge(self.model, self._devices, self.clock)
+        self._runs = AttendedRuns()
+        self._in_flight = CommandsInFlight()
         self._statuses = {
             name: DeviceStatus(DeviceState.DISCONNECTED, self.clock.now()) for name in self._devices
         }
-        for device in self._devices.values():
-            if isinstance(device.backend, ContentsReader):
-                device.backend.use_contents(self.assets, self.clock.now)
+
+    @property
+    def assets(self) -> AssetManager:
+        """What is where, and how much of it."""
+        return self._knowledge.assets
 
     async def connect(self, devices: Iterable[str] | None = None) -> None:
         """Set up devices, all at once.
@@ -93,11 +107,12 @@ class WorkcellRuntime:
             DeviceUnknown: the workcell has no such device.
         """
         wanted = [self._device(name) for name in (self._devices if devices is None else devices)]
+        new = [device for device in wanted if not device.connected]
         if self._live is not None:
             self._live.start()
-        failures = await to_the_end(self._connect_all(wanted))
+        failures = await to_the_end(self._connect_all(new))
         if failures:
-            failures += await self.disconnect()
+            failures += await to_the_end(self._disconnect_all(_connected(new)))
             raise DevicesNotConnected(
                 workcell=self.definition.name, count=len(failures), problems=failures
             )
@@ -134,17 +149,85 @@ class WorkcellRuntime:
         Returns:
             What went wrong; the other devices were disconnected all the same.
         """
-        connected = [device for device in self._devices.values() if device.connected]
-        return await to_the_end(self._disconnect_all(connected))
+        failures = await to_the_end(self._disconnect_all(_connected(self._devices.values())))
+        if self._live is not None:
+            await to_the_end(self._live.stop())
+        return failures
 
     async def _disconnect_all(self, devices: Sequence[Device]) -> list[Problem]:
         raised = await asyncio.gather(
             *(device.disconnect() for device in devices), return_exceptions=True
         )
-        failures = self._ended(devices, raised, DeviceState.DISCONNECTED)
-        if self._live is not None:
-            await self._live.stop()
-        return failures
+        return self._ended(devices, raised, DeviceState.DISCONNECTED)
+
+    # --- runs -------------------------------------------------------------------------------------
+
+    async def recover(self) -> None:
+        """Go on where the host before this one ended: learn from the journal what is true now.
+
+        To be called once, when the devices are connected and before any run is served.
+        """
+
+    async def attach(self, asking: Attaching) -> Attached:
+        """Give a run its devices, as it may expect them.
+
+        A run that is new finds devices and labware as the definition says; one that goes on finds
+        what it left. When this returns, the commands of its earlier attempts have ended.
+
+        Raises:
+            DeviceUnknown: the workcell has no such device.
+            DevicesNotConnected: some do not answer.
+            DeviceStateUnexpected: naming every difference from what the run expects.
+            ClaimLost: a newer attempt of the run has the devices.
+        """
+        devices = [self._device(name) for name in asking.devices]
+        await self.connect(asking.devices)
+        run = await self._take_up(asking)
+        await self.confirm_initial_state(devices)
+        return Attached(
+            assets=self.assets.snapshot(),
+            attributes={device.name: device.attributes() for device in devices},
+            last_deck_change=run.deck.last,
+        )
+
+    async def _take_up(self, asking: Attaching) -> AttendedRun:
+        run = self._runs.find(asking.run_id)
+        if run is None:
+            run = AttendedRun(asking.run_id, asking.attempt, DeckFollower())
+        elif asking.attempt < run.attempt:
+            what = f"attempt {run.attempt} of the run has its devices now"
+            raise ClaimLost(run_id=run.run_id, attempt=asking.attempt, device="", what=what)
+        elif asking.attempt > run.attempt:
+            run.attempt = asking.attempt
+            await self._in_flight.end(run.run_id)
+        run.token, run.lost = asking.token, False
+        run.devices, run.labware = set(asking.devices), set(asking.labware)
+        return self._runs.add(run)
+
+    async def restore(self, run_id: UUID, attempt: int, expected: JsonValue) -> JsonValue:
+        """Bring the devices of a run back to the settings that it expects."""
+        del run_id, attempt, expected
+        return []
+
+    async def detach(self, run_id: UUID, ended: RunStatus) -> None:
+        """Take the devices back from a run, after its commands under way.
+
+        Args:
+            run_id: The run.
+            ended: How its attempt ended, and with it what is left on.
+        """
+        del ended
+        await self._in_flight.end(run_id)
+        self._runs.drop(run_id)
+
+    async def lost(self, run_id: UUID) -> None:
+        """Make the devices of a run safe whose process is gone, after its commands under way."""
+        run = self._runs.find(run_id)
+        if run is not None:
+            run.lost = True
+            await self._in_flight.end(run_id)
+
+    # --- commands ---------------------------------------------------------------------------------
 
     async def execute(self, command: Command) -> Outcome:
         """Carry out one command; the seam between a run and the devices.
@@ -159,25 +242,30 @@ class WorkcellRuntime:
             JournalError: the journal cannot be written.
         """
         device = self._device(command.device)
-        self._refuse_unless_connected(device, command)
-        self._follow(command.deck_changes)
+        run = self._runs.of(command)
+        same = self._in_flight.find(command)
+        if same is not None:
+            return await same.outcome()
+        self._refuse_unless_usable(device, run, command)
+        self._knowledge.follow(run.deck, command.deck_changes)
         if command.method in LIFECYCLE:
             now = self.clock.now()
             return Outcome(OutcomeStatus.SUCCEEDED, now, now, attributes=device.attributes())
-        async with device.turn(command):
-            # It may have been let go of while the command waited for its turn.
-            self._refuse_unless_connected(device, command)
-            return await to_the_end(self._carry_out(device, command))
+
+        async def in_turn(in_flight: InFlight) -> Outcome:
+            async with device.turn(command):
+                # It may have been let go of while the command waited for its turn.
+                self._refuse_unless_usable(device, run, command)
+                in_flight.begin()
+                return await self._carry_out(device, command)
+
+        return await self._in_flight.start(command, in_turn).outcome()
 
     @staticmethod
-    def _refuse_unless_connected(device: Device, command: Command) -> None:
+    def _refuse_unless_usable(device: Device, run: AttendedRun, command: Command) -> None:
         if not device.connected:
             raise DeviceNotConnected(device=device.name, method=command.method)
-
-    def _follow(self, changes: Sequence[DeckChange]) -> None:
-        for new in self._deck.follow(changes):
-            self.assets.add(AssetManagerState.model_validate(inventory(new)))
-        self.assets.apply_deck_changes(changes)
+        run.allow(command)
 
     async def _carry_out(self, device: Device, command: Command) -> Outcome:
         args, kwargs = device.arguments(command)
@@ -185,7 +273,7 @@ class WorkcellRuntime:
             await self._journal.command_intent(command, self.clock.now())
         self._show(device.name, DeviceState.BUSY, doing=command.method)
         outcome = await device.call(command, args, kwargs)
-        self._enter(command, outcome)
+        self._knowledge.enter(command, outcome)
         if outcome.error is None:
             self._show(device.name, DeviceState.IDLE)
         else:
@@ -193,26 +281,6 @@ class WorkcellRuntime:
         if self._journal is not None:
             await self._journal.command_outcome(command, outcome, measurements_of(command, outcome))
         return outcome
-
-    def _enter(self, command: Command, outcome: Outcome) -> None:
-        """Bring what is known about contents and places up to date."""
-        changes = self.assets.apply(command, outcome, outcome.ended_at)
-        flagged = [f"{change.asset}: {change.flag}" for change in changes if change.flag]
-        if flagged:
-            count = f"{len(flagged)} things are wrong with {command.device}.{command.method}"
-            _log.warning("%s: %s", count, "; ".join(flagged[:3]))
-        for change in changes:
-            container = self.model.resources.find(change.asset)
-            if isinstance(container, Container) and isinstance(change.after, float):
-                # Simulated level detection asks the tracker.
-                container.tracker.set_volume(change.after)
-        if command.new_parent is not None and outcome.status is OutcomeStatus.SUCCEEDED:
-            drop = command.kwargs.get("drop", command.args[0] if command.args else None)
-            match drop:
-                case {"fields": {"resource": {"$resource": str(dropped)}}}:
-                    self.assets.apply_deck_changes(
-                        [DeckChange(0, dropped, command.new_parent, None)]
-                    )
 
     def _show(
         self, device: str, state: DeviceState, *, doing: str | None = None, error: str | None = None
@@ -222,12 +290,7 @@ class WorkcellRuntime:
             self._live.show(device, self._status(device))
 
     def _status(self, device: str) -> DeviceStatus:
-        holds = {}
-        for labware in self.definition.labware:
-            chain = self.assets.where(labware.name)
-            # A reader that stands on a deck holds its plate itself.
-            if next((name for name in chain if name in self._devices), None) == device:
-                holds[labware.name] = chain[0]
+        holds = self._knowledge.holds(device)
         return replace(self._statuses[device], gripper=self.assets.gripper(device), holds=holds)
 
     def status(self) -> dict[str, DeviceStatus]:
@@ -263,14 +326,17 @@ class WorkcellRuntime:
         standing = self.assets.stands_on(holder.name)
         return standing[-1] if standing else None
 
-    async def confirm_initial_state(self) -> None:
-        """Read what the connected devices can tell, and compare it with what is expected.
+    async def confirm_initial_state(self, devices: Iterable[Device] | None = None) -> None:
+        """Read what connected devices can tell, and compare it with what is expected.
+
+        Args:
+            devices: Which; None: all that are connected.
 
         Raises:
             DeviceStateUnexpected: naming every difference.
         """
-        connected = [device for device in self._devices.values() if device.connected]
-        found = await to_the_end(differences(connected, self.definition, self.assets))
+        asked = _connected(self._devices.values() if devices is None else devices)
+        found = await to_the_end(differences(asked, self.definition, self.assets))
         if found:
             raise DeviceStateUnexpected(
                 workcell=self.definition.name, count=len(found), problems=found
@@ -282,3 +348,7 @@ class WorkcellRuntime:
             known = ", ".join(self._devices)
             raise DeviceUnknown(workcell=self.definition.name, device=name, known=known)
         return device
+
+
+def _connected(devices: Iterable[Device]) -> list[Device]:
+    return [device for device in devices if device.connected]

@@ -1,0 +1,100 @@
+"""The runs that a runtime works for, and what each of them may ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from praxis_core.errors import ClaimLost, CommandInDoubt
+from praxis_core.protocol.command import Command
+from praxis_core.workcell.deck_changes import DeckFollower
+
+Key = tuple[str, int]
+"""Branch and ordinal: what a command is called within its run, whatever the attempt."""
+
+
+@dataclass(eq=False, slots=True)
+class AttendedRun:
+    """One run, with the attempt that has its devices now."""
+
+    run_id: UUID
+    attempt: int
+    deck: DeckFollower
+    token: int | None = None
+    devices: set[str] = field(default_factory=set)
+    labware: set[str] = field(default_factory=set)
+    written: set[Key] = field(default_factory=set)
+    """Commands whose intent may be in the journal."""
+    unsent: set[Key] = field(default_factory=set)
+    """Of these, the ones of which this process knows that nothing was sent."""
+    doubt: str | None = None
+    """What nobody knows; until it is answered, nothing more is sent for this run."""
+    lost: bool = False
+    """Its process is gone."""
+
+    def allow(self, command: Command) -> None:
+        """Let a command of this run through.
+
+        Raises:
+            ClaimLost: another attempt of the run has the devices, or another run has this one.
+            CommandInDoubt: nobody knows what an earlier command did.
+        """
+        if command.attempt != self.attempt or command.token != self.token:
+            what = f"attempt {self.attempt} of the run has it now"
+            raise _claim_lost(command, what)
+        if self.token is not None and command.device not in self.devices:
+            raise _claim_lost(command, "another run has it now, or this one never asked for it")
+        if self.doubt is not None:
+            raise CommandInDoubt(command="an earlier command", what=self.doubt, choices=CHOICES)
+
+
+CHOICES = "praxis run answer RUN happened | did-not-happen | abort"
+
+
+class AttendedRuns:
+    """The runs of one runtime by their ids."""
+
+    def __init__(self) -> None:
+        self._runs: dict[UUID, AttendedRun] = {}
+
+    def __iter__(self) -> Iterator[AttendedRun]:
+        return iter(list(self._runs.values()))
+
+    def find(self, run_id: UUID) -> AttendedRun | None:
+        """Give a run; None when it never asked for devices."""
+        return self._runs.get(run_id)
+
+    def add(self, run: AttendedRun) -> AttendedRun:
+        """Take up a run."""
+        self._runs[run.run_id] = run
+        return run
+
+    def drop(self, run_id: UUID) -> None:
+        """Forget a run."""
+        self._runs.pop(run_id, None)
+
+    def of(self, command: Command) -> AttendedRun:
+        """Give the run of a command.
+
+        Raises:
+            ClaimLost: it has a token, but no devices.
+        """
+        run = self._runs.get(command.run_id)
+        if run is not None:
+            return run
+        if command.token is not None:
+            raise _claim_lost(command, "the run gave its devices back, or never asked for them")
+        # Nobody else can want the devices: a runtime for this run alone.
+        return self.add(AttendedRun(command.run_id, command.attempt, DeckFollower()))
+
+    def others_with(self, devices: Iterable[str], run_id: UUID) -> list[AttendedRun]:
+        """List the other runs that have one of these devices."""
+        wanted = set(devices)
+        return [run for run in self if run.run_id != run_id and run.devices & wanted]
+
+
+def _claim_lost(command: Command, what: str) -> ClaimLost:
+    return ClaimLost(
+        run_id=command.run_id, attempt=command.attempt, device=command.device, what=what
+    )

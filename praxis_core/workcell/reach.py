@@ -1,0 +1,74 @@
+"""How the devices of a workcell are reached: in this process, or over lines that can break."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from pylabrobot.machines.backend import MachineBackend
+
+from praxis_core.workcell.definition import DeviceDefinition
+from praxis_core.workcell.model import simulated_backend
+
+
+class Reach(Protocol):
+    """The lines to the devices of one workcell."""
+
+    can_sense: bool
+    """Whether a device answers from what is there, and not from what it was told."""
+
+    def backend(self, name: str, definition: DeviceDefinition) -> MachineBackend:
+        """Make the backend of a device; nothing is connected yet."""
+
+    async def connect(self, device: str, epoch: int) -> None:
+        """Open the line to a device, before it is set up.
+
+        Raises:
+            DeviceLinkLost: nobody answers, or a host of a newer epoch has the device.
+        """
+
+    def adopting(self, device: str) -> bool:
+        """Whether the set-up of a connected device will leave it as it is."""
+
+    async def reconnect(self, device: str) -> None:
+        """Open a broken line again, without any set-up.
+
+        Raises:
+            DeviceLinkLost: nobody answers.
+        """
+
+    def written(self, device: str) -> int | None:
+        """Count the messages that were sent to a device so far; None: nobody counts them."""
+
+    async def stage(self, names: Sequence[str] | None) -> None:
+        """Put devices and labware back to what the definition says; None: all of them.
+
+        Only pretend devices can do that.
+        """
+
+
+class InProcess:
+    """Simulated devices in this process: nothing can break, and nothing outlives the process."""
+
+    can_sense = False
+
+    def backend(self, name: str, definition: DeviceDefinition) -> MachineBackend:
+        """Make the simulated backend of a device."""
+        return simulated_backend(name, definition)
+
+    async def connect(self, device: str, epoch: int) -> None:
+        """Nothing to open."""
+
+    def adopting(self, device: str) -> bool:  # noqa: ARG002  # as the protocol has it
+        """A new simulated device has nothing to adopt."""
+        return False
+
+    async def reconnect(self, device: str) -> None:
+        """Nothing to open again."""
+
+    def written(self, device: str) -> int | None:  # noqa: ARG002  # as the protocol has it
+        """Nobody counts."""
+        return None
+
+    async def stage(self, names: Sequence[str] | None) -> None:
+        """What these devices know is what the runtime tells them."""
