@@ -34,6 +34,7 @@ from praxis_core.workcell.kinds import LIFECYCLE, SET_ATTRIBUTES, kind_of
 from praxis_core.workcell.model import BackendFor, build, real_backend, simulated_backend
 from praxis_core.workcell.moves import bring, current_destination, name_destinations
 from praxis_core.workcell.pending import PendingGuard
+from praxis_core.workcell.raised import raised_by
 from praxis_core.workcell.resource_index import ResourceIndex
 
 Execute = Callable[[Command], Awaitable[Outcome]]
@@ -165,8 +166,6 @@ class Replica:
         }
         await self._send_written_attributes(device)
         outcome = await self._ordered(device, method, encoded, named)
-        if outcome.error is not None:
-            raise decode_error(outcome.error)
         return decode(outcome.value, known)
 
     async def _send_written_attributes(self, device: str) -> None:
@@ -178,7 +177,7 @@ class Replica:
     async def _ordered(
         self, device: str, method: str, args: tuple[JsonValue, ...], kwargs: dict[str, JsonValue]
     ) -> Outcome:
-        """Issue a command as the next one of the calling branch."""
+        """Issue a command as the next one of the calling branch; raise what it failed with."""
         branch = current_branch() or self._outside
         step, task_run_id = self._step()
         command = Command(
@@ -197,7 +196,10 @@ class Replica:
             deck_changes=self._deck.take(),
             new_parent=current_destination() if method == "drop_resource" else None,
         )
-        return await self._carry(command)
+        outcome = await self._carry(command)
+        if outcome.error is not None:
+            raise raised_by(command, decode_error(outcome.error))
+        return outcome
 
     async def _lifecycle(self, device: str, method: str) -> None:
         """Attach to or detach from a device; no command of the run's history."""
