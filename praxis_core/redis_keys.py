@@ -4,7 +4,8 @@
 
     praxis:run:{run}:state            hash     one field per PraxisState key; no expiry before the
                                                run has ended, then the retention of the settings
-    praxis:run:{run}:state:meta       hash     epoch, ended, archived; the same life
+    praxis:run:{run}:state:meta       hash     epoch, ended, archived, empty, recorded; the same life
+    praxis:run:{run}:state:record     hash     what the run's own accesses gave; the same life
     praxis:run:{run}:state:act:{act}  string   what a write that may happen once answered; 120 s
     praxis:run:{run}:state:changes    channel  one message per write: {"op": "set", "keys": [...]}
     praxis:workcell:{name}:status     hash     one field per device, JSON; expires with its run
@@ -32,6 +33,11 @@ def run_state(run_id: UUID) -> str:
 def run_state_meta(run_id: UUID) -> str:
     """Hash that says whether the run has ended."""
     return f"{PREFIX}:run:{run_id}:state:meta"
+
+
+def run_state_record(run_id: UUID) -> str:
+    """Hash with what each access of the run itself to its PraxisState gave."""
+    return f"{PREFIX}:run:{run_id}:state:record"
 
 
 def run_state_act(run_id: UUID, act: str) -> str:

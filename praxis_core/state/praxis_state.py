@@ -22,7 +22,8 @@ from praxis_core.redis_connection import connect
 from praxis_core.settings import PraxisSettings
 from praxis_core.state import scripts
 from praxis_core.state.changes import StateChange
-from praxis_core.state.store import ArchiveStore, RedisStore, Store
+from praxis_core.state.recorded_scripts import TAKE_BACK
+from praxis_core.state.store import ArchiveStore, Identity, RecordedStore, RedisStore, Store
 from praxis_core.state.values import Resolve, checked_key, to_frozen, to_json, to_plain, to_text
 
 _MISSING: Any = object()
@@ -84,6 +85,30 @@ class PraxisState(MutableMapping[str, Any]):
     def resolving(self, resolve: Resolve) -> PraxisState:
         """Give the same state with the live resources and machines of a run."""
         return self._of(self._store, resolve)
+
+    def recorded(self, identity: Identity) -> PraxisState:
+        """Give the same state as the run's protocol uses it: nothing is read or written twice.
+
+        Each read and write leaves its result in Redis, in the same atomic step, under the identity
+        that it had. When the protocol runs again from its start, the same identity gives the same
+        result (or the same ``KeyError``, ``StateConflict``, ``StateWrongKind``) and writes nothing,
+        whatever other programs have written since. Besides the other errors it raises
+        ``StateDivergence`` when another act or key has that identity, and ``StateLost`` as soon as
+        Redis lost the state or the record, before anything is written.
+
+        ``ended``, ``watch`` and what concerns the life of the run are not recorded.
+
+        Args:
+            identity: Called once for each access: the branch of the protocol that makes it, and the
+                next number of that branch's accesses.
+        """
+        return self._of(self._store.recorded(identity), self._resolve)
+
+    @property
+    def last_recorded(self) -> int:
+        """The greatest number of a recorded access that this handle made or repeated; 0: none."""
+        store = self._store
+        return store.last if isinstance(store, RecordedStore) else 0
 
     @property
     def run_id(self) -> UUID:
@@ -236,13 +261,34 @@ class PraxisState(MutableMapping[str, Any]):
 
     # --- the life of a run -----------------------------------------------------------------------
 
-    def begin(self) -> None:
+    def begin(self, *, resuming: bool = False) -> None:
         """Begin an attempt of the run: the state is writable and does not expire.
 
-        It keeps its content. Writers of an earlier attempt are refused from here on, so that a
-        process that was believed dead cannot interfere.
+        It keeps its content, and the record of a recorded state. Writers of an earlier attempt are
+        refused from here on, so that a process that was believed dead cannot interfere.
+
+        Args:
+            resuming: Whether the protocol has begun in an earlier attempt, so that its state must
+                be there.
+
+        Raises:
+            StateLost: it is not, or its record is not; nothing was written.
         """
-        self._store.write(scripts.BEGIN)
+        self._store.write(scripts.BEGIN, int(resuming))
+
+    def take_back(self, after: int) -> int:
+        """Undo what the accesses recorded after a certain one wrote, and forget them.
+
+        For the last acts of an attempt that are done anew. What another program has written over
+        them since stays; what it added with ``increment`` stays added.
+
+        Args:
+            after: ``last_recorded`` at the moment to go back to.
+
+        Returns:
+            How many accesses there were.
+        """
+        return int(self._store.write(TAKE_BACK, after))
 
     def carry_from(self, other: PraxisState) -> None:
         """Become a copy of another run's state, live or archived; what was here is gone."""

@@ -3,7 +3,8 @@
 Every script takes, besides what its own comment lists::
 
     KEYS[1]  hash, one field per key of the state, its value as JSON text
-    KEYS[2]  hash, about the state: epoch, ended, archived
+    KEYS[2]  hash, about the state: epoch, ended, archived, empty, recorded
+    KEYS[3]  of acts that may happen once: their receipt; of the others: the record of the run
     ARGV[1]  the epoch that the writer knows, or '' when it has none yet
     ARGV[2]  channel on which the change is announced
 
@@ -11,6 +12,10 @@ and answers ``{epoch, result}``, or an error whose first word is a member of ``R
 the run has ended is decided in here, so a process that did not hear of it cannot write either. The
 epoch is made by the first write and renewed by each attempt of the run: it tells a state that Redis
 lost, and a process of an earlier attempt.
+
+What an act does is written once, in terms of ``write``, ``remove``, ``remove_all``, ``seen``,
+``done`` and ``refuse``; what stands before it makes it an act of any program, or a recorded one of
+the run (``recorded_scripts``).
 """
 
 from __future__ import annotations
@@ -54,25 +59,16 @@ class Act:
         object.__setattr__(self, "sha", digest.encode())
 
 
-_ANNOUNCE = """
+ANNOUNCE = """
 local function announce(op, keys)
   local list = #keys > 0 and cjson.encode(keys) or '[]'
   redis.call('PUBLISH', ARGV[2], '{"op":"' .. op .. '","keys":' .. list .. '}')
 end
 """
 
-# A client repeats a write when the connection drops before the answer. KEYS[3] keeps that answer.
-_RECEIPT = f"""
-local receipt = redis.call('GET', KEYS[3])
-if receipt then return {{ARGV[1], receipt}} end
-local function done(epoch, result)
-  redis.call('SET', KEYS[3], result, 'EX', {RECEIPT_SECONDS})
-  return {{epoch, result}}
-end
-"""
-
-_EPOCH = """
-local about = redis.call('HMGET', KEYS[2], 'epoch', 'ended')
+# Redis forgets an empty hash. 'empty' tells a state whose keys were removed from one that was lost.
+EPOCH = """
+local about = redis.call('HMGET', KEYS[2], 'epoch', 'ended', 'empty', 'recorded')
 local epoch = about[1]
 if ARGV[1] ~= '' and ARGV[1] ~= epoch then
   return redis.error_reply(epoch and 'SUPERSEDED' or 'LOST')
@@ -81,134 +77,139 @@ if not epoch then
   local now = redis.call('TIME')
   epoch = now[1] .. '.' .. now[2]
   redis.call('HSET', KEYS[2], 'epoch', epoch)
+  about[3] = redis.call('EXISTS', KEYS[1]) == 0
+  if about[3] then redis.call('HSET', KEYS[2], 'empty', '1') end
 end
 """
 
-_WRITABLE = (
-    _EPOCH
-    + """
+WRITABLE = """
 if about[2] then return redis.error_reply('ENDED') end
+"""
+
+FILLED = """
+if about[3] then redis.call('HDEL', KEYS[2], 'empty') end
+"""
+
+DRAINED = """
+if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('HSET', KEYS[2], 'empty', '1') end
+"""
+
+# What an act of any program does. A client repeats it when the connection drops before the answer.
+_PLAIN = """
+local last = #ARGV
+local function write(name, text) redis.call('HSET', KEYS[1], name, text) end
+local function remove(name) redis.call('HDEL', KEYS[1], name) end
+local function remove_all() redis.call('UNLINK', KEYS[1]) end
+local function added() end
+local function seen(result) return {epoch, result} end
+local function refuse(word) return redis.error_reply(word) end
+"""
+
+# KEYS[3] keeps the answer of an act that may happen once.
+_ONCE = (
+    ANNOUNCE
+    + """
+local receipt = redis.call('GET', KEYS[3])
+if receipt then return {ARGV[1], receipt} end
+"""
+    + EPOCH
+    + WRITABLE
+    + _PLAIN
+    + f"""
+local function done(result)
+  redis.call('SET', KEYS[3], result, 'EX', {RECEIPT_SECONDS})
+  return {{epoch, result}}
+end
 """
 )
 
-_SET_PAIRS = """
+_AGAIN = ANNOUNCE + EPOCH + WRITABLE + _PLAIN + "local done = seen\n"
+
+UPDATING = (
+    """
 local keys = {}
-for i = 3, #ARGV, 2 do
-  redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
+for i = 3, last, 2 do
+  write(ARGV[i], ARGV[i + 1])
   keys[#keys + 1] = ARGV[i]
 end
 """
-
-# The most frequent script: it announces by itself, without a function and a table.
-SET = Act(
-    _WRITABLE
-    + """
-redis.call('HSET', KEYS[1], ARGV[3], ARGV[4])
-redis.call('PUBLISH', ARGV[2], '{"op":"set","keys":[' .. cjson.encode(ARGV[3]) .. ']}')
-if ARGV[1] ~= epoch then return {epoch} end
-"""
-)
-"""ARGV[3]: field, ARGV[4]: text. Repeating it writes the same. No answer to who knows the epoch."""
-
-UPDATE = Act(
-    _ANNOUNCE
-    + _WRITABLE
-    + _SET_PAIRS
+    + FILLED
     + """
 announce('set', keys)
-return {epoch}
+return done('')
 """
 )
 """ARGV[3..]: field, text, field, text, ... Repeating it writes the same."""
 
-SET_DEFAULT = Act(
-    _ANNOUNCE
-    + _RECEIPT
-    + _WRITABLE
-    + """
+SETTING_DEFAULT = (
+    """
 local old = redis.call('HGET', KEYS[1], ARGV[3])
-if old then return {epoch, old} end
-redis.call('HSET', KEYS[1], ARGV[3], ARGV[4])
+if old then return seen(old) end
+write(ARGV[3], ARGV[4])
+"""
+    + FILLED
+    + """
 announce('set', {ARGV[3]})
-return done(epoch, ARGV[4])
-""",
-    once=True,
+return done(ARGV[4])
+"""
 )
 """ARGV[3]: field, ARGV[4]: text. Answers the text that the field has now."""
 
-SWAP = Act(
-    _ANNOUNCE
-    + _RECEIPT
-    + _WRITABLE
-    + """
-if redis.call('HGET', KEYS[1], ARGV[3]) ~= ARGV[4] then return redis.error_reply('CONFLICT') end
-redis.call('HSET', KEYS[1], ARGV[3], ARGV[5])
+SWAPPING = """
+if redis.call('HGET', KEYS[1], ARGV[3]) ~= ARGV[4] then return refuse('CONFLICT') end
+write(ARGV[3], ARGV[5])
 announce('set', {ARGV[3]})
-return done(epoch, '')
-""",
-    once=True,
-)
+return done('')
+"""
 """ARGV[3]: field, ARGV[4]: the text it must have, ARGV[5]: the text it gets."""
 
-TAKE = Act(
-    _ANNOUNCE
-    + _RECEIPT
-    + _WRITABLE
-    + """
+TAKING = (
+    """
 local old = redis.call('HGET', KEYS[1], ARGV[3])
-if not old then return {epoch} end
-redis.call('HDEL', KEYS[1], ARGV[3])
+if not old then return seen(false) end
+remove(ARGV[3])
+"""
+    + DRAINED
+    + """
 announce('delete', {ARGV[3]})
-return done(epoch, old)
-""",
-    once=True,
+return done(old)
+"""
 )
 """ARGV[3]: field. Removes it and answers the text it had, or nothing."""
 
-CLEAR = Act(
-    _ANNOUNCE
-    + _RECEIPT
-    + _WRITABLE
-    + """
-redis.call('UNLINK', KEYS[1])
+CLEARING = """
+remove_all()
+redis.call('HSET', KEYS[2], 'empty', '1')
 announce('clear', {})
-return done(epoch, '')
-""",
-    once=True,
-)
+return done('')
+"""
 """Removes every field."""
 
-REPLACE = Act(
-    _ANNOUNCE
-    + _RECEIPT
-    + _WRITABLE
-    + """
-redis.call('UNLINK', KEYS[1])
+REPLACING = (
+    """
+remove_all()
+for i = 3, last, 2 do write(ARGV[i], ARGV[i + 1]) end
 """
-    + _SET_PAIRS
+    + FILLED
+    + DRAINED
     + """
 announce('all', {})
-return done(epoch, '')
-""",
-    once=True,
+return done('')
+"""
 )
 """ARGV[3..]: field, text, field, text, ... What was there before is gone."""
 
-ADD = Act(
-    _ANNOUNCE
-    + _RECEIPT
-    + _WRITABLE
-    + r"""
+SUM = r"""
 local function whole(text) return string.match(text, '^-?%d+$') end
-local old = redis.call('HGET', KEYS[1], ARGV[3]) or '0'
-if not string.match(old, '^-?%d[%d.eE+-]*$') then return redis.error_reply('NOTNUMBER') end
-if whole(old) and whole(ARGV[4]) then
-  -- Integers are added by Redis itself: Lua's numbers are exact only up to 2^53.
-  local sum = redis.pcall('HINCRBY', KEYS[1], ARGV[3], ARGV[4])
-  if type(sum) == 'table' then return redis.error_reply('RANGE') end
-else
-  local sum = tonumber(old) + tonumber(ARGV[4])
-  if sum ~= sum or sum == math.huge or sum == -math.huge then return redis.error_reply('RANGE') end
+local function sum_of(name, old, by)
+  if whole(old) and whole(by) then
+    -- Integers are added by Redis itself: Lua's numbers are exact only up to 2^53.
+    local sum = redis.pcall('HINCRBY', KEYS[1], name, by)
+    if type(sum) == 'table' then return false end
+    return redis.call('HGET', KEYS[1], name)
+  end
+  local sum = tonumber(old) + tonumber(by)
+  if sum ~= sum or sum == math.huge or sum == -math.huge then return false end
   -- The shortest text that reads back as the same double, and as a float.
   local text
   for digits = 15, 17 do
@@ -216,29 +217,74 @@ else
     if tonumber(text) == sum then break end
   end
   if not string.match(text, '[.e]') then text = text .. '.0' end
-  redis.call('HSET', KEYS[1], ARGV[3], text)
+  redis.call('HSET', KEYS[1], name, text)
+  return text
 end
+local function number(text) return string.match(text, '^-?%d[%d.eE+-]*$') end
+"""
+
+ADDING = (
+    SUM
+    + """
+local old = redis.call('HGET', KEYS[1], ARGV[3])
+if not number(old or '0') then return refuse('NOTNUMBER') end
+local text = sum_of(ARGV[3], old or '0', ARGV[4])
+if not text then return refuse('RANGE') end
+added(ARGV[3], old, text, ARGV[4])
+"""
+    + FILLED
+    + """
 announce('set', {ARGV[3]})
-return done(epoch, redis.call('HGET', KEYS[1], ARGV[3]))
-""",
-    once=True,
+return done(text)
+"""
 )
 """ARGV[3]: field, ARGV[4]: a number. A missing field counts as 0. Answers the text of the sum."""
 
-BEGIN = Act(
-    _ANNOUNCE
+# The most frequent script: it announces by itself, without functions and a table.
+SET = Act(
+    EPOCH
+    + WRITABLE
     + """
+redis.call('HSET', KEYS[1], ARGV[3], ARGV[4])
+if about[3] then redis.call('HDEL', KEYS[2], 'empty') end
+redis.call('PUBLISH', ARGV[2], '{"op":"set","keys":[' .. cjson.encode(ARGV[3]) .. ']}')
+if ARGV[1] ~= epoch then return {epoch} end
+"""
+)
+"""ARGV[3]: field, ARGV[4]: text. Repeating it writes the same. No answer to who knows the epoch."""
+
+UPDATE = Act(_AGAIN + UPDATING)
+SET_DEFAULT = Act(_ONCE + SETTING_DEFAULT, once=True)
+SWAP = Act(_ONCE + SWAPPING, once=True)
+TAKE = Act(_ONCE + TAKING, once=True)
+CLEAR = Act(_ONCE + CLEARING, once=True)
+REPLACE = Act(_ONCE + REPLACING, once=True)
+ADD = Act(_ONCE + ADDING, once=True)
+
+BEGIN = Act(
+    ANNOUNCE
+    + """
+local about = redis.call('HMGET', KEYS[2], 'epoch', 'recorded', 'empty')
+local there = redis.call('EXISTS', KEYS[1]) == 1
+local complete = about[1] and (there or about[3])
+if ARGV[3] == '1' and not complete then return redis.error_reply('LOST') end
+if about[2] and about[2] ~= redis.call('HGET', KEYS[3], '') then
+  return redis.error_reply('LOST')
+end
 local now = redis.call('TIME')
 local epoch = now[1] .. '.' .. now[2]
 redis.call('HSET', KEYS[2], 'epoch', epoch)
 redis.call('HDEL', KEYS[2], 'ended', 'archived')
-redis.call('PERSIST', KEYS[1])
-redis.call('PERSIST', KEYS[2])
+if not there then redis.call('HSET', KEYS[2], 'empty', '1') end
+for i = 1, 3 do redis.call('PERSIST', KEYS[i]) end
 announce('all', {})
 return {epoch}
 """
 )
-"""A new attempt: the state is writable and does not expire; writers of earlier ones are refused."""
+"""A new attempt: the state is writable and does not expire; writers of earlier ones are refused.
+
+ARGV[3]: '1' when an earlier attempt has written, so that nothing may be missing; else '0'.
+"""
 
 _END = """
 if not about[2] then
@@ -247,17 +293,16 @@ if not about[2] then
 end
 """
 
-ARCHIVE = Act(_ANNOUNCE + _EPOCH + _END + "return {epoch, redis.call('HGETALL', KEYS[1])}")
+ARCHIVE = Act(ANNOUNCE + EPOCH + _END + "return {epoch, redis.call('HGETALL', KEYS[1])}")
 """Marks the run as ended and answers every field and text, as one list."""
 
 RETAIN = Act(
-    _ANNOUNCE
-    + _EPOCH
+    ANNOUNCE
+    + EPOCH
     + _END
     + """
 redis.call('HSET', KEYS[2], 'archived', redis.call('TIME')[1])
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
-redis.call('PEXPIRE', KEYS[2], ARGV[3])
+for i = 1, 3 do redis.call('PEXPIRE', KEYS[i], ARGV[3]) end
 return {epoch}
 """
 )

@@ -5,8 +5,9 @@ Both know only names and JSON text; what the text means is ``values``' affair.
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any, Protocol, TypeVar
 from uuid import UUID, uuid4
@@ -22,6 +23,7 @@ from praxis_core.errors import (
     SettingsError,
     StateConflict,
     StateCorrupted,
+    StateDivergence,
     StateEnded,
     StateError,
     StateLost,
@@ -29,10 +31,15 @@ from praxis_core.errors import (
     StateWrongKind,
 )
 from praxis_core.redis_connection import unreachable
+from praxis_core.state import recorded_scripts
 from praxis_core.state.changes import ChangeKind, StateChange
+from praxis_core.state.recorded_scripts import RecordedAct
 from praxis_core.state.scripts import Act, Refusal
 
 _Found = TypeVar("_Found")
+
+Identity = Callable[[], tuple[str, int]]
+"""Gives the branch of the protocol that is running, and the next number of its accesses."""
 
 _POLL_SECONDS = 1.0
 """How often a watcher without news looks whether its patience is over."""
@@ -74,6 +81,9 @@ class Store(Protocol):
     def changes(self, idle_seconds: float | None) -> Iterator[StateChange]:
         """Listen to what is written."""
 
+    def recorded(self, identity: Identity) -> Store:
+        """Give the same state, as the run itself uses it."""
+
 
 class RedisStore:
     """The state of a run in Redis. Makes no connection before it is used."""
@@ -89,6 +99,7 @@ class RedisStore:
         # Bytes, because redis-py takes three times as long to send text.
         self._state = self.place.encode()
         self._meta = redis_keys.run_state_meta(run_id).encode()
+        self._record = redis_keys.run_state_record(run_id).encode()
         self._channel = redis_keys.run_state_changes(run_id).encode()
         self._client = client
         self._execute: Callable[..., Any] = client.execute_command
@@ -109,7 +120,7 @@ class RedisStore:
 
     def fields(self) -> list[str]:
         """List the fields, sorted: Redis' own order is none, and differs after a restart."""
-        names = sorted(self._name(name) for name in self._read("HKEYS", self._state))
+        names = self.names(self._read("HKEYS", self._state))
         return names or self._nothing(names)
 
     def all(self) -> dict[str, bytes]:
@@ -132,11 +143,15 @@ class RedisStore:
             StateError: it was refused; nothing was written.
             ServiceUnreachable: Redis does not answer.
         """
+        reply = self.evaluate(act, *args)
+        return reply[1] if reply is not None and len(reply) > 1 else None
+
+    def evaluate(self, act: Act, *args: str | bytes | int) -> Any:
+        """Carry out one act and give all that its script answers; as ``write``."""
+        third = self._record
         if act.once:
-            receipt = redis_keys.run_state_act(self.run_id, uuid4().hex)
-            given = (b"3", self._state, self._meta, receipt, self._epoch, self._channel, *args)
-        else:
-            given = (b"2", self._state, self._meta, self._epoch, self._channel, *args)
+            third = redis_keys.run_state_act(self.run_id, uuid4().hex).encode()
+        given = (b"3", self._state, self._meta, third, self._epoch, self._channel, *args)
         try:
             try:
                 reply = self._execute("EVALSHA", act.sha, *given)
@@ -146,15 +161,14 @@ class RedisStore:
             raise self._refusal(error, args) from None
         except (RedisConnectionError, RedisTimeoutError) as error:
             raise unreachable(self._client, error) from error
-        if reply is None:
-            return None
-        self._epoch = reply[0] or self._epoch
-        return reply[1] if len(reply) > 1 else None
+        if reply is not None:
+            self._epoch = reply[0] or self._epoch
+        return reply
 
     def end(self, act: Act) -> dict[str, bytes]:
         """Carry out an act that answers all fields."""
         flat = self.write(act)
-        return self._sorted(dict(zip(flat[::2], flat[1::2], strict=True)))
+        return self.pairs(flat)
 
     def changes(self, idle_seconds: float | None) -> Iterator[StateChange]:
         """Listen to what is written, from the moment at which the first change comes."""
@@ -166,6 +180,10 @@ class RedisStore:
                 yield from self._heard(listener, idle_seconds)
             except (RedisConnectionError, RedisTimeoutError) as error:
                 raise unreachable(self._client, error) from error
+
+    def recorded(self, identity: Identity) -> RecordedStore:
+        """Give the same state, as the run itself uses it."""
+        return RecordedStore(self, identity)
 
     def _heard(
         self, listener: redis.client.PubSub, idle_seconds: float | None
@@ -201,6 +219,14 @@ class RedisStore:
             raise StateLost(run_id=self.run_id)
         return found
 
+    def names(self, found: Sequence[bytes]) -> list[str]:
+        """Read and sort the names of fields."""
+        return sorted(self._name(name) for name in found)
+
+    def pairs(self, flat: Sequence[bytes]) -> dict[str, bytes]:
+        """Read and sort fields and texts that came as one list."""
+        return self._sorted(dict(zip(flat[::2], flat[1::2], strict=True)))
+
     def _sorted(self, found: Mapping[bytes, bytes]) -> dict[str, bytes]:
         return dict(sorted((self._name(name), text) for name, text in found.items()))
 
@@ -231,6 +257,85 @@ class RedisStore:
             key=key, what="would leave the range of increment: 64 bits for integers, finite floats"
         ),
     }
+
+
+class RecordedStore:
+    """The same, as the run itself uses it: each access has an identity, and one result for ever.
+
+    Args:
+        live: The state in Redis.
+        identity: Gives branch and number of the access that is being made.
+    """
+
+    def __init__(self, live: RedisStore, identity: Identity) -> None:
+        self.run_id = live.run_id
+        self.place = live.place
+        self.last = 0
+        self._live = live
+        self._identity = identity
+
+    def get(self, field: str) -> bytes | None:
+        """Read one field."""
+        text: bytes | None = self._do(recorded_scripts.READ_ONE, field)
+        return text
+
+    def has(self, field: str) -> bool:
+        """Tell whether a field exists."""
+        return bool(self._do(recorded_scripts.READ_WHETHER, field))
+
+    def count(self) -> int:
+        """Count the fields."""
+        return int(self._do(recorded_scripts.READ_COUNT))
+
+    def fields(self) -> list[str]:
+        """List the fields, sorted."""
+        return self._live.names(self._do(recorded_scripts.READ_FIELDS))
+
+    def all(self) -> dict[str, bytes]:
+        """Read all fields at one moment, sorted."""
+        return self._live.pairs(self._do(recorded_scripts.READ_ALL))
+
+    def ended(self) -> bool:
+        """Tell whether the run has ended."""
+        return self._live.ended()
+
+    def write(self, act: Act, *args: str | bytes | int) -> Any:
+        """Carry out one act: recorded, unless it is about the run's life.
+
+        Raises:
+            StateError: it was refused; nothing was written.
+            StateDivergence: something else was asked for here before; nothing was written.
+            ServiceUnreachable: Redis does not answer.
+        """
+        recorded = recorded_scripts.WRITES.get(act)
+        return self._live.write(act, *args) if recorded is None else self._do(recorded, *args)
+
+    def end(self, act: Act) -> dict[str, bytes]:
+        """Carry out an act that answers all fields."""
+        return self._live.end(act)
+
+    def changes(self, idle_seconds: float | None) -> Iterator[StateChange]:
+        """Listen to what is written; what is heard is not recorded."""
+        return self._live.changes(idle_seconds)
+
+    def recorded(self, identity: Identity) -> RecordedStore:
+        """Give the same state under other identities."""
+        return self._live.recorded(identity)
+
+    def _do(self, recorded: RecordedAct, *args: str | bytes | int) -> Any:
+        branch, ordinal = self._identity()
+        keys = ", ".join(json.dumps(key) for key in args[slice(0, *recorded.keys)])
+        asked = f"{recorded.name} {keys}".rstrip()
+        access = f"{branch}:{ordinal}"
+        _, result, number = self._live.evaluate(
+            recorded.act, *args, access.encode(), asked.encode()
+        )
+        if number == 0:
+            raise StateDivergence(
+                run_id=self.run_id, branch=branch, number=ordinal, now=asked, then=result.decode()
+            )
+        self.last = max(self.last, number or 0)
+        return result
 
 
 class ArchiveStore:
@@ -268,6 +373,10 @@ class ArchiveStore:
     def end(self, _act: Act) -> dict[str, bytes]:
         """Give all fields; the run has ended already."""
         return self.all()
+
+    def recorded(self, _identity: Identity) -> Store:
+        """Give itself: what cannot change needs no record."""
+        return self
 
     def write(self, _act: Act, *_args: str | bytes | int) -> Any:
         """Refuse.

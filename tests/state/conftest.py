@@ -30,7 +30,8 @@ def nothing_stays_for_ever(client: redis.Redis) -> Iterator[None]:
         parts = name.split(":")
         run_id = UUID(parts[2])
         meta = redis_keys.run_state_meta(run_id)
-        if name in {redis_keys.run_state(run_id), meta} and not client.hexists(meta, "archived"):
+        own = {redis_keys.run_state(run_id), meta, redis_keys.run_state_record(run_id)}
+        if name in own and not client.hexists(meta, "archived"):
             lasting.discard(name)
 
     assert not lasting
