@@ -8,7 +8,7 @@ that run expects; the differences are what a resumed run has to have set again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -181,10 +181,22 @@ class DeviceSettings:
         for setting in settings:
             if setting.if_known and setting.group not in known:
                 continue
-            if setting.value is OFF:
-                for part in [name for name in known if name.startswith(f"{setting.group} ")]:
-                    del known[part]
-            known[setting.group] = setting
+            if setting.group == _ALL_PUMPS:
+                known.update(_stopped(known))
+            else:
+                known[setting.group] = setting
+
+
+_ALL_PUMPS = "pump"
+"""Group of a call that stops every channel; each channel that was set has a group of its own."""
+
+
+def _stopped(known: Mapping[str, Setting]) -> dict[str, Setting]:
+    return {
+        group: replace(each, value=OFF, kwargs={**each.kwargs, "speed": [0.0]})
+        for group, each in known.items()
+        if group.startswith(f"{_ALL_PUMPS} ")
+    }
 
 
 def _switched_on(backend: type[MachineBackend], command: Command) -> list[Setting]:
@@ -199,7 +211,7 @@ _FIRST = ("attribute", "lid", "door", "tray", "door lock", "lock", "angle")
 def _order(setting: Setting) -> int:
     if setting.value is OFF:
         return 0
-    group = setting.group if setting.group in _FIRST else setting.group.partition(" ")[0]
+    group = "attribute" if setting.method == SET_ATTRIBUTES else setting.group
     return 1 + _FIRST.index(group) if group in _FIRST else 1 + len(_FIRST)
 
 
@@ -247,19 +259,19 @@ def _pumps(call: Call) -> Iterator[Setting]:
     for speed, channel in zip(speeds, channels, strict=False):
         kwargs: dict[str, JsonValue] = {"speed": [speed], "use_channels": [channel]}
         value = speed or OFF  # a speed of 0 stops it
-        yield Setting(f"pump {channel}", value, "run_continuously", (), kwargs)
+        yield Setting(f"{_ALL_PUMPS} {channel}", value, "run_continuously", (), kwargs)
 
 
 def _pumping(call: Call) -> Iterator[Setting]:
     for channel, speed in _channels(call):
         kwargs: dict[str, JsonValue] = {"speed": [speed], "use_channels": [channel]}
-        yield Setting(f"pump {channel}", speed, "run_continuously", (), kwargs)
+        yield Setting(f"{_ALL_PUMPS} {channel}", speed, "run_continuously", (), kwargs)
 
 
 def _pumped(call: Call) -> Iterator[Setting]:
     for channel, _speed in _channels(call):
         kwargs: dict[str, JsonValue] = {"speed": [0.0], "use_channels": [channel]}
-        yield Setting(f"pump {channel}", OFF, "run_continuously", (), kwargs)
+        yield Setting(f"{_ALL_PUMPS} {channel}", OFF, "run_continuously", (), kwargs)
 
 
 def _channels(call: Call) -> Iterator[tuple[JsonValue, JsonValue]]:
@@ -348,7 +360,7 @@ SETS: _Table = {
     SealerBackend: {**_TRAYS, "set_temperature": _to("temperature", "temperature")},
     TilterBackend: {"set_angle": _to("angle", "angle")},
     FanBackend: {"turn_on": _to("fan", "intensity"), "turn_off": _is("fan")},
-    PumpArrayBackend: {"run_continuously": _pumps, "halt": _is("pump")},
+    PumpArrayBackend: {"run_continuously": _pumps, "halt": _is(_ALL_PUMPS)},
 }
 """What each method of each base class sets, inherited by the classes under it."""
 

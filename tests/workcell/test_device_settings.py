@@ -121,7 +121,7 @@ def values(settings: DeviceSettings, device: str) -> dict[str, JsonValue]:
                 ("pumps", "run_continuously", (), {"speed": [5.0], "use_channels": [1]}),
                 ("pumps", "halt", (), {}),
             ],
-            {"pump": None},
+            {"pump 1": None},
         ),
         ([("fan", "turn_on", (), {"intensity": 40})], {"fan": 40}),
         ([("fan", "turn_on_for", (), {"intensity": 40, "duration": 5})], {"fan": None}),
