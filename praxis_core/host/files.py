@@ -9,14 +9,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic, sleep
+from typing import IO
 
 from pydantic import JsonValue
 
 from praxis_core.errors import HostAlreadyRunning
 from praxis_core.settings import PraxisSettings
 
-LOCK_SECONDS = 2.0
-"""How long a watchdog asks for its lock: whoever looks at it holds it for an instant."""
+LOCK_SECONDS = 1.0
+"""How long a lock is asked for: whoever only looks at it holds it for an instant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,8 @@ class SafeCall:
 def write_safe_calls(path: Path, calls: Iterable[SafeCall]) -> None:
     """Say what must be made safe if this process dies; a reader sees the old list or the new one.
 
-    It is not forced to disk: it must survive the death of a process, not that of the computer, which
-    is the end of the watchdog as well.
+    It is not forced to disk: it must survive the death of a process, not that of the computer, with
+    which the watchdog ends as well.
     """
     part = path.with_suffix(".part")
     part.write_text(json.dumps([call.as_json() for call in calls]))
@@ -108,15 +110,24 @@ def locked_by_me(path: Path, workcell: str) -> Iterator[None]:
         HostAlreadyRunning: another process holds it.
     """
     with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise HostAlreadyRunning(workcell=workcell, pid=holder(path)) from None
+        deadline = monotonic() + LOCK_SECONDS
+        while not _taken(file):
+            if monotonic() > deadline:
+                raise HostAlreadyRunning(workcell=workcell, pid=holder(path))
+            sleep(0.02)
         file.seek(0)
         file.truncate()
         file.write(f"{os.getpid()}\n")
         file.flush()
         yield
+
+
+def _taken(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def holder(path: Path) -> int | None:

@@ -62,20 +62,31 @@ async def import_spool(journal: Journal, path: Path) -> int:
     Raises:
         ServiceUnreachable: Postgres does not answer; the lines stay where they are.
     """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return 0
+    data = _content(path)
     lines = [_read(line) for line in data.splitlines() if line.strip()]
     known = await _known(journal, lines)
     new = [line for line in lines if line["id"] not in known]
     for line in new:
         details = {**line["details"], "at": line["at"], KEY: line["id"]}
         await journal.event(None, line["kind"], line["message"], details)
-    with path.open("r+b") as file, _alone(file):
-        if len(file.read()) == len(data):  # else a newer line waits for the next time
-            file.truncate(0)
+    _empty(path, len(data))
     return len(new)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+def _empty(path: Path, size: int) -> None:
+    """Empty the file, unless a newer line came meanwhile: it waits for the next time, with all."""
+    if not size:
+        return
+    with path.open("r+b") as file, _alone(file):
+        if len(file.read()) == size:
+            file.truncate(0)
 
 
 def _read(line: bytes) -> dict[str, Any]:
