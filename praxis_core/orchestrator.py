@@ -233,8 +233,9 @@ class Orchestrator:
             if checked.asset_names:
                 names = [f"{opened.workcell.name}/{name}" for name in checked.asset_names]
                 holder = f"run {opened.request.run_id}"
+                number = opened.progress.attempt
                 await locked.enter_async_context(
-                    self._locks.hold(names, holder, wait_seconds=LOCK_WAIT_SECONDS)
+                    self._locks.hold(names, holder, LOCK_WAIT_SECONDS, attempt=number)
                 )
             try:
                 await bench.connect(checked.asset_names)

@@ -4,13 +4,14 @@
 
     praxis:run:{run}:state            hash     one field per PraxisState key; no expiry before the
                                                run has ended, then the retention of the settings
-    praxis:run:{run}:state:meta       hash     epoch, ended, archived, empty, recorded; the same life
+    praxis:run:{run}:state:meta       hash     epoch, ended, archived, empty, recorded; same life
     praxis:run:{run}:state:record     hash     what the run's own accesses gave; the same life
     praxis:run:{run}:state:act:{act}  string   what a write that may happen once answered; 120 s
     praxis:run:{run}:state:changes    channel  one message per write: {"op": "set", "keys": [...]}
     praxis:workcell:{name}:status     hash     one field per device, JSON; expires with its run
     praxis:workcell:{name}:changes    channel  one message per change of a device's status
-    praxis:lock:asset:{asset}         hash     holder, token, since, request; expires unless renewed
+    praxis:lock:asset:{asset}         hash     holder, attempt, token, since, request;
+                                               expires unless renewed
     praxis:lock:released:{token}      string   this lease was given back; expires as it would have
     praxis:lock:token                 integer  the last fencing token; permanent
 """

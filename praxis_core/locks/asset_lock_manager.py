@@ -65,19 +65,24 @@ class AssetLockManager:
         self._renew = client.register_script(scripts.RENEW)
         self._release = client.register_script(scripts.RELEASE)
 
-    async def acquire(self, assets: Iterable[str], holder: str, wait_seconds: float = 0) -> Lease:
+    async def acquire(
+        self, assets: Iterable[str], holder: str, wait_seconds: float = 0, *, attempt: int = 0
+    ) -> Lease:
         """Take all the assets, or none.
 
         Args:
             assets: Their names, unique over all workcells, e.g. ``"star_1/plate_01"``.
-            holder: Who wants them, for people, e.g. the run's id. The token is what counts: the
-                same holder asking twice waits for itself.
+            holder: Who wants them, e.g. ``"run 4f7c…"``. The token is what counts: the same holder
+                asking twice waits for itself.
             wait_seconds: How long to wait for assets that are held; 0: not at all.
+            attempt: Which attempt of the holder asks. What an earlier attempt of the same holder
+                holds is taken over at once: the earlier one's lease is lost, whether it is still
+                renewed or not. A later or the same attempt is waited for like anybody.
 
         Raises:
             AssetsLocked: one of them is still held when the waiting is over; none was taken.
         """
-        lease, _ = await self._taken(assets, holder, wait_seconds)
+        lease, _ = await self._taken(assets, holder, wait_seconds, attempt)
         return lease
 
     async def renew(self, lease: Lease) -> None:
@@ -105,9 +110,11 @@ class AssetLockManager:
 
     @asynccontextmanager
     async def hold(
-        self, assets: Iterable[str], holder: str, wait_seconds: float = 0
+        self, assets: Iterable[str], holder: str, wait_seconds: float = 0, *, attempt: int = 0
     ) -> AsyncIterator[Lease]:
         """Hold assets for the time of a block; the lease is renewed meanwhile.
+
+        The arguments are those of ``acquire``.
 
         When the lease is lost, or could not be renewed for as long as it lasts, the block is
         cancelled at its next ``await`` and ``LeaseLost`` raised in its place.
@@ -118,7 +125,7 @@ class AssetLockManager:
         """
         body = _this_task()
         cancelled_before = body.cancelling()
-        lease, asked = await self._taken(assets, holder, wait_seconds)
+        lease, asked = await self._taken(assets, holder, wait_seconds, attempt)
         keeping = asyncio.create_task(self._keep(lease, asked + self._seconds))
         keeping.add_done_callback(lambda task: None if task.cancelled() else body.cancel())
         succeeded = False
@@ -137,7 +144,7 @@ class AssetLockManager:
             await to_the_end(self._give_back(lease, keeping, tell=succeeded))
 
     async def _taken(
-        self, assets: Iterable[str], holder: str, wait_seconds: float
+        self, assets: Iterable[str], holder: str, wait_seconds: float, attempt: int
     ) -> tuple[Lease, float]:
         """Acquire; give also the loop's time from which on the lease counts, at the earliest."""
         names = _names(assets)
@@ -147,7 +154,8 @@ class AssetLockManager:
         began = clock()
         while True:
             asked = clock()
-            ask = partial(self._call, self._acquire, keys, holder, self._milliseconds, request)
+            args = (holder, self._milliseconds, request, attempt)
+            ask = partial(self._call, self._acquire, keys, *args)
             try:
                 token, *held = await ask()
             except asyncio.CancelledError:

@@ -1,8 +1,8 @@
 """The Lua scripts of the asset locks: one per act, each atomic, each harmless to repeat.
 
-A lock is a hash (holder, token, since, request) that expires. The token is greater than any that
-was given before: it counts up, and never stands behind the clock of Redis in milliseconds, so it
-does not go back even when Redis comes up again without its data.
+A lock is a hash (holder, attempt, token, since, request) that expires. The token is greater than any
+that was given before: it counts up, and never stands behind the clock of Redis in milliseconds, so
+it does not go back even when Redis comes up again without its data.
 """
 
 from __future__ import annotations
@@ -13,14 +13,18 @@ ACQUIRE = """
 -- ARGV[1]     holder
 -- ARGV[2]     lease, ms
 -- ARGV[3]     id of this request: a repetition gets the answer that was lost
+-- ARGV[4]     attempt of the holder: takes over from its earlier ones
 -- Answers {token}, or {0, index of the asset that is held, holder, ms until it expires, ms now}.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local mine = redis.call('HMGET', KEYS[2], 'request', 'token')
 if mine[1] == ARGV[3] then return {tonumber(mine[2])} end
 for i = 2, #KEYS do
-  local holder = redis.call('HGET', KEYS[i], 'holder')
-  if holder then return {0, i - 1, holder, redis.call('PTTL', KEYS[i]), now} end
+  local held = redis.call('HMGET', KEYS[i], 'holder', 'attempt')
+  local earlier = held[1] == ARGV[1] and tonumber(held[2] or 0) < tonumber(ARGV[4])
+  if held[1] and not earlier then
+    return {0, i - 1, held[1], redis.call('PTTL', KEYS[i]), now}
+  end
 end
 local token = redis.call('INCR', KEYS[1])
 if token < now then
@@ -30,7 +34,8 @@ end
 local text = string.format('%.0f', token)
 local since = string.format('%.0f', now)
 for i = 2, #KEYS do
-  redis.call('HSET', KEYS[i], 'holder', ARGV[1], 'token', text, 'since', since, 'request', ARGV[3])
+  redis.call('HSET', KEYS[i], 'holder', ARGV[1], 'attempt', ARGV[4], 'token', text,
+    'since', since, 'request', ARGV[3])
   redis.call('PEXPIRE', KEYS[i], ARGV[2])
 end
 return {token}

@@ -81,6 +81,20 @@ async def test_a_block_whose_lease_is_lost_is_stopped(
         pass
 
 
+async def test_a_block_is_stopped_when_a_newer_attempt_takes_over(
+    brief: AssetLockManager, client: redis.Redis
+) -> None:
+    """Within a third of the lease; what it gives back is not the newer one's."""
+    async with brief.hold(["a"], "run-1", attempt=1):
+        pass
+    with pytest.raises(LeaseLost, match="lease on a"):  # noqa: PT012 (the whole block is what raises)
+        async with brief.hold(["a"], "run-1", attempt=1):
+            newer = await brief.acquire(["a"], "run-1", attempt=2)
+            await asyncio.Event().wait()
+
+    assert int(client.hget(redis_keys.asset_lock("a"), "token") or 0) == newer.token
+
+
 async def test_a_loss_that_the_end_of_the_block_discovers_is_told(
     locks: AssetLockManager, expire: Callable[..., None]
 ) -> None:

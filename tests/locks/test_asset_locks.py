@@ -63,6 +63,47 @@ async def test_the_same_holder_twice_is_two_leases(locks: AssetLockManager) -> N
         await locks.acquire(["a"], "run-1")
 
 
+async def test_a_newer_attempt_takes_over_at_once(locks: AssetLockManager) -> None:
+    """The older one's lease is lost, and it neither renews nor gives back nor takes again."""
+    older = await locks.acquire(["a", "b"], "run-1", attempt=1)
+    newer = await locks.acquire(["b", "c"], "run-1", attempt=2)
+
+    assert newer.token > older.token
+    for act in (locks.renew, locks.release):
+        with pytest.raises(LeaseLost, match="lease on b "):
+            await act(older)
+    await locks.renew(newer)
+    for attempt in (0, 1, 2):
+        with pytest.raises(AssetsLocked):
+            await locks.acquire(["b"], "run-1", attempt=attempt)
+
+
+async def test_an_attempt_takes_over_from_its_own_run_only(
+    locks: AssetLockManager, client: redis.Redis
+) -> None:
+    """All or nothing: where another run holds one asset, the earlier attempt keeps the others."""
+    older = await locks.acquire(["a"], "run-1", attempt=1)
+    await locks.acquire(["b"], "run-2", attempt=1)
+    for wanted, holder in ((["a", "b"], "run-1"), (["a"], "run-2")):
+        with pytest.raises(AssetsLocked):
+            await locks.acquire(wanted, holder, attempt=5)
+
+    await locks.renew(older)
+    assert client.hget(redis_keys.asset_lock("a"), "attempt") == b"1"
+
+
+async def test_a_takeover_whose_answer_is_lost_is_one(lossy_redis: LossyRedis) -> None:
+    """Asked again, it is the same lease."""
+    async with connect_async(lossy_redis.url) as client:
+        locks = AssetLockManager(client)
+        await locks.acquire(["a"], "run-1", attempt=1)
+        lossy_redis.lose_answers(1)
+        lease = await locks.acquire(["a"], "run-1", attempt=2)
+        assert lossy_redis.lost == 1
+        await locks.release(lease)
+        await locks.acquire(["a"], "run-2")
+
+
 async def test_a_released_asset_is_free(locks: AssetLockManager) -> None:
     """For the next, under a greater token."""
     first = await locks.acquire(["a"], "run-1")

@@ -41,6 +41,7 @@ class Model(RuleBasedStateMachine):
         self.aclient = connect_async(self.url)
         self.locks = AssetLockManager(self.aclient)
         self.held: dict[str, int] = {}
+        self.holders: dict[int, tuple[str, int]] = {}
         self.last_token = 0
 
     def teardown(self) -> None:
@@ -51,16 +52,29 @@ class Model(RuleBasedStateMachine):
     def _has(self, lease: Lease) -> bool:
         return all(self.held.get(asset) == lease.token for asset in lease.assets)
 
-    @rule(target=leases, holder=HOLDERS, assets=st.sets(st.sampled_from(ASSETS), min_size=1))
-    def acquire(self, holder: str, assets: set[str]) -> Lease:
-        """Succeeds if, and only if, all are free; under a greater token."""
-        if assets & set(self.held):
+    def _is_free(self, asset: str, holder: str, attempt: int) -> bool:
+        if asset not in self.held:
+            return True
+        its_holder, its_attempt = self.holders[self.held[asset]]
+        return its_holder == holder and its_attempt < attempt
+
+    @rule(
+        target=leases,
+        holder=HOLDERS,
+        assets=st.sets(st.sampled_from(ASSETS), min_size=1),
+        attempt=st.integers(0, 2),
+    )
+    def acquire(self, holder: str, assets: set[str], attempt: int) -> Lease:
+        """Succeeds if, and only if, all are free or held by earlier attempts; a greater token."""
+        ask = self.locks.acquire(assets, holder, attempt=attempt)
+        if not all(self._is_free(asset, holder, attempt) for asset in assets):
             with pytest.raises(AssetsLocked):
-                self.runner.run(self.locks.acquire(assets, holder))
+                self.runner.run(ask)
             return multiple()  # type: ignore[return-value]  # no lease for the bundle
-        lease = self.runner.run(self.locks.acquire(assets, holder))
+        lease = self.runner.run(ask)
         assert lease.token > self.last_token
         self.last_token = lease.token
+        self.holders[lease.token] = (holder, attempt)
         self.held.update(dict.fromkeys(assets, lease.token))
         return lease
 
