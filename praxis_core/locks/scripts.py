@@ -1,8 +1,8 @@
 """The Lua scripts of the asset locks: one per act, each atomic, each harmless to repeat.
 
-A lock is a hash (holder, attempt, token, since, request) that expires. The token is greater than any
-that was given before: it counts up, and never stands behind the clock of Redis in milliseconds, so
-it does not go back even when Redis comes up again without its data.
+A lock is a hash (holder, attempt, token, since, request) that expires. The token is greater than
+any that was given before: it counts up, and never stands behind the clock of Redis in milliseconds,
+so it does not go back even when Redis comes up again without its data.
 """
 
 from __future__ import annotations
