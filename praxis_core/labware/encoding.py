@@ -87,26 +87,33 @@ def fingerprint(
     """Hash what a command asks for; equal in every process for equal calls.
 
     A tip's name ends in a counter (``rack_A1#3``) that grows whenever PyLabRobot looks at the tip
-    spot, so the counter does not count.
+    spot, so the counter does not count. Nor does the noise of floating point, which depends on the
+    order of a sum: numbers count to ten significant digits, and 10 is 10.0.
 
     Returns:
         SHA-256 as 64 hexadecimal digits.
     """
-    call = [device, method, _without_tip_counters(list(args)), _without_tip_counters(dict(kwargs))]
+    call = [device, method, _as_compared(list(args)), _as_compared(dict(kwargs))]
     canonical = json.dumps(call, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _without_tip_counters(data: JsonValue) -> JsonValue:
+def _as_compared(data: JsonValue) -> JsonValue:
     if isinstance(data, list):
-        return [_without_tip_counters(item) for item in data]
-    if not isinstance(data, dict):
-        return data
+        return [_as_compared(item) for item in data]
     match data:
+        case float():
+            rounded = float(f"{data:.10g}")
+            return int(rounded) if rounded.is_integer() else rounded
         case {"$tip": {"class": cls, "name": str(name), "fields": fields}}:
-            return {"$tip": {"class": cls, "name": name.partition("#")[0], "fields": fields}}
+            named = {"class": cls, "name": name.partition("#")[0], "fields": _as_compared(fields)}
+            return {"$tip": named}
+        case {"$float": "-0.0"}:
+            return 0
+        case dict():
+            return {key: _as_compared(item) for key, item in data.items()}
         case _:
-            return {key: _without_tip_counters(item) for key, item in data.items()}
+            return data
 
 
 def encode_error(error: BaseException) -> EncodedError:

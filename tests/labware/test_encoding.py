@@ -229,6 +229,29 @@ def test_the_fingerprint_sees_everything_else(
     assert base != fingerprint(device, method, args, kwargs)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (0.1 + 0.2 + 0.3, 0.3 + 0.2 + 0.1),
+        (100.0, 99.99999999999999),
+        (10, 10.0),
+        (0.0, -0.0),
+        ([{"volume": 3.3333333333333334e-08}], [{"volume": 3.333333333333334e-08}]),
+    ],
+)
+def test_the_fingerprint_does_not_see_the_noise_of_floating_point(one: Any, other: Any) -> None:
+    """A sum in another order asks for the same; a millionth more does not."""
+    encoded, again = encode(one, "one"), encode(other, "other")
+    assert encoded != again or type(encoded) is not type(again)
+
+    assert fingerprint("star", "aspirate", [encoded], {}) == fingerprint(
+        "star", "aspirate", [again], {}
+    )
+    assert fingerprint("star", "aspirate", [100.0], {}) != fingerprint(
+        "star", "aspirate", [100.0001], {}
+    )
+
+
 def test_the_fingerprint_is_the_same_in_every_process() -> None:
     """Whatever the seed of Python's hashes."""
     program = (
