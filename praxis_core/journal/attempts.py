@@ -67,7 +67,7 @@ async def _next(session: AsyncSession, request: AttemptRequest) -> int:
         await session.execute(
             select(RunRow.status, RunRow.simulated)
             .where(RunRow.id == request.run_id)
-            .with_for_update()
+            .with_for_update(key_share=True)
         )
     ).one()
     if run.simulated != request.simulated:

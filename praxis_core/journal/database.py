@@ -6,7 +6,7 @@ Every error of the driver passes one place (``_explain``) and leaves it as an er
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -73,6 +73,8 @@ class Database:
             connect_args=_connect_arguments(url),
         )
         event.listen(self._engine.sync_engine, "handle_error", _explain)
+        self._url = url
+        self._before_close: list[Callable[[], Awaitable[None]]] = []
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
 
@@ -92,8 +94,36 @@ class Database:
             result = await connection.execute(statement, parameters)
             return result.all() if result.returns_rows else ()
 
+    async def connect(self) -> psycopg.AsyncConnection:
+        """Open a connection beside the pool; each statement is a transaction of its own.
+
+        Who opens it closes it, at the latest when the database is closed (``before_close``).
+        """
+        arguments = _connect_arguments(self._url)
+        address = _address(self._url).set(drivername="postgresql")
+        try:
+            return await psycopg.AsyncConnection.connect(
+                address.render_as_string(hide_password=False),
+                autocommit=True,
+                connect_timeout=CONNECT_SECONDS,
+                application_name=str(arguments["application_name"]),
+                options=str(arguments["options"]),
+            )
+        except psycopg.OperationalError as error:
+            raise self.unreachable(error) from error
+
+    def unreachable(self, error: psycopg.Error) -> ServiceUnreachable:
+        """Say that Postgres does not answer, and where it was looked for."""
+        return _unreachable(_address(self._url), error)
+
+    def before_close(self, action: Callable[[], Awaitable[None]]) -> None:
+        """Let something be done before the connections are closed."""
+        self._before_close.append(action)
+
     async def close(self) -> None:
         """Close all connections."""
+        while self._before_close:
+            await self._before_close.pop()()
         await self._engine.dispose()
 
     async def __aenter__(self) -> Self:
@@ -163,20 +193,25 @@ def _explain(context: ExceptionContext) -> PraxisError | None:
     if isinstance(error, psycopg.OperationalError) and (
         context.is_disconnect or context.connection is None
     ):
-        return ServiceUnreachable(
-            service="Postgres",
-            address=context.engine.url.render_as_string() if context.engine else "",
-            setting="PRAXIS_DATABASE_URL",
-            what=" ".join(str(error).split()),
-        )
+        return _unreachable(context.engine.url if context.engine else None, error)
     if isinstance(error, psycopg.Error):
-        return _refused(error)
+        return refused(error)
     if isinstance(error, (TypeError, ValueError)):
         return JournalError(what=f"a value cannot be stored: {error}")
     return None
 
 
-def _refused(error: psycopg.Error) -> PraxisError:
+def _unreachable(address: URL | None, error: psycopg.Error) -> ServiceUnreachable:
+    return ServiceUnreachable(
+        service="Postgres",
+        address=address.render_as_string() if address else "",
+        setting="PRAXIS_DATABASE_URL",
+        what=" ".join(str(error).split()),
+    )
+
+
+def refused(error: psycopg.Error) -> PraxisError:
+    """Turn what Postgres refused into the error of Praxis that it stands for."""
     diagnosis = error.diag
     what = diagnosis.message_primary or str(error)
     refusal = _REFUSALS.get(error.sqlstate or "")

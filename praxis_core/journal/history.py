@@ -9,13 +9,16 @@ from uuid import UUID
 from sqlalchemy import Select, select
 
 from praxis_core.errors import ProtocolNotFound, RunNotFound, WorkcellNotFound
-from praxis_core.journal import rows
+from praxis_core.journal import claims, rows
 from praxis_core.journal.database import Database
 from praxis_core.journal.records import (
     AttemptRecord,
+    Claim,
     CommandRecord,
     DataFileRecord,
+    Doubt,
     EventRecord,
+    Learned,
     RecordedMeasurement,
     RunRecord,
     StepRecord,
@@ -24,9 +27,13 @@ from praxis_core.journal.records import (
 )
 from praxis_core.journal.tables import (
     AttemptRow,
+    ClaimRow,
     CommandRow,
     DataFileRow,
+    DoubtRow,
     EventRow,
+    HostRow,
+    LearnedRow,
     MeasurementRow,
     ProtocolRow,
     RunRow,
@@ -133,6 +140,98 @@ class History:
         )
         return rows.command(found[0]) if found else None
 
+    async def recorded(self, run_id: UUID) -> list[CommandRecord]:
+        """List what counts of a run's commands, over all attempts, in the order of their intents.
+
+        Without those that were set aside; with those that have no outcome (yet).
+        """
+        query = (
+            select(CommandRow)
+            .where(CommandRow.run_id == run_id, ~CommandRow.tail)
+            .order_by(CommandRow.number)
+        )
+        return [rows.command(row) for row in await self._all(query)]
+
+    async def find_command(self, run_id: UUID, branch: str, ordinal: int) -> CommandRecord | None:
+        """Look up the one command that counts at this place of a run, whatever its attempt."""
+        found = await self._all(
+            select(CommandRow).where(
+                CommandRow.run_id == run_id,
+                CommandRow.branch == branch,
+                CommandRow.ordinal == ordinal,
+                ~CommandRow.tail,
+            )
+        )
+        return rows.command(found[0]) if found else None
+
+    async def runs_unfinished(self, workcell: str) -> list[RunRecord]:
+        """List the runs that have devices of a workcell, oldest first."""
+        return await self._runs(
+            rows.RUNS.where(RunRow.id.in_(_claimants(workcell))).order_by(RunRow.created_at)
+        )
+
+    async def commands_of_unfinished(self, workcell: str) -> list[CommandRecord]:
+        """List all commands of the runs that have devices of a workcell, by their numbers.
+
+        With those that were set aside: most of them happened, too.
+        """
+        query = (
+            select(CommandRow)
+            .where(CommandRow.run_id.in_(_claimants(workcell)))
+            .order_by(CommandRow.number)
+        )
+        return [rows.command(row) for row in await self._all(query)]
+
+    async def claims(self, workcell: str) -> list[Claim]:
+        """List who has which device of a workcell, by device."""
+        query = (
+            select(ClaimRow)
+            .where(ClaimRow.workcell == workcell, ClaimRow.released_at.is_(None))
+            .order_by(ClaimRow.device)
+        )
+        return [rows.claim(row) for row in await self._all(query)]
+
+    async def claim_history(self, run_id: UUID) -> list[Claim]:
+        """List the devices that a run has and had, oldest first."""
+        query = (
+            select(ClaimRow)
+            .where(ClaimRow.run_id == run_id)
+            .order_by(ClaimRow.token, ClaimRow.device)
+        )
+        return [rows.claim(row) for row in await self._all(query)]
+
+    async def overtaken_by(self, run_id: UUID) -> UUID | None:
+        """Look for another run that had a device of this one after this one had started on it.
+
+        Returns:
+            The last such run; None when everything still stands as the run left it.
+        """
+        found = await self._database.execute(claims.OVERTAKEN_BY, {"run_id": run_id})
+        return found[0].run_id if found else None
+
+    async def host_epoch(self, workcell: str) -> int | None:
+        """Look up the epoch of a workcell's newest host; None when there never was one."""
+        found = await self._all(select(HostRow).where(HostRow.workcell == workcell))
+        return found[0].epoch if found else None
+
+    async def doubts(self, run_id: UUID) -> list[Doubt]:
+        """List all questions about a run, oldest first, also those that were answered."""
+        query = select(DoubtRow).where(DoubtRow.run_id == run_id).order_by(DoubtRow.id)
+        return [rows.doubt(row) for row in await self._all(query)]
+
+    async def open_doubts(self, run_id: UUID) -> list[Doubt]:
+        """List the questions about a run that wait for an answer, oldest first."""
+        return [doubt for doubt in await self.doubts(run_id) if doubt.answer is None]
+
+    async def learned(self, run_id: UUID) -> list[Learned]:
+        """List what a run's protocol learned other than from devices, in that order."""
+        query = (
+            select(LearnedRow)
+            .where(LearnedRow.run_id == run_id)
+            .order_by(LearnedRow.at, LearnedRow.branch, LearnedRow.ordinal)
+        )
+        return [rows.learned(row) for row in await self._all(query)]
+
     async def measurements(self, run_id: UUID) -> list[RecordedMeasurement]:
         """List a run's measurements in the order in which they were written."""
         query = (
@@ -162,3 +261,9 @@ class History:
     async def _all(self, query: Select[Row]) -> Sequence[Row]:
         async with self._database.session() as session:
             return (await session.scalars(query)).all()
+
+
+def _claimants(workcell: str) -> Select[UUID]:
+    return select(ClaimRow.run_id).where(
+        ClaimRow.workcell == workcell, ClaimRow.released_at.is_(None)
+    )

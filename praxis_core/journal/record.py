@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -10,12 +10,16 @@ from pydantic import JsonValue
 from sqlalchemy import TextClause
 
 from praxis_core.errors import JournalError
-from praxis_core.journal import attempts, definitions, rows, statements
+from praxis_core.journal import attempts, claims, definitions, doubts, rows, statements
+from praxis_core.journal.command_writer import CommandWriter
 from praxis_core.journal.database import Database
 from praxis_core.journal.history import History
 from praxis_core.journal.records import (
     AttemptRequest,
+    CommandRecord,
+    Doubt,
     Measurement,
+    RecordedMeasurement,
     StepRecord,
     StepStart,
     StoredProtocol,
@@ -23,7 +27,7 @@ from praxis_core.journal.records import (
 )
 from praxis_core.journal.step_buffer import StepBuffer
 from praxis_core.protocol.command import Command, Outcome
-from praxis_core.protocol.lifecycle import CommandKind, RunStatus, StepStatus
+from praxis_core.protocol.lifecycle import Answer, DoubtSubject, RunStatus, StepStatus
 
 
 class Journal(History):
@@ -36,6 +40,8 @@ class Journal(History):
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self._steps = StepBuffer(database)
+        self.writer = CommandWriter(database)
+        """Intents and outcomes on their way; outcomes need not be waited for there."""
 
     # --- definitions ------------------------------------------------------------------------------
 
@@ -89,7 +95,7 @@ class Journal(History):
         Raises:
             JournalError: a simulated run would go on as a real one, or the other way round.
         """
-        await self.flush()
+        await self._steps.flush(request.run_id)
         async with self._database.session() as session, session.begin():
             return await attempts.begin(session, request)
 
@@ -218,58 +224,246 @@ class Journal(History):
         values = {"run_id": run_id, "kind": kind, "message": message, "details": details}
         await self._database.execute(statements.EVENT, values)
 
+    # --- claims and hosts -------------------------------------------------------------------------
+
+    async def claim_devices(
+        self,
+        workcell: str,
+        devices: Collection[str],
+        *,
+        run_id: UUID,
+        attempt: int,
+        take_over: bool,
+    ) -> int:
+        """Give devices to an attempt of a run: all under one fresh token, or none.
+
+        What earlier attempts of the same run had, and what runs have that ended, is replaced; from
+        then on no command with an older token passes.
+
+        Args:
+            workcell: Its name.
+            devices: Their names.
+            run_id: The run.
+            attempt: Its open attempt.
+            take_over: Whether a run that is interrupted or in doubt gives way; both audit trails
+                say so.
+
+        Returns:
+            The token that the commands carry.
+
+        Raises:
+            DeviceClaimed: another run keeps one of them.
+            JournalError: the attempt has ended.
+        """
+        async with self._database.session() as session, session.begin():
+            return await claims.claim(
+                session, workcell, devices, run_id=run_id, attempt=attempt, take_over=take_over
+            )
+
+    async def release_claims(
+        self, run_id: UUID, attempt: int | None = None, devices: Collection[str] | None = None
+    ) -> None:
+        """Release what a run has: all of it, or only an attempt's, or only some devices."""
+        async with self._database.session() as session, session.begin():
+            await claims.release(session, run_id, attempt, devices)
+
+    async def begin_host(self, workcell: str, host: UUID, pid: int) -> int:
+        """Make a host the newest of its workcell; no command of an older one passes any more.
+
+        Returns:
+            Its epoch.
+        """
+        values = {"workcell": workcell, "host": host, "pid": pid}
+        [(epoch,)] = await self._database.execute(statements.HOST, values)
+        return int(epoch)
+
+    # --- doubts -----------------------------------------------------------------------------------
+
+    async def mark_tail(self, run_id: UUID, from_number: int) -> list[CommandRecord]:
+        """Set aside what the last attempt did from the command of this number on.
+
+        Returns:
+            These commands in the order of their intents.
+        """
+        await self.settled()
+        async with self._database.session() as session, session.begin():
+            marked = await doubts.mark_tail(session, run_id, from_number)
+            return sorted(map(rows.command, marked), key=lambda record: record.number)
+
+    async def set_aside(self, run_id: UUID, branch: str, ordinal: int) -> None:
+        """Let a command count as not done, so that it is carried out when it comes up again."""
+        await self.settled()
+        async with self._database.session() as session, session.begin():
+            await doubts.set_aside(session, run_id, branch, ordinal)
+
+    async def raise_doubt(  # noqa: PLR0913, PLR0917  # the columns
+        self,
+        run_id: UUID,
+        attempt: int,
+        subject: DoubtSubject,
+        branch: str,
+        ordinal: int,
+        what: str,
+        choices: Sequence[Answer],
+        details: JsonValue = None,
+    ) -> Doubt:
+        """Ask a person; the run is in doubt from then on, unless it has ended already.
+
+        May be repeated: while a question about the same is open, that one stays.
+
+        Args:
+            run_id: The run.
+            attempt: The attempt in which it came up.
+            subject: What it is about.
+            branch: With ``ordinal`` the command, the effect, or the first command of the tail.
+            ordinal: See ``branch``.
+            what: The question for people.
+            choices: What may be answered.
+            details: Data for programs.
+        """
+        await self.settled()
+        values: dict[str, JsonValue] = {
+            "attempt": attempt,
+            "subject": subject.value,
+            "branch": branch,
+            "ordinal": ordinal,
+            "what": what,
+            "choices": [choice.value for choice in choices],
+            "details": details,
+        }
+        async with self._database.session() as session, session.begin():
+            return rows.doubt(await doubts.raise_doubt(session, run_id, values))
+
+    async def answer_doubt(
+        self, doubt: int, answer: Answer, by: str, details: JsonValue = None
+    ) -> Doubt:
+        """Write down what a person (or the device) says, and do what it means.
+
+        A command that happened has its outcome then, and one that did not is set aside. The same
+        holds for an outside effect, whose result is ``details``. ``abort`` cancels the run, answers
+        its other questions, too, and releases what it has.
+
+        Args:
+            doubt: The question's id.
+            answer: One of its choices.
+            by: Who says so.
+            details: Data for programs.
+
+        Raises:
+            AnswerRefused: that is none of the choices.
+            NothingToAnswer: it was answered before.
+        """
+        await self.settled()
+        async with self._database.session() as session, session.begin():
+            return rows.doubt(await doubts.answer(session, doubt, answer, by, details))
+
+    async def learn(  # noqa: PLR0913, PLR0917  # the columns
+        self,
+        run_id: UUID,
+        attempt: int,
+        branch: str,
+        ordinal: int,
+        kind: str,
+        name: str,
+        value: JsonValue,
+    ) -> JsonValue:
+        """Write down what a protocol learned; what was written first at this place counts.
+
+        Returns:
+            What counts.
+
+        Raises:
+            JournalError: the attempt has ended.
+        """
+        key = {"run_id": run_id, "branch": branch, "ordinal": ordinal, "kind": kind}
+        row = {"attempt": attempt, "name": name, "value": value}
+        [(counts,)] = await self._database.execute(statements.LEARN, key | row)
+        first: JsonValue = counts
+        return first
+
+    async def learn_done(
+        self, run_id: UUID, branch: str, ordinal: int, kind: str, value: JsonValue
+    ) -> None:
+        """Write down that an effect on the outside was done, with its result.
+
+        Raises:
+            JournalError: it was never begun, or is done already.
+        """
+        key = {"run_id": run_id, "branch": branch, "ordinal": ordinal, "kind": kind}
+        if not await self._database.execute(statements.LEARN_DONE, key | {"value": value}):
+            raise JournalError(what=f"{kind} {ordinal} of branch {branch} of {run_id} never began")
+
     # --- commands and data ------------------------------------------------------------------------
 
-    async def command_intent(self, command: Command, at: datetime) -> None:
+    async def command_intent(
+        self, command: Command, at: datetime, *, epoch: int | None = None
+    ) -> None:
         """Make durable that a command is about to be sent; returns after that.
 
         May be repeated with the same command, since the answer to a commit can be lost.
 
+        Args:
+            command: The command; with a token, its claim is checked in the same transaction.
+            at: When it was asked for.
+            epoch: Of the host that is about to send it, checked in the same transaction.
+
         Raises:
+            ClaimLost: the device belongs to somebody else by now.
+            HostReplaced: the workcell has a newer host.
             JournalError: another command has this identity, or this one has its outcome already; or
                 the attempt has ended.
         """
-        await self.flush()
-        if await self._database.execute(statements.INTENT, rows.intent_values(command, at)):
-            return
-        written = await self.command(
-            command.run_id, command.attempt, command.branch, command.ordinal
-        )
-        if written is None or written.command != command or written.outcome is not None:
-            raise JournalError(what=f"{_name(command)} is written already, and differs")
+        await self._steps.flush(command.run_id)
+        await self.writer.intent(command, at, epoch=epoch)
 
     async def command_outcome(
         self, command: Command, outcome: Outcome, measurements: Sequence[Measurement]
     ) -> None:
-        """Make durable how a command ended and what it measured, in one transaction.
+        """Make durable how a command ended and what it measured; returns after that.
 
         May be repeated with the same outcome. A command that observes needs no intent. Accepted
         after the attempt has ended, too: what a device did is true, whoever still waits for it.
+        Without an answer of Postgres it is kept, and written when there is one.
 
         Raises:
             JournalError: there is no intent, or another outcome; a measurement is not finite.
         """
-        await self.flush()
-        ended = rows.outcome_values(outcome) | rows.measurement_values(measurements)
-        values = rows.intent_values(command, outcome.started_at) | ended
-        key = {
-            name: values[name] for name in ("run_id", "attempt", "branch", "ordinal", "fingerprint")
-        }
-        observed = command.kind is CommandKind.OBSERVE
-        statement, given = (
-            (statements.OBSERVED, values) if observed else (statements.OUTCOME, key | ended)
-        )
-        if await self._database.execute(statement, given):
-            return
-        written = await self.command(
-            command.run_id, command.attempt, command.branch, command.ordinal
-        )
-        if written is None:
-            raise JournalError(what=f"{_name(command)} has an outcome, but no intent")
-        if written.command.fingerprint != command.fingerprint:
-            raise JournalError(what=f"{_name(command)} is not the one that was written there")
-        if written.outcome != outcome:
-            raise JournalError(what=f"{_name(command)} has another outcome already")
+        await self._steps.flush(command.run_id)
+        await self.writer.ended(command, outcome, measurements)
+
+    async def settled(self) -> None:
+        """Wait until every outcome that was taken in is durable."""
+        await self.writer.settled()
+
+    async def commands(self, run_id: UUID) -> list[CommandRecord]:
+        """List a run's commands in the order of their intents."""
+        await self.settled()
+        return await super().commands(run_id)
+
+    async def command(
+        self, run_id: UUID, attempt: int, branch: str, ordinal: int
+    ) -> CommandRecord | None:
+        """Look up one command; None when it was never written."""
+        await self.settled()
+        return await super().command(run_id, attempt, branch, ordinal)
+
+    async def recorded(self, run_id: UUID) -> list[CommandRecord]:
+        """List what counts of a run's commands, over all attempts, in the order of their intents.
+
+        Without those that were set aside; with those that have no outcome (yet).
+        """
+        await self.settled()
+        return await super().recorded(run_id)
+
+    async def find_command(self, run_id: UUID, branch: str, ordinal: int) -> CommandRecord | None:
+        """Look up the one command that counts at this place of a run, whatever its attempt."""
+        await self.settled()
+        return await super().find_command(run_id, branch, ordinal)
+
+    async def measurements(self, run_id: UUID) -> list[RecordedMeasurement]:
+        """List a run's measurements in the order in which they were written."""
+        await self.settled()
+        return await super().measurements(run_id)
 
     async def measure(self, run_id: UUID, attempt: int, measurement: Measurement) -> None:
         """Write down a measurement that belongs to no command."""
@@ -287,7 +481,7 @@ class Journal(History):
     async def _change_status(
         self, statement: TextClause, status: RunStatus, values: Mapping[str, object]
     ) -> None:
-        await self.flush()
+        await self._steps.flush(UUID(str(values["run_id"])))
         change = {**values, "status": status.value, "ended": status.ended}
         if await self._database.execute(statement, change):
             return
@@ -295,10 +489,3 @@ class Journal(History):
         raise JournalError(
             what=f"attempt {values['attempt']} of run {run.run_id} is over; it is at {run.attempt}"
         )
-
-
-def _name(command: Command) -> str:
-    return (
-        f"command {command.ordinal} of branch {command.branch} ({command.device}.{command.method}, "
-        f"run {command.run_id}, attempt {command.attempt})"
-    )

@@ -23,7 +23,7 @@ from sqlalchemy.types import TypeEngine
 
 from praxis_core.journal.columns import JSON_OR_NULL, JSON_VALUE, Instant
 
-_TYPES: dict[str, TypeEngine[Any]] = {
+TYPES: dict[str, TypeEngine[Any]] = {
     "run_id": Uuid(),
     "attempt": Integer(),
     "status": Text(),
@@ -55,6 +55,9 @@ _TYPES: dict[str, TypeEngine[Any]] = {
     "token": BigInteger(),
     "epoch": BigInteger(),
     "sent": Text(),
+    "workcell": Text(),
+    "host": Uuid(),
+    "pid": Integer(),
     "assets": ARRAY(Text()),
     "wells": ARRAY(Text()),
     "quantities": ARRAY(Text()),
@@ -74,7 +77,7 @@ _TYPES: dict[str, TypeEngine[Any]] = {
 
 def _statement(sql: str) -> TextClause:
     names = sorted(set(re.findall(r":(\w+)", sql)))
-    return text(sql).bindparams(*(bindparam(name, type_=_TYPES[name]) for name in names))
+    return text(sql).bindparams(*(bindparam(name, type_=TYPES[name]) for name in names))
 
 
 # The run's status and its last attempt's are one; an attempt that is not the last changes nothing.
@@ -180,4 +183,25 @@ DATA_FILE = _statement("""
 EVENT = _statement("""
     INSERT INTO praxis.run_event (run_id, kind, message, details)
       VALUES (:run_id, :kind, :message, :details)
+""")
+
+HOST = _statement("""
+    INSERT INTO praxis.workcell_host (workcell, epoch, host, pid) VALUES (:workcell, 1, :host, :pid)
+      ON CONFLICT (workcell) DO UPDATE SET epoch = workcell_host.epoch + 1, host = excluded.host,
+        pid = excluded.pid, since = clock_timestamp()
+      RETURNING epoch
+""")
+
+# The update changes nothing, and lets the row be read that another transaction has just written.
+LEARN = _statement("""
+    INSERT INTO praxis.learned (run_id, branch, ordinal, kind, name, value, attempt)
+      VALUES (:run_id, :branch, :ordinal, :kind, :name, :value, :attempt)
+      ON CONFLICT (run_id, branch, ordinal, kind) DO UPDATE SET value = learned.value
+      RETURNING value
+""")
+
+LEARN_DONE = _statement("""
+    UPDATE praxis.learned SET value = :value, done_at = clock_timestamp()
+      WHERE run_id = :run_id AND branch = :branch AND ordinal = :ordinal AND kind = :kind
+      RETURNING ordinal
 """)

@@ -36,8 +36,8 @@ class StepBuffer:
         self._waiting: dict[_Key, dict[str, JsonValue]] = {}
         self._writing = asyncio.Lock()
         self._gathering: asyncio.Task[None] | None = None
-        self._refusal: JournalError | None = None
-        """Of rows that were written in the background; the next caller is told."""
+        self._refusals: dict[UUID, JournalError] = {}
+        """Of each run's rows, when they were refused; who next writes for that run is told."""
 
     def began(self, step: StepStart) -> None:
         """Take in that a step was entered.
@@ -45,7 +45,7 @@ class StepBuffer:
         Raises:
             JournalError: it is open already, or what was written before was refused.
         """
-        self._raise_refusal()
+        self._raise_refusal(step.run_id)
         key = (step.run_id, step.attempt, step.path)
         if key in self._begun:
             raise JournalError(what=f"{_name(key)} is open already")
@@ -58,38 +58,55 @@ class StepBuffer:
         Raises:
             JournalError: it is not open, or what was written before was refused.
         """
-        self._raise_refusal()
+        self._raise_refusal(key[0])
         step = self._begun.pop(key, None)
         if step is None:
             raise JournalError(what=f"{_name(key)} is not open")
         self._put(step, status, ended_at=at, error=error)
 
-    async def flush(self) -> None:
+    async def flush(self, run_id: UUID | None = None) -> None:
         """Write what is waiting. Without an answer of Postgres the next call tries again.
+
+        Args:
+            run_id: Whose refusals are raised; None: anybody's.
 
         Raises:
             JournalError: the database refused what was waiting; that is not tried again.
         """
-        self._raise_refusal()
-        if not self._waiting and not self._writing.locked():
+        if self._waiting or self._writing.locked():
+            async with self._writing:
+                await self._write()
+        self._raise_refusal(run_id)
+
+    async def _write(self) -> None:
+        rows, self._waiting = self._waiting, {}
+        if not rows:
             return
-        async with self._writing:
-            rows, self._waiting = self._waiting, {}
-            if not rows:
-                return
-            try:
-                await self._database.execute(statements.STEPS, {"steps": list(rows.values())})
-            except JournalError:
+        try:
+            await self._write_rows(rows)
+        except BaseException:
+            # Writing a row again changes nothing; a newer one of the same step replaces it.
+            self._waiting = {**rows, **self._waiting}
+            raise
+
+    async def _write_rows(self, rows: dict[_Key, dict[str, JsonValue]]) -> None:
+        """Write rows together; if they are refused, each run's by themselves."""
+        try:
+            await self._database.execute(statements.STEPS, {"steps": list(rows.values())})
+        except JournalError as refusal:
+            runs = {key[0] for key in rows}
+            if len(runs) == 1:
+                self._refusals[runs.pop()] = refusal
                 for key in rows:
                     self._begun.pop(key, None)
-                raise
-            except BaseException:
-                # Writing a row again changes nothing; a newer one of the same step replaces it.
-                self._waiting = {**rows, **self._waiting}
-                raise
+                return
+            for run_id in runs:
+                await self._write_rows({key: rows[key] for key in rows if key[0] == run_id})
 
-    def _raise_refusal(self) -> None:
-        refusal, self._refusal = self._refusal, None
+    def _raise_refusal(self, run_id: UUID | None) -> None:
+        if run_id is None:
+            run_id = next(iter(self._refusals), None)
+        refusal = None if run_id is None else self._refusals.pop(run_id, None)
         if refusal is not None:
             raise refusal
 
@@ -117,9 +134,8 @@ class StepBuffer:
     async def _write_soon(self) -> None:
         await asyncio.sleep(GATHER_SECONDS)
         try:
-            await self.flush()
-        except JournalError as refusal:
-            self._refusal = refusal
+            async with self._writing:
+                await self._write()
         except ServiceUnreachable as error:
             _log.warning("steps are not written yet, and will be tried again: %s", error)
 

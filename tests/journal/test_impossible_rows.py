@@ -319,7 +319,7 @@ IMPLIED = {
 
 
 def _table(constraint: str) -> str:
-    return next(table for table in GOOD if constraint[3:].startswith(table))
+    return max((table for table in GOOD if constraint[3:].startswith(table)), key=len)
 
 
 def _insert(table: str, row: Row) -> str:

@@ -124,7 +124,8 @@ CREATE TRIGGER written_once
   FOR EACH ROW EXECUTE FUNCTION praxis.refuse('what was learned is never changed');
 
 CREATE TRIGGER done_once BEFORE UPDATE ON praxis.learned FOR EACH ROW
-  WHEN (OLD.done_at IS NOT NULL OR NEW.done_at IS NULL)
+  WHEN ((NEW.value::text, NEW.done_at) IS DISTINCT FROM (OLD.value::text, OLD.done_at)
+        AND (OLD.done_at IS NOT NULL OR NEW.done_at IS NULL))
   EXECUTE FUNCTION praxis.refuse('what was learned is never changed');
 
 CREATE TRIGGER keep_history BEFORE DELETE ON praxis.claim

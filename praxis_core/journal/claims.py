@@ -1,0 +1,142 @@
+"""Who has which device of a workcell: given, taken over and released, each in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, func, insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from praxis_core.errors import DeviceClaimed, JournalError
+from praxis_core.journal.tables import CLAIM_TOKEN, AttemptRow, ClaimRow, EventRow, RunRow
+from praxis_core.protocol.lifecycle import RunStatus
+
+STOPPED = frozenset({RunStatus.INTERRUPTED, RunStatus.IN_DOUBT})
+"""A run that is one of these does nothing; on a simulated workcell a newcomer takes over."""
+
+_ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('praxis.claim:' || :name, 0))")
+
+OVERTAKEN_BY = text("""
+    SELECT o.run_id FROM praxis.claim mine
+      JOIN praxis.run_attempt a ON a.run_id = mine.run_id AND a.number = mine.attempt
+      JOIN praxis.claim o ON o.workcell = mine.workcell AND o.device = mine.device
+        AND o.token > mine.token AND o.run_id <> mine.run_id
+    WHERE mine.run_id = :run_id AND a.started_at IS NOT NULL
+    ORDER BY o.token DESC LIMIT 1
+""")
+"""The last run that had a device of this one after it: what stands there is no longer its own."""
+
+
+async def claim(  # noqa: PLR0913  # what is claimed, by whom
+    session: AsyncSession,
+    workcell: str,
+    devices: Collection[str],
+    *,
+    run_id: UUID,
+    attempt: int,
+    take_over: bool,
+) -> int:
+    """Give all devices to an attempt of a run under one token, or none of them.
+
+    Raises:
+        DeviceClaimed: another run has one of them and keeps it.
+        JournalError: the attempt has ended, or was never begun.
+    """
+    await session.execute(_ONE_AT_A_TIME, {"name": workcell})
+    await _hold_attempt(session, run_id, attempt)
+    for held in await _held(session, workcell, devices):
+        if held.run_id != run_id and not RunStatus(held.status).ended:
+            _refuse_unless_stopped(held, workcell, take_over=take_over)
+            await _write_down(session, held, workcell, run_id)
+    await session.execute(
+        update(ClaimRow)
+        .where(_open_on(workcell, devices))
+        .values(released_at=func.clock_timestamp())
+    )
+    token: int = (await session.execute(select(CLAIM_TOKEN.next_value()))).scalar_one()
+    row = {"token": token, "workcell": workcell, "run_id": run_id, "attempt": attempt}
+    if devices:
+        await session.execute(
+            insert(ClaimRow), [row | {"device": name} for name in sorted(set(devices))]
+        )
+    return token
+
+
+async def release(
+    session: AsyncSession,
+    run_id: UUID,
+    attempt: int | None = None,
+    devices: Collection[str] | None = None,
+) -> None:
+    """Release what a run has: all of it, or an attempt's, or some devices."""
+    mine = (ClaimRow.run_id == run_id) & ClaimRow.released_at.is_(None)
+    if attempt is not None:
+        mine &= ClaimRow.attempt == attempt
+    if devices is not None:
+        mine &= ClaimRow.device.in_(sorted(devices))
+    await session.execute(update(ClaimRow).where(mine).values(released_at=func.clock_timestamp()))
+
+
+def _open_on(workcell: str, devices: Collection[str]) -> ColumnElement[bool]:
+    return (
+        (ClaimRow.workcell == workcell)
+        & ClaimRow.device.in_(sorted(devices))
+        & ClaimRow.released_at.is_(None)
+    )
+
+
+async def _hold_attempt(session: AsyncSession, run_id: UUID, attempt: int) -> None:
+    """Lock the attempt before the claims, as an intent does, so that nobody waits in a circle."""
+    found = await session.execute(
+        select(AttemptRow.ended_at)
+        .where(AttemptRow.run_id == run_id, AttemptRow.number == attempt)
+        .with_for_update(read=True)
+    )
+    row = found.one_or_none()
+    if row is None or row.ended_at is not None:
+        state = "was never begun" if row is None else "has ended"
+        raise JournalError(what=f"attempt {attempt} of run {run_id} {state}; it claims nothing")
+
+
+async def _held(
+    session: AsyncSession, workcell: str, devices: Collection[str]
+) -> Sequence[Row[str, UUID, str]]:
+    """Open claims on the devices, locked: no intent passes them until this transaction ends."""
+    found = await session.execute(
+        select(ClaimRow.device, ClaimRow.run_id, RunRow.status)
+        .join(RunRow, RunRow.id == ClaimRow.run_id)
+        .where(_open_on(workcell, devices))
+        .order_by(ClaimRow.device)
+        .with_for_update(of=ClaimRow)
+    )
+    return found.all()
+
+
+def _refuse_unless_stopped(held: Row[str, UUID, str], workcell: str, *, take_over: bool) -> None:
+    if not (take_over and RunStatus(held.status) in STOPPED):
+        raise DeviceClaimed(
+            device=held.device, workcell=workcell, holder=held.run_id, status=held.status
+        )
+
+
+async def _write_down(
+    session: AsyncSession, held: Row[str, UUID, str], workcell: str, newcomer: UUID
+) -> None:
+    """Say in both runs' audit trails that a device went from one to the other."""
+    what = f"{held.device} of workcell {workcell}"
+    details = {"device": held.device, "workcell": workcell, "run": str(newcomer)}
+    lost = f"Run {newcomer} took over {what}; this run cannot be resumed."
+    won = f"Took over {what} from run {held.run_id}, which is {held.status}."
+    await session.execute(
+        insert(EventRow),
+        [
+            {"run_id": held.run_id, "kind": "claim_lost", "message": lost, "details": details},
+            {
+                "run_id": newcomer,
+                "kind": "claim_taken_over",
+                "message": won,
+                "details": details | {"run": str(held.run_id)},
+            },
+        ],
+    )

@@ -1,0 +1,432 @@
+"""Intents and outcomes on their way into the database: in their order, many in one transaction.
+
+A commit costs a millisecond or two, a row next to nothing. So everything that waits is committed
+together, and an outcome waits a moment for the intent that mostly follows it. What was taken in is
+kept until it is committed: after a lost connection it is written again, and nothing counts twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from sqlalchemy import Dialect, TextClause, select
+from sqlalchemy.dialects.postgresql import JSON
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+
+from praxis_core.errors import JournalError, PraxisError, ServiceUnreachable
+from praxis_core.journal import rows, statements
+from praxis_core.journal.columns import JSON_OR_NULL, Instant
+from praxis_core.journal.database import Database, dumps, refused
+from praxis_core.journal.records import CommandRecord, Measurement
+from praxis_core.journal.tables import CommandRow
+from praxis_core.labware.encoded_error import EncodedError
+from praxis_core.protocol.command import Command, Outcome
+from praxis_core.protocol.lifecycle import CommandKind, OutcomeStatus, Sent
+
+_log = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 15.0
+"""How long an intent waits for a Postgres that does not answer; a restart takes a few seconds."""
+CLOSING_SECONDS = 3.0
+"""How long the end of a process waits for it."""
+GATHER_SECONDS = 0.005
+"""How long an outcome waits for the next intent; a protocol asks for it within this time."""
+TOGETHER = 200
+"""Statements in one transaction; more would keep the first ones waiting."""
+_PAUSES = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
+"""Seconds between attempts to connect; the last one from then on."""
+_DEADLOCK = "40P01"
+_LOST = ("08", "57P")
+"""How the SQLSTATEs begin with which Postgres ends a connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    """One of ``statements`` as the driver takes it."""
+
+    sql: bytes
+    columns: tuple[str, ...]
+
+    def parameters(self, values: Mapping[str, Any]) -> dict[str, object]:
+        """What the driver is given.
+
+        Raises:
+            JournalError: a value is no JSON, or a time has no zone.
+        """
+        return {name: _parameter(name, values[name]) for name in self.columns}
+
+
+def _parameter(name: str, value: Any) -> object:
+    kind = statements.TYPES[name]
+    if isinstance(kind, JSON):
+        if value is None and kind is JSON_OR_NULL:
+            return None
+        try:
+            return dumps(value)
+        except (TypeError, ValueError) as error:
+            raise JournalError(what=f"a value cannot be stored: {error}") from error
+    if isinstance(kind, Instant):
+        return kind.process_bind_param(value, _DIALECT)
+    return value
+
+
+_DIALECT: Dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]  # SQLAlchemy's own
+
+
+def _compiled(statement: TextClause) -> _Statement:
+    compiled = statement.compile(dialect=_DIALECT)
+    return _Statement(compiled.string.encode(), tuple(compiled.params))
+
+
+_INTENT, _OUTCOME, _OBSERVED = map(
+    _compiled, (statements.INTENT, statements.OUTCOME, statements.OBSERVED)
+)
+
+
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    """Something that is to be written, and who waits for it."""
+
+    done: asyncio.Future[None]
+    since: float
+    sql: bytes = b""
+    """Empty: nothing is written, somebody only waits until everything before it is."""
+    values: Mapping[str, object] | None = None
+    command: Command | None = None
+    outcome: Outcome | None = None
+    """None: it is the intent."""
+    withdrawn: bool = False
+    """An intent that was given up: if it was written all the same, nothing was sent."""
+    written: bool = False
+
+    @property
+    def kept(self) -> bool:
+        """Whether it is written whatever happens; what is not kept is given up after a while."""
+        return self.outcome is not None
+
+    @property
+    def due(self) -> bool:
+        """Whether it is still to be written."""
+        return not self.written and (self.kept or not self.done.cancelled())
+
+    def finish(self, refusal: PraxisError | None) -> None:
+        """Tell who waits for it how it ended."""
+        self.written = True
+        if self.done.done():
+            return
+        if refusal is None or self.withdrawn:
+            self.done.set_result(None)
+        else:
+            self.done.set_exception(refusal)
+
+
+class CommandWriter:
+    """Writes the commands of all runs of one process. Belongs to one event loop."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting: deque[_Waiting] = deque()
+        self._connection: psycopg.AsyncConnection | None = None
+        self._writing: asyncio.Task[None] | None = None
+        self._soon: asyncio.TimerHandle | None = None
+        self._refused: dict[UUID, PraxisError] = {}
+        """Outcomes that nobody waited for and Postgres refused; the run's next intent is told."""
+        self.patience = PATIENCE_SECONDS
+        database.before_close(self.close)
+
+    async def intent(self, command: Command, at: datetime, *, epoch: int | None = None) -> None:
+        """Make durable that a command is about to be sent; returns after that.
+
+        Raises:
+            ClaimLost, HostReplaced, JournalError: it must not be sent.
+            ServiceUnreachable: Postgres does not answer; it must not be sent.
+        """
+        told = self._refused.pop(command.run_id, None)
+        if told is not None:
+            raise told
+        values = _INTENT.parameters(rows.intent_values(command, at, epoch))
+        self._no_longer_withdrawn(command)
+        waiting = self._put(sql=_INTENT.sql, values=values, command=command)
+        self._write_now()
+        try:
+            await waiting.done
+        except asyncio.CancelledError:
+            self._waiting.append(_withdrawal(command, "The caller was cancelled; nothing was sent"))
+            raise
+
+    def outcome(
+        self, command: Command, outcome: Outcome, measurements: Sequence[Measurement]
+    ) -> asyncio.Future[None]:
+        """Take in how a command ended; written before any intent that comes after it.
+
+        Returns:
+            Done when it is durable. Nobody needs to wait: a refusal is raised by the run's next
+            intent.
+
+        Raises:
+            JournalError: a value cannot be stored.
+        """
+        statement = _OBSERVED if command.kind is CommandKind.OBSERVE else _OUTCOME
+        values = (
+            rows.intent_values(command, outcome.started_at)
+            | rows.outcome_values(outcome)
+            | rows.measurement_values(measurements)
+        )
+        parameters = statement.parameters(values)
+        waiting = self._put(sql=statement.sql, values=parameters, command=command, outcome=outcome)
+        waiting.done.add_done_callback(partial(self._remember_refusal, command))
+        self._write_soon()
+        return waiting.done
+
+    async def ended(
+        self, command: Command, outcome: Outcome, measurements: Sequence[Measurement]
+    ) -> None:
+        """Take in how a command ended and wait until it is durable.
+
+        Raises:
+            JournalError: it is refused.
+            ServiceUnreachable: Postgres does not answer; it is kept and written later.
+        """
+        written = self.outcome(command, outcome, measurements)
+        await self.settled()
+        try:
+            await asyncio.shield(written)
+        finally:
+            self._refused.pop(command.run_id, None)
+
+    async def settled(self) -> None:
+        """Wait until everything that was taken in is durable (or was refused).
+
+        Raises:
+            ServiceUnreachable: Postgres does not answer; all is kept and written later.
+        """
+        if self._waiting:
+            waiting = self._put()
+            self._write_now()
+            await waiting.done
+
+    async def close(self) -> None:
+        """Write what is left, if Postgres answers, and close the connection."""
+        self.patience = min(self.patience, CLOSING_SECONDS)
+        with suppress(ServiceUnreachable):
+            await self.settled()
+        if self._soon is not None:
+            self._soon.cancel()
+        if self._writing is not None:
+            self._writing.cancel()
+            await asyncio.wait([self._writing])
+        for left in self._waiting:
+            _log.error("an outcome could not be written before the end: %s", left.command)
+            left.done.cancel()
+        self._waiting.clear()
+        await self._disconnect()
+
+    # ----------------------------------------------------------------------------------------------
+
+    def _put(self, **what: Any) -> _Waiting:
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(done=loop.create_future(), since=time.monotonic(), **what)
+        self._waiting.append(waiting)
+        return waiting
+
+    def _write_now(self) -> None:
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write_all())
+
+    def _write_soon(self) -> None:
+        busy = self._writing is not None and not self._writing.done()
+        if not busy and self._soon is None:
+            loop = asyncio.get_running_loop()
+            self._soon = loop.call_later(GATHER_SECONDS, self._write_now)
+
+    async def _write_all(self) -> None:
+        """Write batch after batch until only outcomes are left that came in meanwhile."""
+        failures = 0
+        while self._waiting:
+            batch = [self._waiting[n] for n in range(min(TOGETHER, len(self._waiting)))]
+            try:
+                await self._write([one for one in batch if one.due])
+            except ServiceUnreachable as error:
+                await self._disconnect()
+                self._give_up_old(error)
+                await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
+                failures += 1
+                continue
+            failures = 0
+            for _ in batch:
+                self._waiting.popleft()
+            if all(one.kept and not one.withdrawn for one in self._waiting):
+                break
+        self._writing = None
+        if self._waiting:
+            self._write_soon()
+
+    async def _write(self, batch: Sequence[_Waiting]) -> None:
+        """Write a batch in one transaction; if that is refused, each in one of its own.
+
+        Raises:
+            ServiceUnreachable: some of it may be written; all of it may be written again.
+        """
+        try:
+            counts = await self._execute(batch)
+        except ServiceUnreachable:
+            raise
+        except PraxisError:
+            await self._write_singly(batch)
+            return
+        for one, count in zip(batch, counts, strict=True):
+            await self._resolve(one, count)
+
+    async def _write_singly(self, batch: Sequence[_Waiting]) -> None:
+        for one in batch:
+            try:
+                [count] = await self._execute([one])
+            except ServiceUnreachable:
+                raise
+            except PraxisError as refusal:
+                one.finish(refusal)
+            else:
+                await self._resolve(one, count)
+
+    async def _execute(self, batch: Sequence[_Waiting]) -> list[int]:
+        """Carry statements out in one transaction and one round trip.
+
+        Returns:
+            The number of rows that each has written.
+        """
+        if not any(one.sql for one in batch):
+            return [1] * len(batch)
+        connection = await self._connected()
+        cursors = [connection.cursor() for _ in batch]
+        try:
+            # Without a BEGIN, all that goes between two syncs of a pipeline is one transaction.
+            async with connection.pipeline():
+                for cursor, one in zip(cursors, batch, strict=True):
+                    if one.sql:
+                        await cursor.execute(one.sql, one.values, prepare=True)
+        except psycopg.Error as error:
+            if connection.closed or (error.sqlstate or "").startswith(_LOST):
+                raise self._database.unreachable(error) from error
+            if error.sqlstate == _DEADLOCK and len(batch) == 1:
+                return await self._execute(batch)
+            raise refused(error) from error
+        except (TypeError, ValueError) as error:
+            raise JournalError(what=f"a value cannot be stored: {error}") from error
+        return [
+            cursor.rowcount if one.sql else 1 for cursor, one in zip(cursors, batch, strict=True)
+        ]
+
+    async def _connected(self) -> psycopg.AsyncConnection:
+        if self._connection is None or self._connection.closed:
+            await self._disconnect()
+            self._connection = await self._database.connect()
+        return self._connection
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(psycopg.Error):
+                await connection.close()
+
+    async def _resolve(self, one: _Waiting, count: int) -> None:
+        """Tell who waits; where no row was written, look whether it is there already.
+
+        Raises:
+            ServiceUnreachable: that could not be seen.
+        """
+        refusal: PraxisError | None = None
+        if count == 0 and not one.withdrawn and one.command is not None:
+            refusal = await self._difference(one.command, one.outcome)
+        one.finish(refusal)
+
+    async def _difference(self, command: Command, outcome: Outcome | None) -> JournalError | None:
+        """What is the matter with a row that was there already; None: it is the same."""
+        written = await self._find(command)
+        if outcome is None:
+            same = written is not None and written.command == command and not written.tail
+            if same and written is not None and written.outcome is None:
+                return None
+            return JournalError(what=f"{_name(command)} is written already, and differs")
+        if written is None:
+            return JournalError(what=f"{_name(command)} has an outcome, but no intent")
+        if written.command.fingerprint != command.fingerprint:
+            return JournalError(what=f"{_name(command)} is not the one that was written there")
+        if written.outcome != outcome:
+            return JournalError(what=f"{_name(command)} has another outcome already")
+        return None
+
+    async def _find(self, command: Command) -> CommandRecord | None:
+        query = select(CommandRow).where(
+            CommandRow.run_id == command.run_id,
+            CommandRow.attempt == command.attempt,
+            CommandRow.branch == command.branch,
+            CommandRow.ordinal == command.ordinal,
+        )
+        async with self._database.session() as session:
+            row = await session.scalar(query)
+        return None if row is None else rows.command(row)
+
+    # --- without Postgres -------------------------------------------------------------------------
+
+    def _give_up_old(self, error: ServiceUnreachable) -> None:
+        """Let go who has waited too long. Outcomes stay, and nothing of an intent was sent."""
+        limit = time.monotonic() - self.patience
+        left: deque[_Waiting] = deque()
+        for one in self._waiting:
+            if one.kept or one.since > limit:
+                left.append(one)
+                continue
+            if not one.done.done():
+                one.done.set_exception(error)
+            if one.command is not None:
+                left.append(_withdrawal(one.command, str(error)))
+        self._waiting = left
+
+    def _no_longer_withdrawn(self, command: Command) -> None:
+        for one in self._waiting:
+            if one.withdrawn and one.command == command:
+                one.finish(None)
+
+    def _remember_refusal(self, command: Command, done: asyncio.Future[None]) -> None:
+        refusal = None if done.cancelled() else done.exception()
+        if isinstance(refusal, PraxisError):
+            _log.error("the outcome of %s is not written: %s", command.name, refusal)
+            self._refused[command.run_id] = refusal
+
+
+def _withdrawal(command: Command, why: str) -> _Waiting:
+    """How an intent ended that was given up: if it was written, it must not stay in doubt."""
+    now = datetime.now(UTC)
+    kind = ServiceUnreachable
+    outcome = Outcome(
+        OutcomeStatus.FAILED,
+        now,
+        now,
+        error=EncodedError(f"{kind.__module__}:{kind.__qualname__}", why),
+        sent=Sent.NONE,
+    )
+    ended = rows.intent_values(command, now) | rows.outcome_values(outcome)
+    values = _OUTCOME.parameters(ended | rows.measurement_values([]))
+    done = asyncio.get_running_loop().create_future()
+    return _Waiting(done, time.monotonic(), _OUTCOME.sql, values, command, outcome, withdrawn=True)
+
+
+def _name(command: Command) -> str:
+    return (
+        f"command {command.ordinal} of branch {command.branch} ({command.device}.{command.method}, "
+        f"run {command.run_id}, attempt {command.attempt})"
+    )
