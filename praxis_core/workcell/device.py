@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import JsonValue
@@ -15,7 +16,7 @@ from praxis_core.errors import MethodUnknown
 from praxis_core.labware.encoded_error import EncodedError
 from praxis_core.labware.encoding import decode, encode, encode_error
 from praxis_core.protocol.command import Command, Outcome
-from praxis_core.protocol.lifecycle import OutcomeStatus
+from praxis_core.protocol.lifecycle import OutcomeStatus, Sent
 from praxis_core.workcell import timed
 from praxis_core.workcell.attributes import PlainAttributes
 from praxis_core.workcell.boundary import coroutine_methods
@@ -24,18 +25,50 @@ from praxis_core.workcell.heads import HeadsInStep, bound_arguments
 from praxis_core.workcell.kinds import LIFECYCLE, LOCAL, SET_ATTRIBUTES
 from praxis_core.workcell.quiet import device_call, quieten
 from praxis_core.workcell.resource_index import ResourceIndex
+from praxis_core.workcell.sent import WrittenCounter, is_link_error, sent_of
+from praxis_core.workcell.under_way import under_way
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """How a call of a backend ended."""
+
+    outcome: Outcome
+    link_lost: bool = False
+    """Whether it failed because the device did not answer."""
 
 
 class Device:
-    """A device that the runtime drives; the only place where a backend's coroutines really run."""
+    """A device that the runtime drives; the only place where a backend's coroutines really run.
 
-    def __init__(self, name: str, machine: Machine, resources: ResourceIndex, clock: Clock) -> None:
+    Args:
+        name: Its name in the workcell.
+        machine: Its frontend, with the backend.
+        resources: Those of the workcell.
+        clock: Where times come from.
+        written: Counts the messages that the device was sent; None: its own io is counted.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        machine: Machine,
+        resources: ResourceIndex,
+        clock: Clock,
+        written: Callable[[], int | None] = lambda: None,
+    ) -> None:
         self.name = name
         self.machine = machine
         self.lock = asyncio.Lock()
         self.connected = False
+        self.set_up_anew = True
+        """Whether it was set up and not adopted: nothing on it is as an earlier host left it."""
+        self.quarantine: str | None = None
+        """Why the device is out of use until a person has looked at it."""
         self._resources = resources
         self._clock = clock
+        self._written = written
+        self._own_io = WrittenCounter()
         self._attributes = PlainAttributes(self.backend)
         self._methods = frozenset(coroutine_methods(type(self.backend))) - LIFECYCLE - LOCAL
         quieten(self.backend)
@@ -50,6 +83,7 @@ class Device:
         """Set the device up."""
         with device_call():
             await self.machine.setup()
+        self._own_io.watch(self.backend)
         self.connected = True
 
     async def disconnect(self) -> None:
@@ -63,13 +97,17 @@ class Device:
         """Give the plain attributes of the backend, for a shadow that is being attached."""
         return self._attributes.all()
 
+    def contains_time(self, method: str) -> timed.Timed | None:
+        """Give what a command that contains time does; None: it is one of the backend's."""
+        return timed.find(self.machine, method)
+
     def turn(self, command: Command) -> AbstractAsyncContextManager[None]:
         """Give what is held while a command is carried out: the device's lock.
 
         A command that contains time takes the lock itself, for each of its calls: while a shaker
         shakes for an hour, it can be asked for its temperature.
         """
-        return nullcontext() if timed.find(self.machine, command.method) else self.lock
+        return nullcontext() if self.contains_time(command.method) else self.lock
 
     def arguments(self, command: Command) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Decode the arguments of a command against the resources that live here.
@@ -89,29 +127,47 @@ class Device:
 
     def _knows(self, method: str) -> bool:
         known = method == SET_ATTRIBUTES or method in self._methods
-        return known or timed.find(self.machine, method) is not None
+        return known or self.contains_time(method) is not None
+
+    def bound(
+        self, method: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """Give the arguments of a call by their names."""
+        if method == SET_ATTRIBUTES or self.contains_time(method) is not None:
+            return kwargs
+        return bound_arguments(getattr(self.backend, method), args, kwargs)
 
     async def call(
         self, command: Command, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> Outcome:
+    ) -> Called:
         """Call the backend, and say how it ended; whatever it raises is an outcome."""
         started = self._clock.now()
         value: JsonValue = None
         error: EncodedError | None = None
+        sent: Sent | None = None
+        link_lost = False
+        before = self._count()
         try:
             value = await self._call(command, args, kwargs)
         except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001
             # The one broad handler of this room: what a device raises is not ours to choose. Nobody
             # cancels this call, so a CancelledError is the backend's own.
             error = encode_error(raised)
-        return Outcome(
+            sent, link_lost = sent_of(raised, before, self._count()), is_link_error(raised)
+        outcome = Outcome(
             status=OutcomeStatus.SUCCEEDED if error is None else OutcomeStatus.FAILED,
             started_at=started,
             ended_at=self._clock.now(),
             value=value,
             error=error,
             attributes=self._attributes.changed(),
+            sent=sent,
         )
+        return Called(outcome, link_lost)
+
+    def _count(self) -> int | None:
+        counted = self._written()
+        return self._own_io.count if counted is None else counted
 
     async def _call(
         self, command: Command, args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -119,14 +175,14 @@ class Device:
         if command.method == SET_ATTRIBUTES:
             self._attributes.take(command.kwargs, self._resources.get)
             return None
-        if timed.find(self.machine, command.method) is not None:
-            with device_call():
+        if self.contains_time(command.method) is not None:
+            with device_call(), under_way(command):
                 await timed.carry_out(self.machine, command.method, kwargs, self._clock, self.lock)
             return None
         method = getattr(self.backend, command.method)
         heads = HeadsInStep(self.machine, command.method, bound_arguments(method, args, kwargs))
         try:
-            with device_call():
+            with device_call(), under_way(command):
                 value = await method(*args, **kwargs)
         except BaseException as error:
             heads.failed(error)

@@ -32,6 +32,8 @@ class DeviceState(StrEnum):
     """Carrying out a command."""
     ERROR = "error"
     """Its last command, or its set-up, failed."""
+    QUARANTINED = "quarantined"
+    """It did not answer in time, and is out of use until a person has looked at it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from uuid import UUID
 
 from pydantic import JsonValue
@@ -23,22 +24,24 @@ from praxis_core.errors import (
 )
 from praxis_core.journal.record import Journal
 from praxis_core.protocol.command import Command, Outcome
-from praxis_core.protocol.lifecycle import CommandKind, OutcomeStatus, RunStatus
+from praxis_core.protocol.lifecycle import OutcomeStatus, RunStatus
 from praxis_core.to_the_end import to_the_end
 from praxis_core.workcell.attending import AttendedRun, AttendedRuns
 from praxis_core.workcell.clock import Clock, RealClock
 from praxis_core.workcell.deck_changes import DeckFollower
 from praxis_core.workcell.definition import WorkcellDefinition, WorkcellMode
 from praxis_core.workcell.device import Device
+from praxis_core.workcell.device_settings import DeviceSettings
+from praxis_core.workcell.exactly_once import ExactlyOnce, refuse_quarantined
 from praxis_core.workcell.in_flight import CommandsInFlight, InFlight
 from praxis_core.workcell.initial_state import differences
 from praxis_core.workcell.kinds import LIFECYCLE
 from praxis_core.workcell.knowledge import Knowledge
 from praxis_core.workcell.link import Attached, Attaching
 from praxis_core.workcell.live_status import DeviceState, DeviceStatus, LiveStatus
-from praxis_core.workcell.measurements import measurements_of
 from praxis_core.workcell.model import build
 from praxis_core.workcell.reach import InProcess, Reach
+from praxis_core.workcell.time_limits import TimeLimit, time_limit
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +57,7 @@ class WorkcellRuntime:
         clock: Where times come from.
         reach: The lines to the devices; None: simulated devices in this process.
         epoch: Of the host that this runtime belongs to; every intent checks that it is the newest.
+        time_limit: After how many seconds a call is taken for hung.
 
     Raises:
         RealHardwareRefused: the workcell is real and ``simulate`` is not set.
@@ -70,6 +74,7 @@ class WorkcellRuntime:
         clock: Clock | None = None,
         reach: Reach | None = None,
         epoch: int | None = None,
+        time_limit: TimeLimit = time_limit,
     ) -> None:
         if definition.mode is WorkcellMode.REAL and not simulate:
             raise RealHardwareRefused(workcell=definition.name)
@@ -81,12 +86,27 @@ class WorkcellRuntime:
         self._journal = journal
         self._live = live
         self._devices = {
-            name: Device(name, machine, self.model.resources, self.clock)
+            name: Device(
+                name, machine, self.model.resources, self.clock, partial(self._reach.written, name)
+            )
             for name, machine in self.model.devices.items()
         }
         self._knowledge = Knowledge(self.model, self._devices, self.clock)
         self._runs = AttendedRuns()
         self._in_flight = CommandsInFlight()
+        self._settings = DeviceSettings(
+            {name: type(device.backend) for name, device in self._devices.items()}
+        )
+        self.settings_changed: Callable[[], None] = _nothing
+        """Called when ``safe_actions`` may say something else."""
+        self._exactly_once = ExactlyOnce(
+            journal=journal,
+            epoch=epoch,
+            reach=self._reach,
+            clock=self.clock,
+            time_limit=time_limit,
+            audience=self,
+        )
         self._statuses = {
             name: DeviceStatus(DeviceState.DISCONNECTED, self.clock.now()) for name in self._devices
         }
@@ -121,9 +141,14 @@ class WorkcellRuntime:
         for device in devices:
             self._show(device.name, DeviceState.CONNECTING)
         raised = await asyncio.gather(
-            *(device.connect() for device in devices), return_exceptions=True
+            *(self._connect(device) for device in devices), return_exceptions=True
         )
         return self._ended(devices, raised, DeviceState.IDLE)
+
+    async def _connect(self, device: Device) -> None:
+        await self._reach.connect(device.name, self._epoch or 0)
+        device.set_up_anew = not self._reach.adopting(device.name)
+        await device.connect()
 
     def _ended(
         self,
@@ -257,30 +282,49 @@ class WorkcellRuntime:
                 # It may have been let go of while the command waited for its turn.
                 self._refuse_unless_usable(device, run, command)
                 in_flight.begin()
-                return await self._carry_out(device, command)
+                return await self._exactly_once.carry_out(run, device, command)
 
         return await self._in_flight.start(command, in_turn).outcome()
 
-    @staticmethod
-    def _refuse_unless_usable(device: Device, run: AttendedRun, command: Command) -> None:
+    def _refuse_unless_usable(self, device: Device, run: AttendedRun, command: Command) -> None:
         if not device.connected:
             raise DeviceNotConnected(device=device.name, method=command.method)
         run.allow(command)
+        refuse_quarantined(self.definition.name, device)
 
-    async def _carry_out(self, device: Device, command: Command) -> Outcome:
-        args, kwargs = device.arguments(command)
-        if self._journal is not None and command.kind is not CommandKind.OBSERVE:
-            await self._journal.command_intent(command, self.clock.now())
-        self._show(device.name, DeviceState.BUSY, doing=command.method)
-        outcome = await device.call(command, args, kwargs)
+    def sending(self, command: Command) -> None:
+        """Show that a command is about to be sent."""
+        self._settings.note(command)
+        self.settings_changed()
+        self._show(command.device, DeviceState.BUSY, doing=command.method)
+
+    def ended(self, command: Command, outcome: Outcome) -> None:
+        """Enter what a command did, as far as that is known."""
+        self._settings.note(command, outcome)
+        self.settings_changed()
         self._knowledge.enter(command, outcome)
+        if self._device(command.device).quarantine is not None:
+            return
         if outcome.error is None:
-            self._show(device.name, DeviceState.IDLE)
+            self._show(command.device, DeviceState.IDLE)
         else:
-            self._show(device.name, DeviceState.ERROR, error=outcome.error.message)
-        if self._journal is not None:
-            await self._journal.command_outcome(command, outcome, measurements_of(command, outcome))
-        return outcome
+            self._show(command.device, DeviceState.ERROR, error=outcome.error.message)
+
+    def quarantined(self, device: Device, command: Command) -> None:
+        """Show that a device is out of use."""
+        what = f"{command.method}: {device.quarantine}"
+        self._show(device.name, DeviceState.QUARANTINED, error=what)
+
+    def release(self, device: str) -> None:
+        """Take a device into use again that did not answer; somebody has looked at it.
+
+        Raises:
+            DeviceUnknown: the workcell has no such device.
+        """
+        found = self._device(device)
+        if found.quarantine is not None:
+            found.quarantine = None
+            self._show(device, DeviceState.IDLE)
 
     def _show(
         self, device: str, state: DeviceState, *, doing: str | None = None, error: str | None = None
@@ -352,3 +396,7 @@ class WorkcellRuntime:
 
 def _connected(devices: Iterable[Device]) -> list[Device]:
     return [device for device in devices if device.connected]
+
+
+def _nothing() -> None:
+    """Nobody wants to hear of it."""

@@ -53,12 +53,26 @@ def bench_definition() -> WorkcellDefinition:
     return WorkcellDefinition.model_validate({"name": "bench", "devices": devices})
 
 
+class StoppableClock(SimulatedClock):
+    """Lets no time pass while it is stopped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runs = asyncio.Event()
+        self.runs.set()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until the clock runs, then jump."""
+        await self.runs.wait()
+        await super().sleep(seconds)
+
+
 @dataclass
 class Lab:
     """A run's side and the devices' side, and what goes from one to the other."""
 
     runtime: WorkcellRuntime
-    clock: SimulatedClock
+    clock: StoppableClock
     commands: list[Command] = field(default_factory=list)
     devices: dict[str, Any] = field(default_factory=dict)
 
@@ -79,7 +93,7 @@ class Lab:
 @pytest.fixture
 async def lab(bench_definition: WorkcellDefinition) -> AsyncIterator[Lab]:
     """A workcell of which all devices are taken up."""
-    clock = SimulatedClock()
+    clock = StoppableClock()
     lab = Lab(WorkcellRuntime(bench_definition, clock=clock), clock)
     replica = Replica(bench_definition, lab.execute, run_id=uuid4())
     await lab.runtime.connect()
@@ -134,11 +148,13 @@ async def test_nobody_who_gives_up_leaves_a_shaker_shaking(lab: Lab) -> None:
 async def test_a_device_answers_while_it_shakes(lab: Lab) -> None:
     """The device's turn is given up while time passes, as in PyLabRobot alone."""
     shaker = lab.devices["shaker"]
+    lab.clock.runs.clear()
     shaking = asyncio.create_task(shaker.shake(500, duration=60))
     await lab.backend("shaker").shaking.wait()
 
     assert await shaker.get_temperature() > 0
     assert not shaking.done()
+    lab.clock.runs.set()
     await shaking
 
 

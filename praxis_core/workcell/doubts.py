@@ -1,0 +1,72 @@
+"""What nobody knows: raised as a question to a person, and until then nothing more is sent."""
+
+from __future__ import annotations
+
+import logging
+
+from pydantic import JsonValue
+
+from praxis_core.errors import CommandInDoubt, JournalError, ServiceError
+from praxis_core.journal.record import Journal
+from praxis_core.labware.encoded_error import EncodedError
+from praxis_core.protocol.command import Command
+from praxis_core.protocol.lifecycle import Answer, DoubtSubject
+from praxis_core.workcell.attending import CHOICES, AttendedRun
+
+_log = logging.getLogger(__name__)
+
+_ANSWERS = (Answer.HAPPENED, Answer.DID_NOT_HAPPEN, Answer.ABORT)
+
+
+class Doubts:
+    """Asks what commands did of which nobody knows; None: there is no journal to ask in."""
+
+    def __init__(self, journal: Journal | None) -> None:
+        self._journal = journal
+
+    async def about(
+        self, run: AttendedRun, command: Command, what: str, error: EncodedError | None = None
+    ) -> CommandInDoubt:
+        """Ask whether a command happened, and let nothing more of its run through.
+
+        Args:
+            run: Its run.
+            command: The command.
+            what: Why nobody knows.
+            error: What the device's side raised.
+
+        Returns:
+            The error to be raised.
+        """
+        run.doubt = f"{command.device}.{command.method}: {what}"
+        await self._ask(
+            command.run_id, command, f"Did {command.device}.{command.method} happen? {what}", error
+        )
+        return CommandInDoubt(command=command.name, what=what, choices=CHOICES)
+
+    async def _ask(
+        self, run_id: object, command: Command, question: str, error: EncodedError | None
+    ) -> None:
+        if self._journal is None:
+            return
+        details: dict[str, JsonValue] = {
+            "device": command.device,
+            "method": command.method,
+            "args": list(command.args),
+            "kwargs": command.kwargs,
+            "error": None if error is None else {"type": error.type, "message": error.message},
+        }
+        try:
+            await self._journal.raise_doubt(
+                command.run_id,
+                command.attempt,
+                DoubtSubject.COMMAND,
+                command.branch,
+                command.ordinal,
+                question,
+                _ANSWERS,
+                details,
+            )
+        except (JournalError, ServiceError) as unwritten:
+            # Its intent has no outcome, so whoever goes on with the run finds it all the same.
+            _log.error("the question about run %s could not be written: %s", run_id, unwritten)

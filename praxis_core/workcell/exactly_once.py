@@ -1,0 +1,313 @@
+"""A command is carried out once, whatever breaks: intent before, outcome after, doubt in between.
+
+What is certain decides. A command with an outcome is not done again, and one that certainly was not
+sent is. What reads or sets is repeated when the line to its device broke. Of a command that happens
+once and may have been sent nobody guesses: the device is asked if it can tell, else a person.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from praxis_core.errors import DeviceLinkLost, DeviceQuarantined, JournalError, ServiceError
+from praxis_core.journal.record import Journal
+from praxis_core.journal.records import CommandRecord
+from praxis_core.labware.encoded_error import EncodedError
+from praxis_core.labware.encoding import encode_error
+from praxis_core.protocol.command import Command, Outcome
+from praxis_core.protocol.lifecycle import CommandKind, OutcomeStatus, Sent
+from praxis_core.workcell.attending import AttendedRun
+from praxis_core.workcell.clock import Clock
+from praxis_core.workcell.device import Called, Device
+from praxis_core.workcell.doubts import Doubts
+from praxis_core.workcell.evidence import happened
+from praxis_core.workcell.measurements import measurements_of
+from praxis_core.workcell.reach import Reach
+from praxis_core.workcell.time_limits import TimeLimit
+
+_log = logging.getLogger(__name__)
+
+TRIES = 3
+"""How often something that may be repeated is tried while the line to its device breaks."""
+
+ASKING_SECONDS = 60.0
+"""How long a device may take to tell about its tips."""
+
+
+_SHOWN = {
+    True: ("command_happened", "it was not answered, and the device's tips show that it happened"),
+    False: ("command_did_not_happen", "it was not answered, and the device's tips show that"),
+}
+
+_UNFINISHED = "it may have been sent, and the host ended before the device answered"
+
+
+class Audience(Protocol):
+    """Who hears what becomes of a command."""
+
+    def sending(self, command: Command) -> None:
+        """A command is about to be sent."""
+
+    def ended(self, command: Command, outcome: Outcome) -> None:
+        """A command has ended; of one in doubt the outcome says ``unknown``."""
+
+    def quarantined(self, device: Device, command: Command) -> None:
+        """A device did not answer in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One command with all that is needed to carry it out."""
+
+    run: AttendedRun
+    device: Device
+    command: Command
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        return self.device.bound(self.command.method, self.args, self.kwargs)
+
+    @property
+    def once(self) -> bool:
+        return self.command.kind is CommandKind.ONCE
+
+
+class ExactlyOnce:
+    """Carries commands out, each when it is its device's turn.
+
+    Args:
+        journal: Where they are recorded; None: nowhere.
+        epoch: Of the host; None: there is none.
+        reach: The lines to the devices.
+        clock: Where times come from.
+        time_limit: How long a call may take.
+        audience: Hears what becomes of each.
+    """
+
+    def __init__(  # noqa: PLR0913  # what it stands between, by name
+        self,
+        *,
+        journal: Journal | None,
+        epoch: int | None,
+        reach: Reach,
+        clock: Clock,
+        time_limit: TimeLimit,
+        audience: Audience,
+    ) -> None:
+        self._journal = journal
+        self._epoch = epoch
+        self._reach = reach
+        self._clock = clock
+        self._time_limit = time_limit
+        self._audience = audience
+        self._doubts = Doubts(journal)
+        self._hung: set[asyncio.Future[Called]] = set()
+
+    async def carry_out(self, run: AttendedRun, device: Device, command: Command) -> Outcome:
+        """Carry a command out, or tell how it ended before.
+
+        Raises:
+            CommandInDoubt: nobody knows whether it happened.
+            MethodUnknown, NotDecodable: nothing was sent.
+            ClaimLost, HostReplaced, JournalError, ServiceUnreachable: there is no intent, and
+                nothing was sent.
+        """
+        args, kwargs = device.arguments(command)
+        work = _Work(run, device, command, args, kwargs)
+        earlier = await self._earlier(work)
+        if earlier is not None:
+            if earlier.outcome is not None:
+                return earlier.outcome
+            certain = await self._found_out(work, earlier)
+            if work.once and certain is not False:
+                return await self._settled(work, earlier.command, happened=certain)
+            await self._set_aside(earlier, command)
+        await self._intend(work)
+        return await self._send(work)
+
+    # --- what was done before ---------------------------------------------------------------------
+
+    async def _earlier(self, work: _Work) -> CommandRecord | None:
+        """Look up a command that may be in the journal already: it was sent to us again."""
+        command, key = work.command, (work.command.branch, work.command.ordinal)
+        if self._journal is None or key not in work.run.written:
+            return None
+        record = await self._journal.find_command(command.run_id, *key)
+        if record is not None and record.command.fingerprint != command.fingerprint:
+            what = f"{command.name} is written already, and differs: {record.command.name}"
+            raise JournalError(what=what)
+        return record
+
+    async def _found_out(self, work: _Work, earlier: CommandRecord) -> bool | None:
+        """Whether a command with an intent and no outcome happened; None: nobody can tell."""
+        return False if earlier.key in work.run.unsent else await self._evidence(work)
+
+    async def _settled(self, work: _Work, earlier: Command, *, happened: bool | None) -> Outcome:
+        """End a command that may have happened: the device proves it, or a person is asked."""
+        if happened:
+            return await self._proved(work, earlier)
+        raise await self._in_doubt(work, _UNFINISHED, None)
+
+    async def settle(self, run: AttendedRun, device: Device, record: CommandRecord) -> None:
+        """Find out about a command of an earlier host that has no outcome, before it is sent again.
+
+        Nothing is sent but questions. What may be repeated is left as it is.
+        """
+        if record.command.kind is not CommandKind.ONCE or record.outcome is not None:
+            return
+        args, kwargs = device.arguments(record.command)
+        work = _Work(run, device, record.command, args, kwargs)
+        evidence = await self._evidence(work)
+        if evidence is True:
+            await self._proved(work, record.command)
+        elif evidence is False:
+            await self._set_aside(record, None)
+            await self._tell(record.command, *_SHOWN[False])
+        else:
+            await self._in_doubt(work, _UNFINISHED, None)
+
+    async def _evidence(self, work: _Work) -> bool | None:
+        """Ask the device, if it senses what is there and is as it was when the command was sent."""
+        trusted = self._reach.can_sense and not work.device.set_up_anew
+        if not trusted or not work.device.connected or work.device.quarantine:
+            return None
+        asking = asyncio.ensure_future(happened(work.device, work.command.method, work.arguments))
+        done, _ = await asyncio.wait({asking}, timeout=ASKING_SECONDS)
+        return asking.result() if done else None
+
+    async def _proved(self, work: _Work, command: Command) -> Outcome:
+        now = self._clock.now()
+        outcome = Outcome(OutcomeStatus.SUCCEEDED, now, now)
+        await self._tell(command, *_SHOWN[True])
+        await self._record(command, outcome)
+        self._audience.ended(work.command, outcome)
+        return outcome
+
+    async def _set_aside(self, earlier: CommandRecord, command: Command | None) -> None:
+        """Make room for a new intent; the same attempt's own intent may simply be repeated."""
+        if self._journal is not None and (
+            command is None or earlier.command.attempt != command.attempt
+        ):
+            branch, ordinal = earlier.key
+            await self._journal.set_aside(earlier.command.run_id, branch, ordinal)
+
+    # --- what is done now -------------------------------------------------------------------------
+
+    async def _intend(self, work: _Work) -> None:
+        command, run = work.command, work.run
+        if self._journal is None or command.kind is CommandKind.OBSERVE:
+            return
+        key = (command.branch, command.ordinal)
+        run.written.add(key)
+        run.unsent.add(key)
+        await self._journal.command_intent(command, self._clock.now(), epoch=self._epoch)
+        run.unsent.discard(key)
+
+    async def _send(self, work: _Work) -> Outcome:
+        self._audience.sending(work.command)
+        outcome = (await self._tried(work)).outcome
+        if work.once and outcome.sent is Sent.UNKNOWN:
+            outcome = await self._unanswered(work, outcome)
+        await self._record(work.command, outcome)
+        self._audience.ended(work.command, outcome)
+        return outcome
+
+    async def _tried(self, work: _Work) -> Called:
+        """Call the device, again when its line broke and a second call can do no harm."""
+        for _ in range(TRIES - 1):
+            called = await self._called(work)
+            if not called.link_lost or work.device.quarantine:
+                return called
+            if work.once and called.outcome.sent is not Sent.NONE:
+                return called
+            if not await self._reconnected(work.device):
+                return called
+        return await self._called(work)
+
+    async def _called(self, work: _Work) -> Called:
+        """Call the device; nobody ever cancels that, but nobody waits for it forever either."""
+        command = work.command
+        limit = self._time_limit(work.device, command, work.arguments)
+        call = asyncio.ensure_future(work.device.call(command, work.args, work.kwargs))
+        done, _ = await asyncio.wait({call}, timeout=limit)
+        if done:
+            return call.result()
+        what = f"{command.method} did not end within {limit:g} s"
+        work.device.quarantine = what
+        self._hung.add(call)
+        call.add_done_callback(lambda ended: self._answered_late(command, ended))
+        self._audience.quarantined(work.device, command)
+        await self._tell(command, "device_quarantined", f"{command.device} is out of use: {what}")
+        now = self._clock.now()
+        error = encode_error(TimeoutError(f"{command.device}: {what}"))
+        failed = OutcomeStatus.FAILED
+        return Called(Outcome(failed, now, now, error=error, sent=Sent.UNKNOWN), link_lost=True)
+
+    def _answered_late(self, command: Command, call: asyncio.Future[Called]) -> None:
+        self._hung.discard(call)
+        if not call.cancelled():
+            outcome = call.result().outcome
+            said = "without an error" if outcome.error is None else outcome.error.message
+            _log.warning("%s, out of use, has ended after all: %s", command.name, said)
+
+    async def _reconnected(self, device: Device) -> bool:
+        try:
+            await self._reach.reconnect(device.name)
+        except (DeviceLinkLost, OSError) as error:
+            _log.warning("%s is not reached again: %s", device.name, error)
+            return False
+        return True
+
+    async def _unanswered(self, work: _Work, outcome: Outcome) -> Outcome:
+        """Find out what became of a command that was not answered.
+
+        Returns:
+            What the device proves: it happened, or it did not and may be told as an error.
+
+        Raises:
+            CommandInDoubt: the device cannot tell.
+        """
+        reachable = work.device.quarantine is None and await self._reconnected(work.device)
+        evidence = await self._evidence(work) if reachable else None
+        if evidence is None:
+            self._audience.ended(work.command, outcome)
+            said = "" if outcome.error is None else f": {outcome.error.message}"
+            raise await self._in_doubt(work, f"the device did not answer{said}", outcome.error)
+        await self._tell(work.command, *_SHOWN[evidence])
+        if not evidence:
+            return replace(outcome, sent=Sent.NONE)
+        return Outcome(OutcomeStatus.SUCCEEDED, outcome.started_at, self._clock.now())
+
+    async def _in_doubt(self, work: _Work, what: str, error: EncodedError | None) -> Exception:
+        return await self._doubts.about(work.run, work.command, what, error)
+
+    # --- writing ----------------------------------------------------------------------------------
+
+    async def _record(self, command: Command, outcome: Outcome) -> None:
+        if self._journal is not None:
+            await self._journal.command_outcome(command, outcome, measurements_of(command, outcome))
+
+    async def _tell(self, command: Command, kind: str, what: str) -> None:
+        """Add a line to the audit trail; a journal that cannot be reached stops nothing here."""
+        if self._journal is None:
+            return
+        try:
+            await self._journal.event(command.run_id, kind, f"{command.name}: {what}")
+        except (JournalError, ServiceError) as unwritten:
+            _log.warning("not in the audit trail: %s: %s (%s)", command.name, what, unwritten)
+
+
+def refuse_quarantined(workcell: str, device: Device) -> None:
+    """Let no command through to a device that is out of use.
+
+    Raises:
+        DeviceQuarantined: it is.
+    """
+    if device.quarantine is not None:
+        raise DeviceQuarantined(device=device.name, workcell=workcell, what=device.quarantine)
