@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -102,7 +103,7 @@ def run_profile(call: Act) -> None:
         for step in stage.steps
     ]
     count("profiles")(call)
-    call.holds = sum(float(step.hold_seconds) for step in steps if step.hold_seconds < 1e9)
+    call.holds = sum(float(step.hold_seconds) for step in steps if math.isfinite(step.hold_seconds))
     if steps:
         for number, celsius in enumerate(steps[-1].temperature):
             _aim(call, f"block {number}" if number else "block", float(celsius))
@@ -215,7 +216,7 @@ PHYSICS: dict[type[Any], dict[str, Physics]] = {
     PowderDispenserBackend: {"dispense": count("milligrams", _milligrams)},
     ScaleBackend: {"tare": count("tares"), "zero": count("zeros")},
 }
-"""What the methods of each base class do to the world; all others only look, or are not modelled."""
+"""What the methods of each base class do to the world; the others look, or are not modelled."""
 
 
 def physics_of(backend: type[Any], method: str) -> Physics | None:

@@ -68,7 +68,8 @@ class Fault:
     def raised(self, failing: frozenset[int]) -> Exception:
         """Make the error that the device answers."""
         if self.error is not None:
-            return decode_error(self.error)
+            asked: Exception = decode_error(self.error)
+            return asked
         named = failing or self.channels
         text = f"fault on request: {self.how}"
         if named:

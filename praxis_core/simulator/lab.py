@@ -90,8 +90,7 @@ class Lab:
         """Switch the devices on and let clients in."""
         for device in self.devices.values():
             await device.switch_on()
-        socket.parent.mkdir(parents=True, exist_ok=True)
-        socket.unlink(missing_ok=True)
+        _make_room(socket)
         self._server = await asyncio.start_unix_server(self._serve, socket, limit=LIMIT)
 
     async def close(self) -> None:
@@ -266,6 +265,11 @@ class Lab:
             self.rehearsal.lags[each] = float(request["seconds"])
 
 
+def _make_room(socket: Path) -> None:
+    socket.parent.mkdir(parents=True, exist_ok=True)
+    socket.unlink(missing_ok=True)
+
+
 async def serve(definition: WorkcellDefinition, socket: Path, log: Path) -> None:
     """Run a lab until SIGTERM or SIGINT."""
     ended = asyncio.Event()
@@ -277,7 +281,7 @@ async def serve(definition: WorkcellDefinition, socket: Path, log: Path) -> None
         await ended.wait()
     finally:
         await lab.close()
-        socket.unlink(missing_ok=True)
+        _make_room(socket)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@
     control.fail("star", method="aspirate", nth=3, how="after")   # happens, and answers an error
     control.fail("shaker", how="hang")                      # never answers ...
     control.release("shaker")                               # ... until now
-    control.kill(pid, before_effect=12)                     # kill -9 before the 12th effect from now
+    control.kill(pid, before_effect=12)                     # kill -9 before the 12th effect
     control.effects()                                       # what physically happened
     control.truth()["liquids"]["plate_01_well_A1"]          # what is physically so
 """
@@ -173,21 +173,20 @@ class LabControl:
     def stage(
         self,
         *,
-        devices: Sequence[str] | None = None,
-        labware: Sequence[str] | None = None,
+        names: Sequence[str] | None = None,
         tables: Mapping[str, Mapping[str, JsonValue]] | None = None,
     ) -> None:
         """Set things to the state that the definition says.
 
         Args:
-            devices: Whose heads, grippers and settings; None: of all.
-            labware: Whose place, liquids and tips; None: of all, and nothing else stays.
+            names: Devices: their heads, grippers and settings; labware: its place, liquids and
+                tips. None: all there is, and nothing else stays.
             tables: Instead: entries of the truth in the form that ``truth`` has; None: removed.
 
         Raises:
             LabRefused: something else stands where a piece of labware belongs.
         """
-        self.ask("stage", devices=devices, labware=labware, tables=tables)
+        self.ask("stage", names=names, tables=tables)
 
     def hands(
         self,

@@ -113,7 +113,7 @@ class _Wire:
 
 
 class LabLink:
-    """A host's connections to the pretend lab.
+    """A host's connections to the pretend lab; one way to reach devices (``workcell.reach``).
 
     Args:
         socket: Where the lab listens.
@@ -122,6 +122,7 @@ class LabLink:
     """
 
     def __init__(self, socket: Path, epoch: int | None = None) -> None:
+        self.can_sense = True
         self.socket = socket
         self.epoch = epoch
         self.clock = LabClock(self)
@@ -137,15 +138,16 @@ class LabLink:
         """Seconds that the lab's clock is ahead of the computer's, as last heard."""
         return self._skipped
 
-    async def connect(self, device: str, epoch: int | None = None) -> bool:
+    def backend(self, name: str, definition: DeviceDefinition) -> MachineBackend:
+        """Make the backend of a device; nothing is connected yet."""
+        return lab_backend(name, definition, self)
+
+    async def connect(self, device: str, epoch: int | None = None) -> None:
         """Connect to a device.
 
         Args:
             device: Its name.
             epoch: Of the host; None: the link's.
-
-        Returns:
-            Whether the device was set up since it was switched on, and can be adopted.
 
         Raises:
             LabRefused: there is no such device, a newer host has it, or this one has it already.
@@ -155,11 +157,10 @@ class LabLink:
         self.epoch = self.epoch if epoch is None else epoch
         welcome = await wire.open({"device": device, "epoch": self.epoch})
         wire.initialised = bool(welcome["initialised"])
-        return wire.initialised
 
-    async def reconnect(self, device: str) -> bool:
+    async def reconnect(self, device: str) -> None:
         """Connect again after the connection was lost; as ``connect``."""
-        return await self.connect(device)
+        await self.connect(device)
 
     def connected(self, device: str) -> bool:
         """Whether there is a connection, as far as can be told."""
@@ -177,7 +178,7 @@ class LabLink:
         else:
             self._set_up.add(device)
 
-    def sent(self, device: str) -> int:
+    def written(self, device: str) -> int:
         """Count the calls that reached the device, or may have; failed ones that did not, do not.
 
         Compared before and after a failed call it tells whether that one was sent.
@@ -213,6 +214,7 @@ class LabLink:
         if command is not None:
             request["tag"] = tag(command)
             request["new_parent"] = command.new_parent
+            request["deck_changes"] = [asdict(change) for change in command.deck_changes]
         elif method == "drop_resource":
             request["new_parent"] = current_destination()
         shared = self._shared.get(device)
@@ -264,21 +266,17 @@ class LabLink:
         value: JsonValue = message["value"]
         return value
 
-    async def stage(
-        self,
-        devices: Sequence[str] | None = None,
-        labware: Sequence[str] | None = None,
-    ) -> None:
+    async def stage(self, names: Sequence[str] | None = None) -> None:
         """Set things to the state that the definition says, as a person would before a run.
 
         Args:
-            devices: Whose heads, grippers and settings; None: of all.
-            labware: Whose place, liquids and tips; None: of all there is, and nothing else stays.
+            names: Devices: their heads, grippers and settings; labware: its place, liquids and
+                tips. None: all there is, and nothing else stays.
 
         Raises:
             LabRefused: something else stands where a piece of labware belongs.
         """
-        await self.control("stage", devices=devices, labware=labware)
+        await self.control("stage", names=None if names is None else list(names))
 
     async def hands(self, changes: Sequence[DeckChange]) -> None:
         """Let labware be where a run's deck has it; what the lab has moved there itself, is.

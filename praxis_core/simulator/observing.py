@@ -1,4 +1,4 @@
-"""What devices tell when they are asked: from the truth, whatever the simulated backend would say."""
+"""What devices tell when they are asked: the truth, whatever the simulated backend would say."""
 
 from __future__ import annotations
 

@@ -9,13 +9,13 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import TypeAdapter
 from pylabrobot.plate_reading.backend import PlateReaderBackend
 from pylabrobot.resources import CrossSectionType, Plate, Well
 
-from praxis_core.assets.manager import AssetManager, Contents
+from praxis_core.assets.manager import Contents
 from praxis_core.errors import ReadingNotConfigured
 from praxis_core.simulator.chemistry import Fluorophore, Reaction, Spectrum, react
 
@@ -29,6 +29,13 @@ _spectra = TypeAdapter(dict[str, Spectrum])
 _reactions = TypeAdapter(list[Reaction])
 _fluorophores = TypeAdapter(dict[str, Fluorophore])
 _emitters = TypeAdapter(dict[str, float])
+
+
+class HasContents(Protocol):
+    """Knows what is in each container."""
+
+    def contents(self, name: str) -> Contents:
+        """Give what is in a container."""
 
 
 class SimulatedPlateReaderBackend(PlateReaderBackend):  # type: ignore[misc]  # PyLabRobot has no types
@@ -75,9 +82,9 @@ class SimulatedPlateReaderBackend(PlateReaderBackend):  # type: ignore[misc]  # 
         self._reactions = _reactions.validate_python(list(reactions))
         self._fluorescence = _fluorophores.validate_python(dict(fluorescence or {}))
         self._luminescence = _emitters.validate_python(dict(luminescence or {}))
-        self._source: tuple[AssetManager, Callable[[], datetime], datetime] | None = None
+        self._source: tuple[HasContents, Callable[[], datetime], datetime] | None = None
 
-    def use_contents(self, assets: AssetManager, clock: Callable[[], datetime]) -> None:
+    def use_contents(self, assets: HasContents, clock: Callable[[], datetime]) -> None:
         """Read these assets from now on, at this clock's time.
 
         Reactions between solutes that are together from the beginning begin now.

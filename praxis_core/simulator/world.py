@@ -111,16 +111,14 @@ class World:
 
     def stage(
         self,
-        devices: Collection[str] | None = None,
-        labware: Collection[str] | None = None,
+        names: Collection[str] | None = None,
         tables: Mapping[str, Mapping[str, JsonValue]] | None = None,
     ) -> int:
         """Set things to the state that the definition says, as a person would before a run.
 
         Args:
-            devices: Whose heads, grippers and settings; None: those of all.
-            labware: Which labware: its place, liquids and tips. None: all there is; what came later
-                is taken away.
+            names: Devices: their heads, grippers and settings; labware: its place, liquids and
+                tips. None: all there is, and what came later is taken away.
             tables: Instead of the definition's: entries of the truth, as ``truth`` tells them.
 
         Returns:
@@ -135,13 +133,9 @@ class World:
                 for name, value in entries.items():
                     draft.put(table, name, value)
         else:
-            self._stage_labware(draft, labware)
-            self._stage_devices(draft, devices)
-        record: Record = {
-            "kind": "stage",
-            "devices": None if devices is None else list(devices),
-            "labware": None if labware is None else list(labware),
-        }
+            self._stage_labware(draft, names)
+            self._stage_devices(draft, names)
+        record: Record = {"kind": "stage", "names": None if names is None else list(names)}
         return self.commit(record, draft.changes)
 
     def hands(self, changes: Collection[Mapping[str, Any]]) -> int | None:
@@ -163,9 +157,8 @@ class World:
             self._put_by_hand(draft, change, changes)
         if not draft.changes:
             return None
-        return self.commit(
-            {"kind": "hands", "changes": [dict(each) for each in changes]}, draft.changes
-        )
+        record: Record = {"kind": "hands", "changes": [dict(each) for each in changes]}
+        return self.commit(record, draft.changes)
 
     def close(self) -> None:
         """End, with everything on the disk."""
@@ -245,8 +238,10 @@ class World:
                 draft.put("tips", name, None)
                 draft.put("waste", tip.name, Tip(tip.name, tip.spot, tip.capacity))
 
-    def _stage_devices(self, draft: Draft, devices: Collection[str] | None) -> None:
-        for name in self.model.devices if devices is None else devices:
+    def _stage_devices(self, draft: Draft, names: Collection[str] | None) -> None:
+        for name in self.model.devices:
+            if names is not None and name not in names:
+                continue
             before = draft.device(name)
             new = self._new_device(name)
             settings: dict[str, JsonValue] = {}
