@@ -58,6 +58,10 @@ class AssetManager:
         """Write everything down as JSON."""
         return self._state.model_dump(mode="json")
 
+    def learn(self, state: AssetManagerState) -> None:
+        """Know ``state`` from now on, and nothing of before: somebody looked, or set things up."""
+        self._state = state.model_copy(deep=True)
+
     def apply(self, command: Command, outcome: Outcome, at: datetime) -> list[Change]:
         """Enter what a command did.
 
