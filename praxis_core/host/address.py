@@ -10,8 +10,15 @@ from urllib.parse import urlsplit
 from praxis_core.errors import SettingsError
 from praxis_core.settings import PraxisSettings
 
-SECONDS_BETWEEN_PINGS = 10.0
-"""Each side asks the other this often whether it is there, and waits as long for the answer."""
+_LONGEST_SILENCE = 10.0
+
+
+def silence_seconds(settings: PraxisSettings) -> float:
+    """Say after how long one side asks the other whether it is there; it waits as long again.
+
+    A process that is only stopped keeps its connection: nothing else tells that it is away.
+    """
+    return min(_LONGEST_SILENCE, max(settings.grace_seconds / 2, 0.2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +31,8 @@ class HostAddress:
     token: str | None = None
     authority: Path | None = None
     """Certificates that the host's must be signed by; None: those that this computer trusts."""
+    silence: float = _LONGEST_SILENCE
+    """Seconds of silence after which the host is asked whether it is there."""
 
     def __str__(self) -> str:
         """Name the place for people, without any secret."""
@@ -60,7 +69,9 @@ def address_of(settings: PraxisSettings, workcell: str) -> HostAddress:
     """
     url = settings.workcell_hosts.get(workcell)
     if url is None:
-        return HostAddress(socket=settings.workcell_socket(workcell))
+        return HostAddress(
+            socket=settings.workcell_socket(workcell), silence=silence_seconds(settings)
+        )
     parts = urlsplit(url)
     if parts.scheme != "https" or not parts.hostname:
         what = f"{url} is no address such as https://lab-pc:8443"
@@ -69,7 +80,12 @@ def address_of(settings: PraxisSettings, workcell: str) -> HostAddress:
         what = f"it must be set to reach {url}"
         raise SettingsError(setting="PRAXIS_WORKCELL_TOKEN", what=what)
     token = settings.workcell_token.get_secret_value()
-    return HostAddress(url=url.rstrip("/"), token=token, authority=settings.workcell_authority)
+    return HostAddress(
+        url=url.rstrip("/"),
+        token=token,
+        authority=settings.workcell_authority,
+        silence=silence_seconds(settings),
+    )
 
 
 @dataclass(frozen=True, slots=True)

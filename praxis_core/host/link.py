@@ -32,7 +32,7 @@ from praxis_core.errors import (
     SettingsError,
     WorkcellChanged,
 )
-from praxis_core.host.address import SECONDS_BETWEEN_PINGS, HostAddress, address_of
+from praxis_core.host.address import HostAddress, address_of
 from praxis_core.host.clock import HostClock
 from praxis_core.host.wire import (
     VERSION,
@@ -316,8 +316,8 @@ class HostLink:
             "compression": None,
             "max_size": None,
             "open_timeout": min(seconds, _OPEN_SECONDS),
-            "ping_interval": SECONDS_BETWEEN_PINGS,
-            "ping_timeout": SECONDS_BETWEEN_PINGS,
+            "ping_interval": self._address.silence,
+            "ping_timeout": self._address.silence,
             "close_timeout": 1.0,
         }
         uri = self._address.websocket

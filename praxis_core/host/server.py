@@ -22,6 +22,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from praxis_core.errors import MessageRefused, PraxisError
 from praxis_core.host.sessions import Session, Sessions
 from praxis_core.host.wire import VERSION, read_hello, read_request, refusal, reply_bytes
+from praxis_core.labware.encoding import encode_error
 from praxis_core.workcell.live_status import DeviceStatus
 
 _log = logging.getLogger(__name__)
@@ -44,6 +45,10 @@ class Served:
     sessions: Sessions
     status: Callable[[], dict[str, DeviceStatus]]
     deck: Callable[[], JsonValue]
+    release: Callable[[str], None]
+    """Takes a device into use again that was put out of use."""
+    watched: Callable[[], bool]
+    """Whether a watchdog would make the devices safe if this process died."""
     since: float = field(default_factory=monotonic)
 
 
@@ -103,7 +108,9 @@ def application(served: Served, *, token: str | None = None) -> ASGIApp:
                 "epoch": served.epoch,
                 "pid": os.getpid(),
                 "runs": served.sessions.overview(),
+                "ending": served.sessions.stopping,
                 "uptime": monotonic() - served.since,
+                "watched": served.watched(),
             }
         )
 
@@ -113,6 +120,14 @@ def application(served: Served, *, token: str | None = None) -> ASGIApp:
     async def deck(_request: Request) -> Response:
         return _json(served.deck())
 
+    async def release(request: Request) -> Response:
+        asked = orjson.loads(await request.body())
+        try:
+            served.release(str(asked["device"]))
+        except PraxisError as error:
+            return _json({"error": asdict(encode_error(error))})
+        return _json({"ok": True})
+
     async def run(websocket: WebSocket) -> None:
         await websocket.accept()
         await _serve(served.sessions, SocketConnection(websocket))
@@ -121,6 +136,7 @@ def application(served: Served, *, token: str | None = None) -> ASGIApp:
         Route("/health", health),
         Route("/status", status),
         Route("/deck", deck),
+        Route("/release", release, methods=["POST"]),
         WebSocketRoute("/run", run),
     ]
     plain = Starlette(routes=routes)

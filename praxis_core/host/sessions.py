@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol, assert_never
@@ -18,7 +17,13 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from praxis_core.errors import ClaimLost, HostNotRunning, HostVersionMismatch, PraxisError
+from praxis_core.errors import (
+    ClaimLost,
+    HostNotRunning,
+    HostReplaced,
+    HostVersionMismatch,
+    PraxisError,
+)
 from praxis_core.host.wire import (
     VERSION,
     Bye,
@@ -117,7 +122,10 @@ class Sessions:
         self._grace_seconds = grace_seconds
         self._sessions: dict[UUID, Session] = {}
         self._entering: defaultdict[UUID, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._stopping = False
+        self.stopping = False
+        """Nothing more is begun."""
+        self.replaced = asyncio.Event()
+        """Set when the journal says that a newer host serves the workcell."""
 
     @property
     def skipped(self) -> float:
@@ -158,7 +166,7 @@ class Sessions:
             PraxisError: the runtime refuses it.
         """
         self._refuse_other_versions(hello)
-        if self._stopping:
+        if self.stopping:
             raise HostNotRunning(workcell=self._workcell, address="its socket", what="it is ending")
         async with self._entering[hello.run_id]:
             known = self._sessions.get(hello.run_id)
@@ -205,7 +213,7 @@ class Sessions:
 
     def take(self, session: Session, connection: Connection, request: Request) -> None:
         """Begin with a request; commands begin in the order in which they are taken."""
-        if self._stopping or session.connection is not connection:
+        if self.stopping or session.connection is not connection:
             return  # it will be asked again, of whoever serves the run then
         task = asyncio.create_task(self._respond(session, connection, request))
         tasks = session.sleeps if isinstance(request, SleepUntil) else session.commands
@@ -231,6 +239,8 @@ class Sessions:
                     assert_never(request)
         except PraxisError as refused:
             error = refused
+            if isinstance(refused, HostReplaced):
+                self.replaced.set()
         except Exception as fault:  # noqa: BLE001  # whoever asked must have an answer
             _log.exception("a request of run %s failed", session.run_id)
             error = fault
@@ -265,7 +275,7 @@ class Sessions:
         """Note that a connection is gone; the session waits for another one."""
         if session.connection is connection:
             session.connection = None
-            if not session.ended and not self._stopping:
+            if not session.ended and not self.stopping:
                 self._begin_grace(session)
 
     def _begin_grace(self, session: Session) -> None:
@@ -295,22 +305,18 @@ class Sessions:
 
         Devices stay as they are: the next host of the workcell goes on with them.
         """
-        self._stopping = True
+        self.stopping = True
         sessions = list(self._sessions.values())
         for session in sessions:
             await self._end_grace(session)
-            for sleep in session.sleeps:
-                sleep.cancel()
-        await _ended(task for session in sessions for task in session.commands)
+        tasks = [task for one in sessions for task in (*one.commands, *one.sleeps)]
+        for task in tasks:
+            task.cancel()  # what waits for its turn is left to the next host; the rest goes on
+        if tasks:
+            await asyncio.wait(tasks)
         for session in sessions:
             if session.connection is not None:
                 await session.connection.close()
-
-
-async def _ended(tasks: Iterable[asyncio.Task[None]]) -> None:
-    waiting = set(tasks)
-    if waiting:
-        await asyncio.wait(waiting)
 
 
 def _asking(hello: Hello) -> Attaching:

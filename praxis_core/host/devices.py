@@ -1,0 +1,76 @@
+"""The devices of a host: the runtime of its workcell, connected, and knowing what is true."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from praxis_core.errors import DeviceError
+from praxis_core.journal.record import Journal
+from praxis_core.journal.records import StoredWorkcell
+from praxis_core.settings import PraxisSettings
+from praxis_core.workcell.clock import Clock, SimulatedClock
+from praxis_core.workcell.definition import WorkcellDefinition
+from praxis_core.workcell.live_status import LiveStatus
+from praxis_core.workcell.reach import InProcess, Reach
+from praxis_core.workcell.runtime import WorkcellRuntime
+
+_log = logging.getLogger(__name__)
+
+LAB = "lab"
+"""Simulated devices are those of the workcell's pretend lab, a process of its own."""
+INSIDE = "inside"
+"""Simulated devices live in the host and die with it: for measuring the host alone."""
+WAYS = (LAB, INSIDE)
+
+
+@asynccontextmanager
+async def open_devices(  # noqa: PLR0913, PLR0917  # what a runtime stands between
+    settings: PraxisSettings,
+    stored: StoredWorkcell,
+    journal: Journal,
+    live: LiveStatus,
+    epoch: int,
+    way: str,
+) -> AsyncIterator[WorkcellRuntime]:
+    """Take up the devices of a workcell as they are, and let go of them without changing them.
+
+    A device that does not answer keeps nobody from the others; the monitor goes on asking.
+    """
+    definition = WorkcellDefinition.model_validate(stored.definition)
+    reach, clock = _reach(settings, definition, way)
+    runtime = WorkcellRuntime(
+        definition,
+        simulate=True,
+        journal=journal,
+        live=live,
+        clock=clock,
+        reach=reach,
+        epoch=epoch,
+    )
+    try:
+        await asyncio.gather(*(_connect(runtime, name) for name in definition.devices))
+        await runtime.recover()
+        yield runtime
+    finally:
+        await live.stop()
+
+
+def _reach(
+    settings: PraxisSettings, definition: WorkcellDefinition, way: str
+) -> tuple[Reach, Clock]:
+    if way == INSIDE:
+        return InProcess(), SimulatedClock()
+    from praxis_core.simulator.lab_link import LabClock, LabLink
+
+    link = LabLink(settings.lab_socket(definition.name))
+    return link, LabClock(link)
+
+
+async def _connect(runtime: WorkcellRuntime, name: str) -> None:
+    try:
+        await runtime.connect([name])
+    except DeviceError as error:
+        _log.warning("%s", error)

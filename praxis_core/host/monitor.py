@@ -1,0 +1,82 @@
+"""Looks after the devices of a host while nobody uses them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from pydantic import JsonValue
+
+from praxis_core.errors import PraxisError
+from praxis_core.journal.record import Journal
+from praxis_core.workcell.live_status import DeviceState
+from praxis_core.workcell.runtime import WorkcellRuntime
+
+_log = logging.getLogger(__name__)
+
+DEVICE_LOST = "device_lost"
+DEVICE_BACK = "device_back"
+
+
+class Monitor:
+    """Connects devices again that come back, and writes both down.
+
+    Args:
+        runtime: The devices.
+        journal: Whose audit log tells of changes.
+        seconds: Between two looks.
+    """
+
+    def __init__(self, runtime: WorkcellRuntime, journal: Journal, *, seconds: float) -> None:
+        self._runtime = runtime
+        self._journal = journal
+        self._seconds = seconds
+        self._away = {name for name, one in runtime.status().items() if _is_away(one.state)}
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Look after the devices until the end of the block."""
+        task = asyncio.create_task(self._watch(), name="monitor")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(self._seconds)
+            for name in self._runtime.definition.devices:
+                await self._look(name)
+
+    async def _look(self, device: str) -> None:
+        try:
+            await self._runtime.connect([device])
+        except PraxisError as error:
+            await self._note(device, str(error))
+        else:
+            await self._note(device, None)
+
+    async def _note(self, device: str, fault: str | None) -> None:
+        """Write down that a device went away or came back; once for each time."""
+        if (fault is not None) == (device in self._away):
+            return
+        kind = DEVICE_BACK if fault is None else DEVICE_LOST
+        message = f"{device} answers again" if fault is None else f"{device} does not answer"
+        details: JsonValue = {
+            "workcell": self._runtime.definition.name,
+            "device": device,
+            "fault": fault,
+        }
+        try:
+            await self._journal.event(None, kind, message, details)
+        except PraxisError as error:
+            _log.warning("%s: %s (not in the audit log: %s)", message, fault, error)
+            return  # it is noted with the next look
+        (self._away.discard if fault is None else self._away.add)(device)
+
+
+def _is_away(state: DeviceState) -> bool:
+    return state in (DeviceState.DISCONNECTED, DeviceState.ERROR)

@@ -1,0 +1,222 @@
+"""The host of a workcell: ``python -m praxis_core.host.serve NAME``.
+
+One process per workcell owns every device connection. A kernel lock keeps a second one of this
+computer out, and an epoch in the journal one of any other. It takes the devices up as they are, and
+what it knows about the deck from what the journal says happened. SIGTERM ends it in order: what is
+under way comes to its end, and the devices stay as they are for the next host.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from uuid import uuid4
+
+import uvicorn
+from uvicorn.config import Config
+
+from praxis_core.errors import PraxisError, SettingsError
+from praxis_core.host.address import Listening, listening, silence_seconds
+from praxis_core.host.devices import LAB, WAYS, open_devices
+from praxis_core.host.files import HostFiles, holder, locked_by_me
+from praxis_core.host.monitor import Monitor
+from praxis_core.host.server import Served, application
+from praxis_core.host.sessions import Sessions
+from praxis_core.host.spool import import_spool
+from praxis_core.host.wire import LARGEST_FRAME
+from praxis_core.journal.database import Database
+from praxis_core.journal.record import Journal
+from praxis_core.journal.schema import require_current
+from praxis_core.protocol.lifecycle import RunStatus
+from praxis_core.redis_connection import connect_async
+from praxis_core.settings import PraxisSettings
+from praxis_core.workcell.live_status import LiveStatus
+
+_log = logging.getLogger(__name__)
+
+_MAY_COME_BACK = (RunStatus.PREPARING, RunStatus.RUNNING, RunStatus.INTERRUPTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A host that is ready to be asked."""
+
+    served: Served
+    sessions: Sessions
+    silence: float
+    """Seconds after which a silent run is asked whether it is there."""
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn without its signals: the host ends in an order of its own."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(settings: PraxisSettings, workcell: str, *, devices: str = LAB) -> None:
+    """Serve a workcell until SIGTERM or SIGINT, or until a newer host has replaced this one.
+
+    Args:
+        settings: Where everything is.
+        workcell: Its name.
+        devices: How simulated devices are made, one of ``WAYS``.
+
+    Raises:
+        HostAlreadyRunning: another process of this computer serves it.
+        WorkcellNotFound, DevicesNotConnected, SettingsError, ServiceError: it cannot be served.
+    """
+    network = listening(settings)
+    ending = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ending.set)
+    files = HostFiles.of(settings, workcell)
+    with locked_by_me(files.lock, workcell):
+        async with _opened(settings, workcell, files, devices) as host:
+            await _answer(host, _sockets(settings, workcell, network), network, ending)
+        settings.workcell_socket(workcell).unlink(missing_ok=True)
+
+
+@asynccontextmanager
+async def _opened(
+    settings: PraxisSettings, workcell: str, files: HostFiles, devices: str
+) -> AsyncIterator[Host]:
+    """Make a host that is ready: devices taken up, knowledge regained, sessions expected."""
+    addresses = settings.addresses()
+    redis = connect_async(addresses.redis_url)
+    async with Database(addresses.database_url) as database:
+        await require_current(database)
+        journal = Journal(database)
+        stored = await journal.workcell(workcell)
+        epoch = await journal.begin_host(workcell, uuid4(), os.getpid())
+        live = LiveStatus(redis, workcell)
+        async with open_devices(settings, stored, journal, live, epoch, devices) as runtime:
+            sessions = Sessions(
+                runtime, workcell=workcell, epoch=epoch, grace_seconds=settings.grace_seconds
+            )
+            await _expect_runs(sessions, journal, workcell)
+            await import_spool(journal, files.spool)
+            served = Served(
+                workcell,
+                stored.version,
+                epoch,
+                sessions,
+                status=runtime.status,
+                deck=runtime.assets.snapshot,
+                release=runtime.release,
+                watched=lambda: holder(files.watch) is not None,
+            )
+            monitor = Monitor(runtime, journal, seconds=settings.monitor_seconds)
+            async with monitor.watching():
+                yield Host(served, sessions, silence_seconds(settings))
+    await redis.aclose()
+
+
+async def _expect_runs(sessions: Sessions, journal: Journal, workcell: str) -> None:
+    """Give the runs that an earlier host served the grace period to come back."""
+    for claim in await journal.claims(workcell):
+        run = await journal.run(claim.run_id)
+        if run.attempt == claim.attempt and run.status in _MAY_COME_BACK:
+            sessions.expect(claim.run_id, claim.attempt, claim.token)
+
+
+def _sockets(
+    settings: PraxisSettings, workcell: str, network: Listening | None
+) -> list[socket.socket]:
+    sockets = [_unix_socket(settings, workcell)]
+    if network is not None:
+        try:
+            sockets.append(socket.create_server((network.host, network.port)))
+        except OSError as error:
+            raise SettingsError(setting="PRAXIS_WORKCELL_LISTEN", what=str(error)) from error
+    return sockets
+
+
+def _unix_socket(settings: PraxisSettings, workcell: str) -> socket.socket:
+    """Open the socket of the workcell anew: the lock says that nobody answers at an old one."""
+    folder = settings.socket_folder
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if os.geteuid() not in (0, folder.stat().st_uid):
+        what = f"{folder} belongs to another user; choose a folder of your own"
+        raise SettingsError(setting="PRAXIS_HOME", what=what)
+    path = settings.workcell_socket(workcell)
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(path))
+    path.chmod(0o600)
+    return listener
+
+
+async def _answer(
+    host: Host,
+    sockets: Sequence[socket.socket],
+    network: Listening | None,
+    ending: asyncio.Event,
+) -> None:
+    """Answer until the end, and let what is under way come to its own."""
+    servers = [_server(host, None), *([] if network is None else [_server(host, network)])]
+    answering = [
+        asyncio.create_task(server.serve(sockets=[listener]))
+        for server, listener in zip(servers, sockets, strict=True)
+    ]
+    _log.info("workcell %s is served, epoch %s", host.served.workcell, host.served.epoch)
+    reasons = [asyncio.create_task(event.wait()) for event in (ending, host.sessions.replaced)]
+    await asyncio.wait({*answering, *reasons}, return_when=asyncio.FIRST_COMPLETED)
+    await host.sessions.stop()
+    for server in servers:
+        server.should_exit = True
+    for reason in reasons:
+        reason.cancel()
+    await asyncio.gather(*answering)
+
+
+def _server(host: Host, network: Listening | None) -> _Server:
+    return _Server(
+        Config(
+            application(host.served, token=None if network is None else network.token),
+            http="h11",
+            ws="websockets-sansio",
+            ws_max_size=LARGEST_FRAME,
+            ws_ping_interval=host.silence,
+            ws_ping_timeout=host.silence,
+            ws_per_message_deflate=False,
+            ssl_certfile=None if network is None else network.certificate,
+            ssl_keyfile=None if network is None else network.key,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=5,
+        )
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve the workcell that the command line names; give the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m praxis_core.host.serve")
+    parser.add_argument("workcell")
+    parser.add_argument("--devices", choices=WAYS, default=LAB)
+    given = parser.parse_args(arguments)
+    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=logging.INFO, format=form, stream=sys.stderr)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    try:
+        asyncio.run(serve(PraxisSettings(), given.workcell, devices=given.devices))
+    except PraxisError as error:
+        _log.critical("%s", error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
