@@ -114,8 +114,10 @@ class SafeKeeper:
     def _write_down(self, call: SafeCall, problem: str | None) -> None:
         details: dict[str, JsonValue] = {"device": call.device, "method": call.method}
         if problem is None:
-            message = f"{call.device}.{call.method} was sent, because the host is gone and "
-            self._tell("made_safe", message + f"{call.reason}.", **details)
+            message = (
+                f"{call.device}.{call.method} was sent: {call.reason}, and nobody looks after it."
+            )
+            self._tell("made_safe", message, **details)
         elif (key := (call.device, call.method, call.reason)) not in self._told:
             self._told.add(key)
             message = f"{call.device} could not be made safe: {problem}."

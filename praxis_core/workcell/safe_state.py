@@ -186,7 +186,7 @@ def _action(
     if off is None:
         why = f"{what}, and {backend.__name__} has no method that ends it: look at it"
         return SafeAction(device, None, why, seconds)
-    return SafeAction(device, off, f"{what} for a run that is gone", seconds)
+    return SafeAction(device, off, what, seconds)
 
 
 def _value(call: Call) -> str:
