@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,10 +12,13 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
+from praxis_core.execution.learned import Learning
 from praxis_core.execution.plain_data import describe_error
 from praxis_core.execution.protocol_state import ProtocolState, StepProgress
+from praxis_core.execution.step_paths import StepPaths
+from praxis_core.execution.trail import Trail
 from praxis_core.journal.record import Journal
-from praxis_core.journal.records import Measurement, StepStart
+from praxis_core.journal.records import Measurement, StepRecord, StepStart
 from praxis_core.protocol.lifecycle import StepStatus
 from praxis_core.protocol.running import StepCall
 from praxis_core.workcell.branches import (
@@ -46,6 +48,8 @@ class StepPosition:
 
     path: str
     task_run_id: UUID | None
+    branch: str
+    """Path of the asyncio tasks that led to it."""
 
 
 _position: ContextVar[StepPosition | None] = ContextVar("praxis_step", default=None)
@@ -58,9 +62,20 @@ def step_position() -> tuple[str | None, UUID | None]:
 
 
 class ActiveRun:
-    """The orchestrator's side of ``praxis_core.run``."""
+    """The orchestrator's side of ``praxis_core.run``.
 
-    def __init__(
+    Args:
+        progress: How far the run is, for people.
+        journal: Where it is written down.
+        replica: The workcell as the run sees it.
+        clock: The workcell's time.
+        run_step: How a step is carried out.
+        learning: What the protocol learns.
+        trail: What it did, in its order.
+        done: Steps that earlier attempts completed, by their paths.
+    """
+
+    def __init__(  # noqa: PLR0913  # what a protocol may ask for, by name
         self,
         *,
         progress: ProtocolState,
@@ -68,14 +83,19 @@ class ActiveRun:
         replica: Replica,
         clock: Clock,
         run_step: StepRunner,
+        learning: Learning,
+        trail: Trail,
+        done: Mapping[str, StepRecord],
     ) -> None:
         self._progress = progress
         self._journal = journal
         self._replica = replica
         self._clock = clock
         self._run_step = run_step
-        self._children: Counter[str] = Counter()
-        self._random = Random(progress.run_id.int)  # noqa: S311  # repeatable on purpose
+        self._learning = learning
+        self._trail = trail
+        self._done = done
+        self._paths = StepPaths()
 
     @property
     def run_id(self) -> UUID:
@@ -84,27 +104,30 @@ class ActiveRun:
 
     @property
     def random(self) -> Random:
-        """Random numbers seeded by the run's id."""
-        return self._random
+        """Random numbers seeded by the run's id and the calling branch."""
+        return self._learning.random()
 
     def now(self) -> datetime:
-        """The time on the run's clock, UTC."""
-        return self._clock.now()
+        """The time on the run's clock, UTC; at a replay what it was the first time."""
+        return self._learning.now()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait on the run's clock."""
-        await self._clock.sleep(seconds)
+        """Wait on the run's clock; at a replay only for what is left."""
+        await self._learning.sleep(seconds)
+
+    async def once(self, name: str, effect: Callable[[], Any]) -> Any:
+        """Bring about an outside effect once in the life of the run."""
+        return await self._learning.once(name, effect)
 
     async def record(
         self, quantity: str, value: float, *, unit: str, asset: str | None, well: str | None
     ) -> None:
         """Write one measurement."""
+        at = self._clock.now()
         await self._journal.measure(
             self.run_id,
             self._progress.attempt,
-            Measurement(
-                asset=asset, well=well, quantity=quantity, value=value, unit=unit, at=self.now()
-            ),
+            Measurement(asset=asset, well=well, quantity=quantity, value=value, unit=unit, at=at),
         )
 
     async def bring(self, resource: Any, place: str) -> None:
@@ -112,23 +135,22 @@ class ActiveRun:
         await self._replica.bring(resource, place)
 
     async def step(self, call: StepCall) -> Any:
-        """Carry out one step and report its beginning and its end."""
-        path = self._next_path()
+        """Carry out one step and report its beginning and its end.
+
+        A step that an earlier attempt completed is gone through again, without the engine.
+        """
         branch = current_branch() or Branch()
+        path = self._next_path(branch)
+        done = self._done.get(path)
+        if done is not None and done.name == call.name:
+            return await self._again(call, branch, done)
         result: list[Any] = []
 
         async def body(task_run_id: UUID | None) -> None:
-            await self._started(path, call.name, task_run_id)
-            token = _position.set(StepPosition(path, task_run_id))
-            try:
-                with inside_protocol(branch):
-                    result.append(await call.invoke())
-            except BaseException as error:
-                await self._ended(path, StepStatus.FAILED, describe_error(error))
-                raise
-            finally:
-                _position.reset(token)
-            await self._ended(path, StepStatus.SUCCEEDED)
+            await self._started(path, call.name, task_run_id, self._clock.now())
+            position = StepPosition(path, task_run_id, branch.path)
+            result.append(await self._inside(call, branch, position))
+            await self._ended(path, StepStatus.SUCCEEDED, self._clock.now())
 
         # Tasks that the engine starts around the step are not the protocol's.
         with outside_protocol():
@@ -136,14 +158,35 @@ class ActiveRun:
         # What the step returned never enters the engine, which would read meaning into some values.
         return result[0]
 
-    def _next_path(self) -> str:
-        parent, _ = step_position()
-        self._children[parent or ""] += 1
-        number = str(self._children[parent or ""])
-        return f"{parent}.{number}" if parent else number
+    async def _again(self, call: StepCall, branch: Branch, done: StepRecord) -> Any:
+        await self._started(done.path, done.name, done.task_run_id, done.started_at)
+        position = StepPosition(done.path, done.task_run_id, branch.path)
+        result = await self._inside(call, branch, position)
+        await self._ended(done.path, StepStatus.SUCCEEDED, done.ended_at or self._clock.now())
+        return result
 
-    async def _started(self, path: str, name: str, task_run_id: UUID | None) -> None:
-        at = self.now()
+    async def _inside(self, call: StepCall, branch: Branch, position: StepPosition) -> Any:
+        """Call the function of a step as the code of the branch that called it."""
+        token = _position.set(position)
+        try:
+            with inside_protocol(branch):
+                return await call.invoke()
+        except BaseException as error:
+            if isinstance(error, Exception):
+                self._trail.blame(error)
+            failed = describe_error(error)
+            await self._ended(position.path, StepStatus.FAILED, self._clock.now(), failed)
+            raise
+        finally:
+            _position.reset(token)
+
+    def _next_path(self, branch: Branch) -> str:
+        parent = _position.get()
+        if parent is None:
+            return self._paths.next(None, "0", branch.path)
+        return self._paths.next(parent.path, parent.branch, branch.path)
+
+    async def _started(self, path: str, name: str, task_run_id: UUID | None, at: datetime) -> None:
         await self._journal.step_started(
             StepStart(
                 run_id=self.run_id,
@@ -165,8 +208,11 @@ class ActiveRun:
         )
 
     async def _ended(
-        self, path: str, status: StepStatus, error: dict[str, JsonValue] | None = None
+        self,
+        path: str,
+        status: StepStatus,
+        at: datetime,
+        error: dict[str, JsonValue] | None = None,
     ) -> None:
-        at = self.now()
         await self._journal.step_ended(self.run_id, self._progress.attempt, path, status, error, at)
         self._progress.step_ended(path, status, at, error)

@@ -42,8 +42,18 @@ class PlateReadout:
 def of_attempt(
     measurements: Iterable[RecordedMeasurement], attempt: int
 ) -> list[RecordedMeasurement]:
-    """What one attempt of a run measured; an earlier one may have stopped half way."""
-    return [one for one in measurements if one.attempt == attempt]
+    """What counts of a run's measurements at the end of an attempt.
+
+    What a command measured, by whichever attempt: a later attempt replays it. A command that was
+    done anew counts the last time only, and so does what the protocol itself recorded.
+    """
+    upto = [one for one in measurements if one.attempt <= attempt]
+    last: dict[tuple[str | None, int | None], int] = {(None, None): attempt}
+    for one in upto:
+        if one.branch is not None:
+            key = one.branch, one.ordinal
+            last[key] = max(one.attempt, last.get(key, 0))
+    return [one for one in upto if one.attempt == last[one.branch, one.ordinal]]
 
 
 def plate_readouts(measurements: Iterable[Measurement]) -> list[PlateReadout]:

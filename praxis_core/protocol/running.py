@@ -7,6 +7,7 @@ would have been recorded is only logged. What makes no sense without a workcell 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
@@ -56,6 +57,9 @@ class CurrentRun(Protocol):
     async def step(self, call: StepCall) -> Any:
         """Carry out one step."""
 
+    async def once(self, name: str, effect: Callable[[], Any]) -> Any:
+        """Bring about an outside effect once in the life of the run."""
+
     async def record(
         self, quantity: str, value: float, *, unit: str, asset: str | None, well: str | None
     ) -> None:
@@ -87,19 +91,52 @@ class Run:
 
     @property
     def random(self) -> Random:
-        """Random numbers that belong to the run."""
+        """Random numbers that belong to the run: the same ones when it is resumed.
+
+        Each task of an ``asyncio.gather`` has its own.
+        """
         here = current_run.get()
         return here.random if here else Random()  # noqa: S311  # not for secrets
 
     def now(self) -> datetime:
-        """The time, UTC."""
+        """The time, UTC; a run that is resumed is told what it was told the first time."""
         here = current_run.get()
         return here.now() if here else datetime.now(UTC)
 
     async def sleep(self, seconds: float) -> None:
-        """Wait for ``seconds``; a simulated workcell may let time pass faster."""
+        """Wait for ``seconds``; a simulated workcell may let time pass faster.
+
+        A run that is resumed waits only for what is left.
+        """
         here = current_run.get()
         await (here.sleep(seconds) if here else asyncio.sleep(seconds))
+
+    async def once(self, name: str, effect: Callable[[], Any]) -> Any:
+        """Bring about an effect outside the workcell exactly once, also when the run is resumed.
+
+        For what Praxis cannot know: a message, an entry in another system, a value that is read
+        there. If the run is killed while the effect is under way, a person is asked whether it
+        happened::
+
+            order = await run.once("order the plate", lambda: lims.order(plate.name))
+
+        Args:
+            name: What it is, for people; the same in every attempt.
+            effect: A function without arguments, async or not. What it returns is recorded: plain
+                values, lists and dictionaries.
+
+        Returns:
+            What the effect returned the one time it was called.
+
+        Raises:
+            NotEncodable: it returned what cannot be recorded.
+            Exception: what the effect raised.
+        """
+        here = current_run.get()
+        if here is not None:
+            return await here.once(name, effect)
+        result = effect()
+        return await result if inspect.isawaitable(result) else result
 
     async def record(
         self,

@@ -25,12 +25,14 @@ _log = logging.getLogger(__name__)
 class Branch:
     """What a protocol does in one asyncio task, or outside any task of its own."""
 
-    def __init__(self, path: str = "0", tasks: set[asyncio.Future[Any]] | None = None) -> None:
+    def __init__(self, path: str = "0", parent: Branch | None = None) -> None:
         self.path = path
+        self.cancelled: set[str] = set() if parent is None else parent.cancelled
+        """Paths of the branches whose tasks ended by being cancelled; one set for a whole tree."""
         self._commands = 0
         self._children = 0
-        self._tasks = set() if tasks is None else tasks
-        """Those under way of this branch and of all that it is part of."""
+        self._tasks: set[asyncio.Future[Any]] = set() if parent is None else parent._tasks  # noqa: SLF001
+        """Those under way; one set for a whole tree."""
 
     def next_ordinal(self) -> int:
         """Number the next command of this branch, from 0."""
@@ -41,12 +43,17 @@ class Branch:
     def next_child(self) -> Branch:
         """Begin the branch of a task that this one starts; children are numbered from 1."""
         self._children += 1
-        return Branch(f"{self.path}.{self._children}", self._tasks)
+        return Branch(f"{self.path}.{self._children}", self)
 
     def follow(self, task: asyncio.Future[Any]) -> None:
-        """Remember a task for as long as it runs."""
+        """Remember the task of this branch for as long as it runs."""
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Future[Any]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            self.cancelled.add(self.path)
 
     async def end_tasks(self) -> None:
         """Cancel the tasks that still run, and wait until they have ended."""
@@ -107,14 +114,15 @@ class _NumberingTaskFactory:
     ) -> asyncio.Future[Any]:
         context = context if context is not None else copy_context()
         branch = context.get(_branch)
-        if branch is not None:
-            context.run(_branch.set, branch.next_child())
+        child = None if branch is None else branch.next_child()
+        if child is not None:
+            context.run(_branch.set, child)
         if self._inner is not None:
             task = self._inner(loop, coro, context=context, **options)
         else:
             task = asyncio.Task(coro, loop=loop, context=context, **options)
-        if branch is not None:
-            branch.follow(task)
+        if child is not None:
+            child.follow(task)
         return task
 
 

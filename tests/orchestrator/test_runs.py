@@ -104,14 +104,16 @@ async def test_a_run_starts_from_a_stored_snapshot(
     await orchestrator.run(request_)
 
     [attempt] = await journal.attempts(request_.run_id)
-    assert attempt.start_snapshot["tip_spots"]["tips_300_01_tipspot_A1"] is True
-    assert attempt.start_snapshot["containers"]["dye_stock"]["volume"] == 50_000
+    assets = attempt.start_snapshot["assets"]
+    assert assets["tip_spots"]["tips_300_01_tipspot_A1"] is True
+    assert assets["containers"]["dye_stock"]["volume"] == 50_000
+    assert attempt.start_snapshot["attributes"]["star"]["_num_channels"] == 8
 
 
 async def test_a_second_attempt_is_the_same_run(
     orchestrator: Orchestrator, journal: Journal, request_: RunRequest, redis_url: str
 ) -> None:
-    """Prefect's Retry comes with the same id: the attempts are kept apart, the state goes on."""
+    """Prefect's Retry comes with the same id: what is done stays done, and is told again."""
     await orchestrator.run(request_)
     result = await orchestrator.run(request_)
 
@@ -119,7 +121,8 @@ async def test_a_second_attempt_is_the_same_run(
     assert [one.number for one in await journal.attempts(request_.run_id)] == [1, 2]
     assert len(await journal.steps(request_.run_id)) == 4
     with redis.Redis.from_url(redis_url) as client:
-        assert PraxisState(request_.run_id, client)["touched"] == 4
+        assert PraxisState(request_.run_id, client)["touched"] == 2
+    assert {one.command.attempt for one in await journal.commands(request_.run_id)} == {1}
 
 
 async def test_a_run_may_start_with_the_state_of_another(

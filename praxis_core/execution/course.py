@@ -1,0 +1,181 @@
+"""The course of one attempt: every command of its protocol passes here, known or new."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+from pydantic import JsonValue
+
+from praxis_core.errors import CommandInDoubt, DeviceNotConnected, PraxisError, ReplayDivergence
+from praxis_core.execution.replay import GoingLive, Replay
+from praxis_core.execution.trail import COMMAND, Deed, Trail
+from praxis_core.journal.records import CommandRecord
+from praxis_core.protocol.command import Command, Outcome
+from praxis_core.protocol.lifecycle import OutcomeStatus, RunStatus
+from praxis_core.to_the_end import to_the_end
+from praxis_core.workcell.branches import Branch, inside_protocol
+from praxis_core.workcell.link import Link
+
+LIFECYCLE = frozenset({"setup", "stop"})
+
+
+class Course:
+    """What the protocol of one attempt sends, and what it is given for it.
+
+    Args:
+        link: How the devices are reached.
+        trail: Where it is noted in its order.
+    """
+
+    def __init__(self, link: Link, trail: Trail) -> None:
+        self.trail = trail
+        self.stopped: PraxisError | None = None
+        """Why nothing may happen any more, whatever the protocol catches."""
+        self._link = link
+        self._replay: Replay | None = None
+        self._token: int | None = None
+        self._attributes: Mapping[str, Mapping[str, JsonValue]] = {}
+        self._before_live: Callable[[], Awaitable[None]] | None = None
+        self._branch = Branch()
+
+    def begin(self, token: int | None, attributes: Mapping[str, Mapping[str, JsonValue]]) -> None:
+        """Take up what the commands carry, and what the shadows of the devices begin with."""
+        self._token = token
+        self._attributes = attributes
+
+    def follow(
+        self,
+        records: Sequence[CommandRecord],
+        *,
+        before_live: Callable[[], Awaitable[None]],
+        going_live: Callable[[GoingLive], Awaitable[None]] | None,
+        run_id: Any,
+    ) -> None:
+        """Replay what is known before anything is sent.
+
+        Args:
+            records: What the journal knows of the run's commands.
+            before_live: Called before each command that is sent.
+            going_live: Called once before the first one; None: nothing to do then.
+            run_id: The run.
+        """
+        self._before_live = before_live
+        self._replay = Replay(
+            run_id,
+            records,
+            self._live,
+            going_live=going_live,
+            cancelled=self._branch.cancelled,
+        )
+
+    def stop(self, why: PraxisError) -> None:
+        """Let nothing happen any more in this attempt."""
+        self.stopped = self.stopped or why
+
+    @property
+    def status(self) -> RunStatus:
+        """How an attempt that was stopped ends."""
+        doubt = isinstance(self.stopped, CommandInDoubt)
+        return RunStatus.IN_DOUBT if doubt else RunStatus.FAILED
+
+    async def execute(self, command: Command) -> Outcome:
+        """Give the outcome of a command: the known one, or a new one.
+
+        Raises:
+            CommandInDoubt, ReplayDivergence: now, or an earlier one: the run cannot go on.
+            PraxisError: as the link raises.
+        """
+        if command.branch in LIFECYCLE:
+            return await self._lifecycle(command)
+        if self.stopped is not None:
+            raise self.stopped
+        if self._replay is None:
+            raise DeviceNotConnected(device=command.device, method=command.method)
+        name = f"{command.device}.{command.method}"
+        position = self.trail.add(Deed(COMMAND, command.branch, command.ordinal, name))
+        try:
+            return await self._replay.execute(command)
+        except (CommandInDoubt, ReplayDivergence) as stopped:
+            self.stop(stopped)
+            raise
+        except Exception as error:
+            # What became of the command itself, the devices' side knows, and says when it is asked
+            # for again.
+            self.trail.blame(error, position + 1)
+            raise
+
+    async def until_live(self) -> None:
+        """Wait until all that is known was given out.
+
+        Raises:
+            ReplayDivergence: the protocol does not come to it.
+        """
+        if self.stopped is not None:
+            raise self.stopped
+        if self._replay is not None:
+            await self._replay.until_known_is_over()
+
+    @asynccontextmanager
+    async def protocol(self) -> AsyncIterator[None]:
+        """Count what is inside as the protocol's own code; the tasks that it starts end with it."""
+        try:
+            with inside_protocol(self._branch):
+                yield
+        finally:
+            await to_the_end(self._branch.end_tasks())
+            if self._replay is not None:
+                self._replay.close()
+
+    async def carry_out(self, work: Callable[[], Awaitable[Any]]) -> Any:
+        """Run the protocol; when the caller is cancelled, so is the protocol, and it is noted."""
+
+        async def body() -> Any:
+            async with self.protocol():
+                return await work()
+
+        task = asyncio.ensure_future(body())
+        cancelled = False
+        while not task.done():
+            try:
+                await asyncio.wait({task})
+            except asyncio.CancelledError:
+                self.trail.cancelled()
+                cancelled = True
+                task.cancel()
+        value = task.result()
+        if cancelled:
+            raise asyncio.CancelledError
+        return value
+
+    def finish(self) -> None:
+        """At the end of a protocol that returned: see that nothing stands against it.
+
+        Raises:
+            CommandInDoubt: a command is in doubt, and the protocol caught that.
+            ReplayDivergence: it did not ask for all that was done.
+        """
+        if self.stopped is not None:
+            raise self.stopped
+        if self._replay is not None:
+            try:
+                self._replay.finish()
+            except ReplayDivergence as divergence:
+                self.stop(divergence)
+                raise
+
+    async def _live(self, command: Command) -> Outcome:
+        if self._before_live is not None:
+            await self._before_live()
+        return await self._link.execute(replace(command, token=self._token))
+
+    async def _lifecycle(self, command: Command) -> Outcome:
+        """Attach to a device or detach from it; what it is like, the run knows from its start."""
+        if command.method == "setup" and command.device in self._attributes:
+            now = self._link.clock.now()
+            attributes = dict(self._attributes[command.device])
+            return Outcome(OutcomeStatus.SUCCEEDED, now, now, attributes=attributes)
+        return await self._link.execute(replace(command, token=self._token))

@@ -1,0 +1,274 @@
+"""What a protocol learns other than from its devices, kept so that it learns the same again.
+
+The time, the end of a pause, the result of an outside effect: each is known by the branch that
+asked and by the how-manieth thing it was. What a branch learned in an aborted tail is *cut off*:
+from there on it counts in a new generation, so that nothing of the tail is taken for what happens
+now.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any, cast
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from praxis_core.errors import AssetUnknown, CommandInDoubt, PraxisError, ReplayDivergence
+from praxis_core.execution.trail import COMMAND, Deed, Tail, Trail
+from praxis_core.journal.record import Journal
+from praxis_core.journal.records import Learned
+from praxis_core.labware.encoded_error import EncodedError
+from praxis_core.labware.encoding import decode, decode_error, encode, encode_error
+from praxis_core.protocol.lifecycle import Answer, DoubtSubject
+from praxis_core.workcell.branches import current_branch
+from praxis_core.workcell.clock import Clock
+
+NOW = "now"
+SLEEP = "sleep"
+ONCE = "once"
+CUT = "cut"
+"""Kind of the row that says from where on each branch counts in a new generation."""
+
+GENERATION = 1_000_000
+"""Between the numbers of two generations: more than a branch learns."""
+
+_ONCE_CHOICES = (Answer.HAPPENED, Answer.DID_NOT_HAPPEN, Answer.ABORT)
+
+
+class Learning:
+    """What the protocol of one attempt learns.
+
+    Args:
+        run_id: The run.
+        attempt: Its attempt.
+        journal: Where it is kept.
+        known: What the run's attempts learned before.
+        trail: Where it is noted in its order.
+        clock: The run's time.
+        until_live: Waits until everything known was replayed.
+        stop: Told of what the run cannot go on after, whatever the protocol catches.
+    """
+
+    def __init__(  # noqa: PLR0913  # what it needs, by name
+        self,
+        run_id: UUID,
+        attempt: int,
+        *,
+        journal: Journal,
+        known: Iterable[Learned],
+        trail: Trail,
+        clock: Clock,
+        until_live: Callable[[], Awaitable[None]],
+        stop: Callable[[PraxisError], None],
+    ) -> None:
+        self._run_id = run_id
+        self._attempt = attempt
+        self._journal = journal
+        self._trail = trail
+        self._clock = clock
+        self._until_live = until_live
+        self._stop = stop
+        rows = list(known)
+        self._known = {(one.branch, one.ordinal): one for one in rows if one.kind != CUT}
+        self._cuts = [_branches_of(one.value) for one in rows if one.kind == CUT]
+        self._numbers: Counter[str] = Counter()
+        self._accesses: Counter[str] = Counter()
+        self._randoms: dict[str, Random] = {}
+        self._unwritten: list[tuple[Deed, JsonValue]] = []
+
+    def state_identity(self) -> tuple[str, int]:
+        """Name the next access of the calling branch to the run's state."""
+        branch = _branch()
+        self._accesses[branch] += 1
+        return branch, self._accesses[branch]
+
+    def random(self) -> Random:
+        """Random numbers of the calling branch: the same ones in each attempt."""
+        branch = _branch()
+        if branch not in self._randoms:
+            seed = f"{self._run_id}/{branch}"
+            self._randoms[branch] = Random(seed)  # noqa: S311  # repeatable on purpose
+        return self._randoms[branch]
+
+    def now(self) -> datetime:
+        """The time; what it was the first time.
+
+        Raises:
+            ReplayDivergence: something else was learned there.
+        """
+        deed, _ = self._next(NOW)
+        known = self._recorded(deed)
+        if known is not None:
+            return datetime.fromisoformat(str(known.value))
+        now = self._clock.now()
+        # Before anything is sent that might depend on it, it is written.
+        self._unwritten.append((deed, now.isoformat()))
+        return now
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until ``seconds`` after the first time this was asked.
+
+        Raises:
+            ReplayDivergence: something else was learned there.
+        """
+        deed, _ = self._next(SLEEP)
+        known = self._recorded(deed)
+        if known is None:
+            deadline = self._clock.now() + timedelta(seconds=max(seconds, 0.0))
+            await self.write()
+            until = await self._learn(deed, deadline.isoformat())
+        else:
+            until = known.value
+        left = (datetime.fromisoformat(str(until)) - self._clock.now()).total_seconds()
+        await self._clock.sleep(max(left, 0.0))
+
+    async def once(self, name: str, effect: Callable[[], Any]) -> Any:
+        """Bring about an outside effect, unless it is known to have been.
+
+        Returns:
+            What it returned the first time.
+
+        Raises:
+            CommandInDoubt: it was begun, and nobody knows how it ended.
+            ReplayDivergence: something else was learned there.
+            Exception: what it raised, now or the first time.
+        """
+        deed, position = self._next(ONCE, name)
+        known = self._recorded(deed)
+        if known is not None and known.done_at is not None:
+            return self._again(known.value, position)
+        if known is not None:
+            await self._doubt(deed)
+        await self._until_live()
+        await self.write()
+        await self._learn(deed, None)
+        try:
+            result = effect()
+            result = await result if inspect.isawaitable(result) else result
+            done: JsonValue = {"value": encode(result, f"the result of run.once({name!r})")}
+        except Exception as error:
+            self._trail.blame(error, position)
+            await self._done(deed, {"raised": _error(error)})
+            raise
+        await self._done(deed, done)
+        return result
+
+    async def write(self) -> None:
+        """Make durable what was learned since the last time."""
+        while self._unwritten:
+            deed, value = self._unwritten[0]
+            await self._learn(deed, value)
+            if self._unwritten and self._unwritten[0][0] is deed:
+                self._unwritten.pop(0)
+
+    async def cut(self, tail: Tail) -> None:
+        """Begin a new generation in each branch of a tail; note how much of the state counts."""
+        await self.write()
+        branches: dict[str, JsonValue] = {}
+        for deed in tail.deeds:
+            if deed.kind != COMMAND:
+                branches.setdefault(deed.branch, deed.ordinal)
+        cut: JsonValue = {"branches": branches, "state": tail.state}
+        await self._journal.learn(self._run_id, self._attempt, "0", self._attempt, CUT, "tail", cut)
+
+    # ----------------------------------------------------------------------------------------------
+
+    def _next(self, kind: str, name: str = "") -> tuple[Deed, int]:
+        branch = _branch()
+        deed = Deed(kind, branch, self._numbers[branch], name)
+        self._numbers[branch] += 1
+        return deed, self._trail.add(deed)
+
+    def _ordinal(self, deed: Deed) -> int:
+        """What a deed is kept as: in its generation."""
+        cuts = sum(1 for cut in self._cuts if deed.ordinal >= cut.get(deed.branch, GENERATION))
+        return cuts * GENERATION + deed.ordinal
+
+    def _recorded(self, deed: Deed) -> Learned | None:
+        known = self._known.get((deed.branch, self._ordinal(deed)))
+        if known is not None and (known.kind, known.name) != (deed.kind, deed.name):
+            divergence = ReplayDivergence(
+                run_id=self._run_id,
+                number=f"{deed.ordinal} of what branch {deed.branch} learned",
+                now=_told(deed.kind, deed.name),
+                then=_told(known.kind, known.name),
+            )
+            self._stop(divergence)
+            raise divergence
+        return known
+
+    async def _learn(self, deed: Deed, value: JsonValue) -> JsonValue:
+        return await self._journal.learn(
+            self._run_id,
+            self._attempt,
+            deed.branch,
+            self._ordinal(deed),
+            deed.kind,
+            deed.name,
+            value,
+        )
+
+    async def _done(self, deed: Deed, value: JsonValue) -> None:
+        await self._journal.learn_done(
+            self._run_id, deed.branch, self._ordinal(deed), deed.kind, value
+        )
+
+    async def _doubt(self, deed: Deed) -> None:
+        what = (
+            f"run.once({deed.name!r}) was begun, and its process ended before it said how it went"
+        )
+        await self._journal.raise_doubt(
+            self._run_id,
+            self._attempt,
+            DoubtSubject.ONCE,
+            deed.branch,
+            self._ordinal(deed),
+            what,
+            _ONCE_CHOICES,
+        )
+        doubt = CommandInDoubt(
+            command=f"run.once({deed.name!r})",
+            what="its process ended while it was under way",
+            choices=f"praxis run answer {self._run_id} happened | did-not-happen | abort",
+        )
+        self._stop(doubt)
+        raise doubt
+
+    def _again(self, value: JsonValue, position: int) -> Any:
+        match value:
+            case {"raised": {"type": str(cls), "message": str(message), "args": args}}:
+                error = decode_error(EncodedError(cls, message, args))
+                self._trail.blame(error, position)
+                raise error
+            case {"value": result}:
+                return decode(result, _no_resource)
+            case _:  # a person said that it happened; nobody knows what it gave
+                return None
+
+
+def _branches_of(cut: JsonValue) -> Mapping[str, int]:
+    branches = cut.get("branches") if isinstance(cut, dict) else None
+    return cast("Mapping[str, int]", branches or {})
+
+
+def _branch() -> str:
+    branch = current_branch()
+    return branch.path if branch else "0"
+
+
+def _told(kind: str, name: str) -> str:
+    return f"run.{kind}({name!r})" if name else f"run.{kind}()"
+
+
+def _error(error: Exception) -> JsonValue:
+    encoded = encode_error(error)
+    return {"type": encoded.type, "message": encoded.message, "args": encoded.args}
+
+
+def _no_resource(name: str) -> Any:
+    raise AssetUnknown(asset=name, closest="none: an outside effect returns no labware")

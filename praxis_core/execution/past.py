@@ -1,0 +1,161 @@
+"""What earlier attempts of a run left: what a new attempt goes on from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from praxis_core.errors import RunNeedsAnswer, RunNotFound, RunNotResumable, SourceChanged
+from praxis_core.execution.learned import CUT
+from praxis_core.journal.record import Journal
+from praxis_core.journal.records import (
+    AttemptRecord,
+    AttemptRequest,
+    CommandRecord,
+    Learned,
+    RunRecord,
+    StepRecord,
+    StoredProtocol,
+    StoredWorkcell,
+)
+from praxis_core.protocol.lifecycle import StepStatus
+from praxis_core.workcell.device_settings import DeviceSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A run that has been under way."""
+
+    run: RunRecord
+    first: AttemptRecord
+    """The first attempt that started: the run stays on what that one went on."""
+    last: AttemptRecord
+    """The last attempt that started."""
+    workcell: StoredWorkcell
+
+    @property
+    def attributes(self) -> Mapping[str, Mapping[str, JsonValue]]:
+        """The plain attributes of the devices' backends, as the run found them when it began."""
+        snapshot = self.first.start_snapshot
+        found = snapshot.get("attributes", {}) if isinstance(snapshot, dict) else {}
+        return cast("Mapping[str, Mapping[str, JsonValue]]", found)
+
+    def next_attempt(self, asked: AttemptRequest) -> AttemptRequest:
+        """Ask for another attempt with the assets and parameters of the first that started.
+
+        Raises:
+            RunNotResumable: other parameters are asked for.
+        """
+        first = self.first.parameters
+        other = {
+            name: value
+            for name, value in asked.parameters.items()
+            if name in first and first[name] != value
+        }
+        if other:
+            was = {name: first[name] for name in other}
+            what = f"it began with {was}, and {other} is asked for. Start a new run for that"
+            raise RunNotResumable(run_id=self.run.run_id, what=what)
+        return replace(
+            asked,
+            run_name=self.run.name,
+            parameters={**asked.parameters, **first},
+            assets=self.first.assets,
+            simulated=self.run.simulated,
+            carried_from=self.run.carried_from,
+        )
+
+    def refuse_other_source(self, now: StoredProtocol) -> None:
+        """See that the protocol is the one that the run was under way with.
+
+        Raises:
+            SourceChanged: it is not.
+        """
+        if now.id != self.last.protocol_id:
+            raise SourceChanged(
+                protocol=now.name,
+                run_id=self.run.run_id,
+                before=f"definition {self.last.protocol_id}",
+                after=f"definition {now.id}",
+            )
+
+
+async def past_of(journal: Journal, run_id: UUID) -> Past | None:
+    """Look up what earlier attempts of a run left; None: none has started.
+
+    Raises:
+        RunNeedsAnswer: a question about the run waits for an answer.
+        RunNotResumable: another run has had its devices since.
+    """
+    try:
+        run = await journal.run(run_id)
+    except RunNotFound:
+        return None
+    started = [one for one in await journal.attempts(run_id) if one.started_at is not None]
+    doubts = await journal.open_doubts(run_id)
+    if doubts:
+        choices = ", ".join(f"praxis run answer {run_id} {one}" for one in doubts[0].choices)
+        what = "; ".join(one.what for one in doubts)
+        raise RunNeedsAnswer(run_id=run_id, what=what, choices=choices.replace("_", "-"))
+    if not started:
+        return None
+    other = await journal.overtaken_by(run_id)
+    if other is not None:
+        what = (
+            f"run {other} has had its devices since, so the deck is no longer as this run left it"
+        )
+        raise RunNotResumable(run_id=run_id, what=what)
+    workcell = await journal.workcell(run.workcell, run.workcell_version)
+    return Past(run, started[0], started[-1], workcell)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a resumed attempt replays."""
+
+    commands: tuple[CommandRecord, ...] = ()
+    learned: tuple[Learned, ...] = ()
+    steps: Mapping[str, StepRecord] = field(default_factory=dict)
+    """The complete steps by their paths."""
+
+    def expected_settings(self, backends: Mapping[str, type[Any]]) -> JsonValue:
+        """Tell what the devices were last set to, as ``DeviceSettings`` writes it down.
+
+        Args:
+            backends: Class of each device's backend.
+        """
+        settings = DeviceSettings(backends)
+        for one in sorted(self.commands, key=lambda each: each.number):
+            if one.outcome is not None:
+                settings.note(one.command, one.outcome)
+        expected: JsonValue = settings.as_json()
+        return expected
+
+
+async def known_of(journal: Journal, run_id: UUID) -> Known:
+    """Look up what a new attempt replays; after the commands of the earlier ones have ended."""
+    written = await journal.commands(run_id)
+    aside = {(one.command.attempt, one.command.step) for one in written if one.tail}
+    steps = {
+        step.path: step
+        for step in await journal.steps(run_id)
+        if step.status is StepStatus.SUCCEEDED and (step.attempt, step.path) not in aside
+    }
+    learned = await journal.learned(run_id)
+    return Known(tuple(one for one in written if not one.tail), tuple(learned), steps)
+
+
+async def state_to_go_back_to(journal: Journal, past: Past) -> int | None:
+    """How much of the run's state counts; None: all of it.
+
+    The tail of the last attempt is taken back, once: as long as no other attempt has started.
+    """
+    for row in await journal.learned(past.run.run_id):
+        if row.kind == CUT and row.attempt == past.last.number and isinstance(row.value, dict):
+            state = row.value.get("state")
+            return state if isinstance(state, int) else None
+    return None
