@@ -159,7 +159,8 @@ class Learning:
         return result
 
     async def write(self) -> None:
-        """Make durable what was learned since the last time."""
+        """Make durable what was learned, and which steps began, since the last time."""
+        await self._journal.flush()
         while self._unwritten:
             deed, value = self._unwritten[0]
             await self._learn(deed, value)
