@@ -73,7 +73,10 @@ class Fault:
         named = failing or self.channels
         text = f"fault on request: {self.how}"
         if named:
-            return ChannelizedError({number: RuntimeError(text) for number in sorted(named)})
+            channels: Exception = ChannelizedError(
+                {number: RuntimeError(text) for number in sorted(named)}
+            )
+            return channels
         return RuntimeError(text)
 
 

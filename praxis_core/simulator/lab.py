@@ -128,7 +128,8 @@ class Lab:
         except PraxisError as error:
             client.send({"ok": False, "error": asdict(encode_error(error))})
             return
-        initialised = self.world.draft().device(name).initialised
+        adopts = self.world.model.definition.devices[name].adopts
+        initialised = adopts and self.world.draft().device(name).initialised
         client.send({"ok": True, "initialised": initialised, "skipped": self.world.truth.skipped})
         safe = bool(hello.get("safe"))
 

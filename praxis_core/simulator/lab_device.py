@@ -150,9 +150,9 @@ class LabDevice:
             except DroppedError:
                 raise
             except Exception as error:  # noqa: BLE001  # whatever a simulated device raises
+                self._changed.update(self._shared.changed())
                 answer["error"] = asdict(encode_error(error))
                 answer["sent"] = "none" if call is None else call.sent
-            self._changed.update(self._shared.changed())
             everything = request["method"] in {ADOPT, *LIFECYCLE}
             answer["state"] = self._shared.all() if everything else self._changed
             return answer

@@ -218,7 +218,9 @@ class LabLink:
         elif method == "drop_resource":
             request["new_parent"] = current_destination()
         shared = self._shared.get(device)
-        if shared is not None and (written := shared.changed()):
+        written = {} if shared is None else shared.changed()
+        # While it is set up, a frontend writes what is its own, as the trackers of its heads.
+        if written and method not in {"setup", ADOPT}:
             request["attributes"] = written
         message = await self._wires[device].ask(request)
         if shared is not None and message.get("state"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pylabrobot.liquid_handling import LiquidHandler
@@ -22,6 +22,14 @@ from praxis_core.labware.factories import build_resource
 from praxis_core.simulator.truth import Changes, Place, Tip, Truth
 from praxis_core.workcell.model import WorkcellModel
 
+_REMEMBERED = (
+    "get_absolute_location",
+    "get_absolute_size_x",
+    "get_absolute_size_y",
+    "get_absolute_size_z",
+)
+"""Questions whose answers change only when something moves."""
+
 _CHANNEL = re.compile(r"^(?P<device>.+)\[(?P<head>96:)?(?P<number>\d+)\]$")
 
 
@@ -34,7 +42,7 @@ class Projection:
 
     def __init__(self, model: WorkcellModel) -> None:
         self._model = model
-        self._known: dict[tuple[str, str, str, str], Coordinate] = {}
+        self._known: dict[tuple[str, ...], Any] = {}
         for root in model.roots():
             self._remember_places((root, *root.get_all_children()))
 
@@ -105,17 +113,17 @@ class Projection:
 
     def _remember_places(self, resources: Iterable[Resource]) -> None:
         for resource in resources:
-            compute = resource.get_absolute_location
-            resource.get_absolute_location = functools.partial(
-                self._location, resource.name, compute
-            )
+            for method in _REMEMBERED:
+                compute = getattr(resource, method)
+                remember = functools.partial(self._remembered, resource.name, method, compute)
+                setattr(resource, method, remember)
 
-    def _location(
-        self, name: str, compute: Any, x: str = "l", y: str = "f", z: str = "b"
-    ) -> Coordinate:
-        key = (name, x, y, z)
+    def _remembered(
+        self, name: str, method: str, compute: Callable[..., Any], *args: str, **kwargs: str
+    ) -> Any:
+        key = (name, method, *args, *kwargs, *kwargs.values())
         if key not in self._known:
-            self._known[key] = compute(x, y, z)
+            self._known[key] = compute(*args, **kwargs)
         return self._known[key]
 
 
