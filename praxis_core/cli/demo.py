@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from praxis_core.cli.console import console
-from praxis_core.cli.runs import follow_deployed, start_deployed
+from praxis_core.cli.starting import follow_deployed, start_deployed
 from praxis_core.services.stack import up
 from praxis_core.settings import PraxisSettings
 

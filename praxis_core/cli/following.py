@@ -31,8 +31,9 @@ async def follow(
     over: Callable[[], bool],
     quiet: bool = False,
     steps: int | None = None,
+    after_attempt: int = 0,
 ) -> RunStatus | None:
-    """Show the progress of a run until it has ended, or nobody works on it any more.
+    """Show the progress of a run until it has ended, or waits for an answer, or is left alone.
 
     Args:
         settings: Where the stack is.
@@ -41,10 +42,11 @@ async def follow(
         quiet: Show nothing, only wait.
         steps: How many steps it will have, when that is known; else the bar follows the last
             successful run of the same protocol.
+        after_attempt: The last attempt before it was resumed: the next one is shown.
 
     Returns:
         The run's status in the history, which is no final one when its process was killed; None
-        when it ended before it entered the history.
+        when it ended before its attempt entered the history.
     """
     bar = Progress(
         SpinnerColumn(),
@@ -64,11 +66,11 @@ async def follow(
                 looks += 1
                 # Asked first: what ends meanwhile is in the history at the look that follows.
                 lost = looks % LOOKS_PER_QUESTION == 0 and over()
-                state = await _look(records, run_id)
+                state = await _look(records, run_id, after_attempt)
                 if state is not None:
                     steps = steps or await _usual_steps(records, state)
                     bar.update(shown, **_shown(state, steps))
-                if lost or (state is not None and state.status.ended):
+                if lost or (state is not None and _stopped(state.status)):
                     return None if state is None else state.status
                 await asyncio.sleep(LOOK_EVERY)
 
@@ -82,11 +84,16 @@ def _shown(state: ProtocolState, steps: int | None) -> dict[str, Any]:
     }
 
 
-async def _look(records: Journal, run_id: UUID) -> ProtocolState | None:
+def _stopped(status: RunStatus) -> bool:
+    return status.ended or status is RunStatus.IN_DOUBT
+
+
+async def _look(records: Journal, run_id: UUID, after_attempt: int) -> ProtocolState | None:
     try:
-        return await ProtocolState.load(records, run_id)
+        state = await ProtocolState.load(records, run_id)
     except RunNotFound:
         return None
+    return state if state.attempt > after_attempt else None
 
 
 async def _usual_steps(records: Journal, state: ProtocolState) -> int | None:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from praxis_core.errors import RunNotFound, ServiceError
 from praxis_core.journal.records import RunRecord
+from praxis_core.protocol.lifecycle import RunStatus
 from praxis_core.services.prefect_api import FlowRun, PrefectApi
 from praxis_core.settings import PraxisSettings
 
@@ -19,7 +20,8 @@ def lost_runs(settings: PraxisSettings, runs: Iterable[RunRecord]) -> dict[UUID,
     lost: dict[UUID, FlowRun] = {}
     with PrefectApi(settings, timeout=ASKED_SECONDS) as api:
         for run in runs:
-            if run.status.ended:
+            # One in doubt has stopped, and says why.
+            if run.status.ended or run.status is RunStatus.IN_DOUBT:
                 continue
             try:
                 flow_run = api.read_flow_run(run.run_id)

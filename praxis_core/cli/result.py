@@ -17,11 +17,30 @@ from praxis_core.cli.console import console, print_json, table
 from praxis_core.cli.lost import lost_runs
 from praxis_core.cli.opening import journal
 from praxis_core.execution.readout import PlateReadout, of_attempt, plate_readouts
-from praxis_core.journal.records import Measurement, RunRecord
+from praxis_core.journal.records import (
+    AttemptRecord,
+    Doubt,
+    EventRecord,
+    Measurement,
+    RunRecord,
+)
+from praxis_core.protocol.lifecycle import RunStatus
 from praxis_core.services.prefect_api import FlowRun, PrefectApi
 from praxis_core.settings import PraxisSettings
 
-COLOURS = {"succeeded": "green", "failed": "red", "refused": "red", "cancelled": "yellow"}
+COLOURS = {
+    RunStatus.SUCCEEDED: "green",
+    RunStatus.FAILED: "red",
+    RunStatus.REFUSED: "red",
+    RunStatus.CANCELLED: "yellow",
+    RunStatus.INTERRUPTED: "yellow",
+    RunStatus.IN_DOUBT: "yellow",
+}
+
+RESUMABLE = frozenset({RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.INTERRUPTED})
+
+TOLD = frozenset({"resumed", "restored", "device_quarantined", "claim_lost", "claim_taken_over"})
+"""Kinds of events that say what a person has to know of a run."""
 
 
 def as_json(record: Any) -> dict[str, JsonValue]:
@@ -40,6 +59,8 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
         measurements = of_attempt(await records.measurements(run_id), run.attempt)
         files = await records.data_files(run_id)
         events = await records.events(run_id)
+        attempts = await records.attempts(run_id)
+        doubts = await records.doubts(run_id)
     with PrefectApi(settings) as api:
         url = api.run_url(run_id)
     lost = lost_runs(settings, [run]).get(run_id)
@@ -49,6 +70,8 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
             "measurements": measurements,
             "files": files,
             "events": events,
+            "attempts": attempts,
+            "doubts": doubts,
         }
         listed: dict[str, JsonValue] = {
             name: [as_json(one) for one in part] for name, part in parts.items()
@@ -57,6 +80,8 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
         print_json({"run": as_json(run), **listed, "ended_in_prefect": ended, "url": url})
         return
     _show_run(run, lost)
+    _show_attempts(attempts, events)
+    show_questions(run_id, [doubt for doubt in doubts if doubt.answer is None])
     rows = [
         (step.path, escape(step.name), step.status, _duration(step.started_at, step.ended_at))
         for step in steps
@@ -74,14 +99,14 @@ def _show_run(run: RunRecord, lost: FlowRun | None) -> None:
     colour = COLOURS.get(run.status, "white")
     console.print(
         f"[bold]{escape(run.protocol)}[/bold] on {escape(run.workcell)}: "
-        f"[{colour}]{run.status}[/{colour}] (run {run.run_id}, attempt {run.attempt})"
+        f"[{colour}]{run.status.value.replace('_', ' ')}[/{colour}] "
+        f"(run {run.run_id}, attempt {run.attempt})"
     )
     if lost is not None:
         console.print(
             f"[red]Its process has ended without a word; Prefect calls it {lost.state_name}: "
             f"{escape(lost.state_message or '')}[/red]\n"
-            "What is listed here is recorded; of a step that runs, nobody saw the end. "
-            "Retry on its page in Prefect begins its next attempt."
+            "What is listed here is recorded; of a step that runs, nobody saw the end."
         )
     if isinstance(run.error, dict):
         said = run.error.get("message") or run.error.get("type")
@@ -89,6 +114,45 @@ def _show_run(run: RunRecord, lost: FlowRun | None) -> None:
     if isinstance(run.summary, dict):
         for name, value in run.summary.items():
             console.print(f"  {escape(name)}: {escape(_number(value))}")
+
+    if lost is not None or run.status in RESUMABLE:
+        console.print(f"Go on from where it was: praxis run resume {run.run_id}")
+
+
+def _show_attempts(attempts: Sequence[AttemptRecord], events: Sequence[EventRecord]) -> None:
+    if len(attempts) > 1:
+        rows = [
+            (
+                str(attempt.number),
+                attempt.status.value.replace("_", " "),
+                f"{attempt.begun_at:%Y-%m-%d %H:%M:%S}",
+                escape(_why(attempt.error)),
+            )
+            for attempt in attempts
+        ]
+        console.print(table("\nAttempts", ("", "status", "begun", ""), rows))
+    for event in events:
+        if event.kind in TOLD:
+            console.print(f"{event.at:%H:%M:%S} {escape(event.message)}")
+
+
+def _why(error: JsonValue) -> str:
+    said = error.get("message") or error.get("type") if isinstance(error, dict) else None
+    return str(said or "").splitlines()[0] if said else ""
+
+
+def show_questions(run_id: UUID, asked: Sequence[Doubt]) -> None:
+    """Print what a run asks, with the words that answer it."""
+    for doubt in asked:
+        console.print(f"\n[bold yellow]Question {doubt.id}:[/bold yellow] {escape(doubt.what)}")
+        if isinstance(doubt.details, dict):
+            for name, value in doubt.details.items():
+                console.print(f"  {escape(name)}: {escape(str(value))}")
+        number = f" --question {doubt.id}" if len(asked) > 1 else ""
+        console.print("  Look at the deck, then say what is true:")
+        for choice in doubt.choices:
+            word = choice.value.replace("_", "-")
+            console.print(f"    praxis run answer {run_id} {word}{number}")
 
 
 def _number(value: JsonValue) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,8 +18,11 @@ from rich.table import Table
 from praxis_core.cli.console import console, print_json, table
 from praxis_core.cli.opening import journal
 from praxis_core.cli.result import as_json
-from praxis_core.errors import RequestError
+from praxis_core.errors import RequestError, ServiceError
+from praxis_core.host.asking import ask_host
 from praxis_core.redis_connection import connect, unreachable
+from praxis_core.services.environment import environment
+from praxis_core.services.stack import start_lab
 from praxis_core.settings import PraxisSettings
 from praxis_core.workcell.definition import WorkcellDefinition, load_definition
 from praxis_core.workcell.live_status import DeviceStatus, read_live_status
@@ -36,8 +41,10 @@ def list_(*, as_json_: AsJson = False) -> None:
             return await records.workcells()
 
     workcells = asyncio.run(read())
+    settings = PraxisSettings()
+    hosts = {one.name: _host(settings, one.name) for one in workcells}
     if as_json_:
-        print_json([as_json(one) for one in workcells])
+        print_json([{**as_json(one), "host": hosts[one.name]} for one in workcells])
         return
     rows = [
         (
@@ -46,10 +53,30 @@ def list_(*, as_json_: AsJson = False) -> None:
             one.definition["mode"],
             ", ".join(one.definition["devices"]),
             f"{one.created_at:%Y-%m-%d %H:%M}",
+            _host_words(hosts[one.name]),
         )
         for one in workcells
     ]
-    console.print(table("Workcells", ("name", "version", "mode", "devices", "stored"), rows))
+    columns = ("name", "version", "mode", "devices", "stored", "host")
+    console.print(table("Workcells", columns, rows))
+
+
+def _host(settings: PraxisSettings, name: str) -> dict[str, Any] | None:
+    try:
+        return ask_host(settings, name, "/health")
+    except ServiceError:
+        return None
+
+
+def _host_words(health: dict[str, Any] | None) -> str:
+    if health is None:
+        return "not running"
+    words = [f"epoch {health['epoch']}"]
+    if health["runs"]:
+        words.append(f"{len(health['runs'])} run(s)")
+    if not health["watched"]:
+        words.append("unwatched")
+    return ", ".join(words)
 
 
 @app.command()
@@ -65,14 +92,16 @@ def show(
             return await records.workcell(name)
 
     stored = asyncio.run(read())
+    host = _host(PraxisSettings(), name)
     live = _live(name)
     if as_json_:
         shown: dict[str, JsonValue] = {device: as_json(status) for device, status in live.items()}
-        print_json({"workcell": as_json(stored), "live": shown})
+        print_json({"workcell": as_json(stored), "host": host, "live": shown})
         return
     definition = WorkcellDefinition.model_validate(stored.definition)
     console.print(f"[bold]{definition.name}[/bold] version {stored.version}, {definition.mode}")
     console.print(escape(definition.description))
+    console.print(f"Host: {_host_words(host)}")
     console.print(_devices(definition, live))
     console.print(yaml.safe_dump(stored.definition, sort_keys=False, allow_unicode=True))
 
@@ -97,6 +126,33 @@ def _devices(definition: WorkcellDefinition, live: dict[str, DeviceStatus]) -> T
 
 
 @app.command()
+def serve(
+    name: Annotated[str, typer.Argument(help="Name of the workcell.")],
+) -> None:
+    """Serve a workcell in the foreground until Ctrl-C; praxis up does it in the background."""
+    settings = PraxisSettings()
+
+    async def read() -> Any:
+        async with journal(settings) as records:
+            return await records.workcell(name)
+
+    asyncio.run(read())
+    start_lab(settings, name)
+    words = [sys.executable, "-m", "praxis_core.host.watchdog", name]
+    os.execve(words[0], words, environment(settings))  # noqa: S606  # this installation's own
+
+
+@app.command()
+def release(
+    name: Annotated[str, typer.Argument(help="Name of the workcell.")],
+    device: Annotated[str, typer.Argument(help="The device that was looked at and is safe.")],
+) -> None:
+    """Take a device into use again that was put out of use because nobody knew what it did."""
+    ask_host(PraxisSettings(), name, "/release", tell={"device": device})
+    console.print(f"Device {device} of workcell {name} is in use again.")
+
+
+@app.command()
 def add(
     file: Annotated[Path, typer.Argument(help="YAML file with the workcell's definition.")],
     *,
@@ -117,4 +173,6 @@ def add(
     if as_json_:
         print_json(as_json(stored))
     else:
-        console.print(f"Workcell {stored.name} is stored as version {stored.version}.")
+        console.print(
+            f"Workcell {stored.name} is stored as version {stored.version}. Serve it: praxis up"
+        )

@@ -20,7 +20,7 @@ async def allow_current_code(journal: Journal, run_id: UUID, by: str) -> None:
 
 
 async def current_code_allowed(history: History, run_id: UUID) -> bool:
-    """Say whether that was allowed since the run's last attempt began; ask before the next begins."""
+    """Say whether it was allowed since the run's last attempt began; ask before the next begins."""
     attempts = await history.attempts(run_id)
     if not attempts:
         return False

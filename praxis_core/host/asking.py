@@ -9,7 +9,6 @@ import httpx
 from praxis_core.errors import HostNotRunning
 from praxis_core.host.address import address_of
 from praxis_core.labware.encoded_error import EncodedError
-from praxis_core.labware.encoding import decode_error
 from praxis_core.settings import PraxisSettings
 
 ANSWER_SECONDS = 3.0
@@ -49,5 +48,7 @@ def ask_host(
         what = str(error) or type(error).__name__
         raise HostNotRunning(workcell=workcell, address=str(address), what=what) from error
     if "error" in content and set(content) == {"error"}:
+        from praxis_core.labware.encoding import decode_error
+
         raise decode_error(EncodedError(**content["error"]))
     return content

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from pydantic import JsonValue
 
@@ -21,6 +21,12 @@ from praxis_core.services.prefect_server import EmbeddedPrefect
 from praxis_core.services.process import ProcessRecord
 from praxis_core.services.registration import COMMAND, Registration
 from praxis_core.services.valkey import EmbeddedValkey
+from praxis_core.services.workcells import (
+    EmbeddedLab,
+    EmbeddedWatchdog,
+    known_here,
+    stored_workcells,
+)
 from praxis_core.services.worker import WORK_POOL, EmbeddedWorker
 from praxis_core.settings import PraxisSettings
 
@@ -29,6 +35,8 @@ __all__ = ["Service", "ServiceStatus", "down", "environment", "status", "up"]
 DATABASE = "praxis"
 
 Say = Callable[[str], None]
+
+Kind = TypeVar("Kind", EmbeddedLab, EmbeddedWatchdog)
 
 
 class Service(Protocol):
@@ -60,8 +68,9 @@ class ServiceStatus:
     """One service as ``praxis status`` shows it.
 
     Attributes:
-        service: postgres, valkey, prefect or worker.
-        state: running, stopped, or external.
+        service: postgres, valkey, prefect, worker, and for each workcell ``lab-NAME`` and
+            ``workcell-NAME`` (its watchdog with its host).
+        state: running, stopped, external, or unwatched (a host without its watchdog).
         address: where it answers, without a password.
         pid: its process, when this installation started it.
         uptime_seconds: how long that has run.
@@ -112,7 +121,10 @@ def up(
         upgrade(settings)
         if register is not None and Registration(home, settings, register).run():
             say("Library registered: protocols, workcells, blocks and deployments.")
+        launched = _launch_workcells(settings, home, say)
         worker.wait(running)
+        for service, record in launched:
+            service.wait(record)
     return status(settings)
 
 
@@ -126,14 +138,18 @@ def down(settings: PraxisSettings, *, say: Say = lambda _: None) -> None:
         runs = worker.runs()
         if runs:
             say("Ending the runs that are under way.")
+        known = known_here(home)
         services: list[tuple[str, Service]] = [
             ("worker", worker),
+            *((one.name, one) for one in _each(EmbeddedWatchdog, home, settings, known)),
+            *((one.name, one) for one in _each(EmbeddedLab, home, settings, known)),
             ("prefect", EmbeddedPrefect(home, settings)),
             ("valkey", EmbeddedValkey(home)),
             ("postgres", EmbeddedPostgres(home)),
         ]
         for name, service in services:
-            if service.record() is not None or (name == "worker" and runs):
+            lost = isinstance(service, EmbeddedWatchdog) and service.unwatched_host() is not None
+            if service.record() is not None or (name == "worker" and runs) or lost:
                 say(f"Stopping {name}.")
                 service.stop()
         with suppress(OSError):  # sockets below /tmp leave nothing behind
@@ -158,7 +174,62 @@ def status(settings: PraxisSettings) -> list[ServiceStatus]:
             "prefect", addresses.prefect_ui_url, lambda: external.check_prefect(settings)
         ),
         _embedded("worker", EmbeddedWorker(home, settings), f"work pool {WORK_POOL}"),
+        *_workcells(settings, home),
     ]
+
+
+def _workcells(settings: PraxisSettings, home: Home) -> Iterator[ServiceStatus]:
+    stored = stored_workcells(settings)
+    names = sorted({*known_here(home), *(one.name for one in stored)})
+    for lab in _each(EmbeddedLab, home, settings, names):
+        yield _embedded(lab.name, lab, lab.address)
+    for watchdog in _each(EmbeddedWatchdog, home, settings, names):
+        yield _watched(watchdog)
+
+
+def _watched(watchdog: EmbeddedWatchdog) -> ServiceStatus:
+    pid = watchdog.unwatched_host()
+    if pid is None:
+        return _embedded(watchdog.name, watchdog, watchdog.address)
+    problem = "its host works, and nobody watches it; start a watchdog with: praxis up"
+    return ServiceStatus(
+        watchdog.name, "unwatched", watchdog.address, pid, None, healthy=False, problem=problem
+    )
+
+
+def start_lab(settings: PraxisSettings, workcell: str) -> None:
+    """Start the pretend lab of one workcell, unless it runs.
+
+    Raises:
+        ServiceDidNotStart: it ended, or does not answer in time.
+    """
+    home = prepare(settings)
+    with locked(home, lambda: None):
+        for one in stored_workcells(settings):
+            if one.name == workcell:
+                lab = EmbeddedLab(home, settings, one.name, one)
+                lab.wait(lab.launch())
+
+
+def _launch_workcells(
+    settings: PraxisSettings, home: Home, say: Say
+) -> list[tuple[Service, ProcessRecord]]:
+    launched: list[tuple[Service, ProcessRecord]] = []
+    labs: list[tuple[Service, ProcessRecord]] = []
+    workcells = stored_workcells(settings)
+    for one in workcells:
+        lab = EmbeddedLab(home, settings, one.name, one)
+        labs.append((lab, _launch(lab, lab.name, say)))
+    for service, record in labs:
+        service.wait(record)
+    for one in workcells:
+        watchdog = EmbeddedWatchdog(home, settings, one.name, one)
+        launched.append((watchdog, _launch(watchdog, watchdog.name, say)))
+    return launched
+
+
+def _each(kind: type[Kind], home: Home, settings: PraxisSettings, names: list[str]) -> list[Kind]:
+    return [kind(home, settings, name) for name in names]
 
 
 def _check_external(settings: PraxisSettings) -> None:

@@ -1,0 +1,256 @@
+"""``praxis run resume``, ``answer`` and ``release``: what people do about a run that stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Annotated
+from uuid import UUID
+
+import psutil
+import typer
+from pydantic import JsonValue
+
+from praxis_core.cli.console import console, print_json
+from praxis_core.cli.opening import journal, run_id_of
+from praxis_core.cli.result import as_json, show_questions
+from praxis_core.cli.starting import announce, follow_deployed, run_here
+from praxis_core.errors import (
+    NothingToAnswer,
+    RequestError,
+    RunNeedsAnswer,
+    RunNotFound,
+    RunNotResumable,
+)
+from praxis_core.execution.consent import allow_current_code
+from praxis_core.journal.records import Doubt, RunRecord
+from praxis_core.protocol.lifecycle import Answer, RunStatus
+from praxis_core.services.prefect_api import FlowRun, PrefectApi
+from praxis_core.settings import PraxisSettings
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+RunId = Annotated[str, typer.Argument(help="Id of the run, or its first characters.")]
+
+_GONE = frozenset({RunStatus.INTERRUPTED, RunStatus.IN_DOUBT})
+
+_ANSWERS = {answer.value.replace("_", "-"): answer for answer in Answer}
+
+
+def resume(
+    run: RunId,
+    *,
+    with_current_code: Annotated[
+        bool,
+        typer.Option(
+            "--with-current-code",
+            help="Go on although the protocol's code has changed; stops if it would have done "
+            "anything else so far.",
+        ),
+    ] = False,
+    detach: Annotated[bool, typer.Option(help="Do not wait for the run's end.")] = False,
+    as_json_: AsJson = False,
+) -> None:
+    """Go on with a run that was interrupted, failed or was cancelled, from where it was."""
+    settings = PraxisSettings()
+    run_id = asyncio.run(run_id_of(settings, run))
+    record, entrypoint = asyncio.run(_resumable(settings, run_id))
+    with PrefectApi(settings) as api:
+        flow_run = api.read_flow_run(run_id)
+    _refuse_while_it_works(record, flow_run)
+    if with_current_code:
+        asyncio.run(_allow(settings, run_id))
+    if flow_run.deployment_id is None:
+        words = [entrypoint, "--resume", str(run_id)]
+        run_here(
+            settings, words, {}, detach=detach, as_json_=as_json_, after_attempt=record.attempt
+        )
+        return
+    _hand_to_worker(settings, flow_run)
+    if detach:
+        announce(run_id, as_json_=as_json_)
+    else:
+        follow_deployed(settings, run_id, as_json_=as_json_, after_attempt=record.attempt)
+
+
+async def _resumable(settings: PraxisSettings, run_id: UUID) -> tuple[RunRecord, str]:
+    """Give the run and its protocol's entrypoint.
+
+    Raises:
+        RunNeedsAnswer: it waits for a person.
+        RunNotResumable: it cannot go on.
+    """
+    async with journal(settings) as records:
+        run = await records.run(run_id)
+        if run.status is RunStatus.SUCCEEDED:
+            raise RunNotResumable(run_id=run_id, what="it has succeeded")
+        for doubt in await records.open_doubts(run_id):
+            raise RunNeedsAnswer(run_id=run_id, what=doubt.what, choices=_choices(run_id, doubt))
+        other = await records.overtaken_by(run_id)
+        if other is not None:
+            what = f"run {other} has had its devices since; nothing is as this run left it"
+            raise RunNotResumable(run_id=run_id, what=what)
+        return run, (await records.protocol(run.protocol)).entrypoint
+
+
+async def _allow(settings: PraxisSettings, run_id: UUID) -> None:
+    async with journal(settings) as records:
+        await allow_current_code(records, run_id, getpass.getuser())
+
+
+def _refuse_while_it_works(run: RunRecord, flow_run: FlowRun) -> None:
+    """Two processes of one run would do no harm, but the older one would say that it failed."""
+    pid = _process_of(run.run_id)
+    if pid is not None:
+        what = f"process {pid} still works on it; wait for it, or end it with: kill {pid}"
+        raise RunNotResumable(run_id=run.run_id, what=what)
+    if run.status not in _GONE and not run.status.ended and not flow_run.ended:
+        what = f"it is {run.status}. When its process is gone, it soon shows as interrupted"
+        raise RunNotResumable(run_id=run.run_id, what=what)
+
+
+def _process_of(run_id: UUID) -> int | None:
+    for candidate in psutil.process_iter():
+        with suppress(psutil.Error):
+            if candidate.environ().get("PREFECT__FLOW_RUN_ID") == str(run_id):
+                return candidate.pid
+    return None
+
+
+def _hand_to_worker(settings: PraxisSettings, flow_run: FlowRun) -> None:
+    with PrefectApi(settings) as api:
+        message = "Resumed with praxis run resume."
+        said = api.set_state(flow_run.id, "SCHEDULED", name="AwaitingRetry", message=message)
+    if said != "ACCEPT":
+        what = f"Prefect, where it is {flow_run.state_name}, does not start it again ({said})"
+        raise RunNotResumable(run_id=flow_run.id, what=what)
+
+
+def answer(
+    run: RunId,
+    said: Annotated[
+        str,
+        typer.Argument(
+            metavar="ANSWER",
+            help="happened (wholly), did-not-happen (the deck is as before it), or abort.",
+        ),
+    ],
+    *,
+    question: Annotated[
+        int | None, typer.Option(help="Number of the question, when the run asks several.")
+    ] = None,
+    value: Annotated[
+        str | None,
+        typer.Option(help="What run.once() would have returned, as JSON, when it happened."),
+    ] = None,
+    as_json_: AsJson = False,
+) -> None:
+    """Say what a command did that nobody knows of; look at the deck first."""
+    settings = PraxisSettings()
+    run_id = asyncio.run(run_id_of(settings, run))
+    if said not in _ANSWERS:
+        raise RequestError(what=f"{said!r} is no answer; say one of: {', '.join(_ANSWERS)}")
+    answered, still_open = asyncio.run(
+        _answer(settings, run_id, _ANSWERS[said], question, _value(value))
+    )
+    if answered.answer is Answer.ABORT:
+        _cancel_in_prefect(settings, run_id)
+    if as_json_:
+        print_json({"answered": as_json(answered), "open": [as_json(one) for one in still_open]})
+        return
+    console.print(f"Noted: {said}.")
+    show_questions(run_id, still_open)
+    if not still_open and answered.answer is not Answer.ABORT:
+        console.print(f"Go on with: praxis run resume {run_id}")
+
+
+async def _answer(
+    settings: PraxisSettings,
+    run_id: UUID,
+    said: Answer,
+    question: int | None,
+    value: JsonValue,
+) -> tuple[Doubt, list[Doubt]]:
+    async with journal(settings) as records:
+        run = await records.run(run_id)
+        asked = await records.open_doubts(run_id)
+        doubt = _asked(run, asked, question)
+        answered = await records.answer_doubt(doubt.id, said, getpass.getuser(), value)
+        return answered, await records.open_doubts(run_id)
+
+
+def _asked(run: RunRecord, asked: Sequence[Doubt], question: int | None) -> Doubt:
+    if not asked:
+        raise NothingToAnswer(run_id=run.run_id, status=_words(run.status))
+    if question is None and len(asked) == 1:
+        return asked[0]
+    for doubt in asked:
+        if doubt.id == question:
+            return doubt
+    numbers = ", ".join(str(doubt.id) for doubt in asked)
+    what = f"run {run.run_id} asks {len(asked)} questions; say which one: --question {numbers}"
+    raise RequestError(what=what)
+
+
+def release(run: RunId, *, as_json_: AsJson = False) -> None:
+    """Give up a run that stopped: it is cancelled, and its devices are free for others."""
+    settings = PraxisSettings()
+    run_id = asyncio.run(run_id_of(settings, run))
+    status = asyncio.run(_release(settings, run_id))
+    _cancel_in_prefect(settings, run_id)
+    if as_json_:
+        print_json({"run_id": str(run_id), "status": status.value})
+    else:
+        console.print(f"Run {run_id} is {_words(status)}, and its devices are free.")
+
+
+async def _release(settings: PraxisSettings, run_id: UUID) -> RunStatus:
+    async with journal(settings) as records:
+        run = await records.run(run_id)
+        asked = await records.open_doubts(run_id)
+        by = getpass.getuser()
+        if asked:
+            await records.answer_doubt(asked[0].id, Answer.ABORT, by)
+        elif not run.status.ended:
+            _refuse_unless_gone(settings, run)
+            await records.set_status(run_id, RunStatus.CANCELLED, attempt=run.attempt)
+        await records.release_claims(run_id)
+        await records.event(run_id, "run_released", f"{by} gave the run up.", {"by": by})
+        return (await records.run(run_id)).status
+
+
+def _refuse_unless_gone(settings: PraxisSettings, run: RunRecord) -> None:
+    """A run that works is cancelled in Prefect, where its process hears of it."""
+    if run.status in _GONE:
+        return
+    with PrefectApi(settings) as api, suppress(RunNotFound):
+        if not api.read_flow_run(run.run_id).ended:
+            what = f"run {run.run_id} is {run.status}; cancel it on its page: "
+            raise RequestError(what=what + api.run_url(run.run_id))
+
+
+def _cancel_in_prefect(settings: PraxisSettings, run_id: UUID) -> None:
+    with PrefectApi(settings) as api, suppress(RunNotFound):
+        if not api.read_flow_run(run_id).ended:
+            api.set_state(run_id, "CANCELLED", name="Cancelled", message="Given up by a person.")
+
+
+def _choices(run_id: UUID, doubt: Doubt) -> str:
+    words = "|".join(choice.value.replace("_", "-") for choice in doubt.choices)
+    return f"praxis run answer {run_id} {words}"
+
+
+def _words(status: RunStatus) -> str:
+    return status.value.replace("_", " ")
+
+
+def _value(text: str | None) -> JsonValue:
+    if text is None:
+        return None
+    try:
+        value: JsonValue = json.loads(text)
+    except ValueError as error:
+        raise RequestError(what=f"{text!r} is no JSON: {error}") from None
+    return value
