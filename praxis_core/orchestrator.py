@@ -34,6 +34,7 @@ from praxis_core.execution.active_run import (
     run_directly,
     step_position,
 )
+from praxis_core.execution.consent import current_code_allowed
 from praxis_core.execution.course import Course
 from praxis_core.execution.data_file import write_measurements
 from praxis_core.execution.ending import set_tail_aside
@@ -208,7 +209,10 @@ class Orchestrator:
             carried_from=request.carry_from,
         )
         if past is not None:
-            if not request.with_current_code:
+            allowed = request.with_current_code or await current_code_allowed(
+                self._journal, request.run_id
+            )
+            if not allowed:
                 past.refuse_other_source(protocol)
             attempt = past.next_attempt(attempt)
         progress = ProtocolState(
