@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import JsonValue
 from pylabrobot.resources import Container, Resource, TipRack, TipSpot
+from pylabrobot.resources.errors import NoTipError
 
 
 def inventory(resource: Resource) -> dict[str, JsonValue]:
@@ -35,6 +37,44 @@ def inventory(resource: Resource) -> dict[str, JsonValue]:
         "racks": racks,
         "locations": locations,
     }
+
+
+def held(resource: Resource) -> dict[str, JsonValue]:
+    """Say how labware differs from new: what is in it, and where tips are missing.
+
+    Returns:
+        ``volumes`` (µL by container) and ``without_tip`` (names of tip spots); either is left out
+        when there is nothing to say.
+    """
+    parts = (resource, *resource.get_all_children())
+    volumes = {part.name: part.tracker.volume for part in parts if isinstance(part, Container)}
+    volumes = {name: volume for name, volume in volumes.items() if volume}
+    without = [part.name for part in parts if isinstance(part, TipSpot) and not _is_there(part)]
+    said: dict[str, JsonValue] = {}
+    if volumes:
+        said["volumes"] = {**volumes}
+    if without:
+        said["without_tip"] = [*without]
+    return said
+
+
+def _is_there(spot: TipSpot) -> bool:
+    """Whether a tip is on its spot; ``has_tip`` already takes away one that is about to go."""
+    try:
+        spot.tracker.get_tip()
+    except NoTipError:
+        return False
+    return True
+
+
+def put(resource: Resource, said: Mapping[str, Any]) -> None:
+    """Let new labware hold what ``held`` said."""
+    volumes, without = said.get("volumes", {}), set(said.get("without_tip", ()))
+    for part in (resource, *resource.get_all_children()):
+        if isinstance(part, Container) and part.name in volumes:
+            part.tracker.set_volume(volumes[part.name])
+        elif isinstance(part, TipSpot) and part.name in without:
+            part.tracker.clear()
 
 
 def limit(container: Container) -> float | None:

@@ -13,6 +13,7 @@ from pylabrobot.resources import Coordinate, Resource, Rotation
 
 from praxis_core.errors import DeckOutOfStep
 from praxis_core.labware.factories import build_resource, encode_resource
+from praxis_core.labware.inventory import held, put
 from praxis_core.protocol.command import DeckChange
 from praxis_core.workcell.resource_index import ResourceIndex
 
@@ -30,10 +31,21 @@ class DeckRecorder:
             root.register_did_unassign_resource_callback(self._unassigned)
 
     def take(self) -> tuple[DeckChange, ...]:
-        """Give the changes since the last call, to be sent with a command."""
-        changes = tuple(self._pending)
+        """Give the changes since the last call, to be sent with a command.
+
+        Labware that is new comes with what the protocol says is in it: scripts put a plate on the
+        deck and then tell its volumes, or the other way round.
+        """
+        changes = tuple(self._with_contents(change) for change in self._pending)
         self._pending.clear()
         return changes
+
+    def _with_contents(self, change: DeckChange) -> DeckChange:
+        resource = self._resources.find(change.resource)
+        if resource is None or not isinstance(change.definition, dict):
+            return change
+        said = held(resource)
+        return replace(change, definition={**change.definition, "holds": said}) if said else change
 
     def _assigned(self, resource: Resource) -> None:
         definition = None
@@ -97,6 +109,9 @@ def _made(change: DeckChange, resources: ResourceIndex) -> Resource:
     if before is not None:
         before.unassign()
     made = build_resource(change.definition)
+    match change.definition:
+        case {"holds": dict(said)}:
+            put(made, said)
     resources.add(made)
     return made
 

@@ -36,6 +36,7 @@ from praxis_core.workcell.moves import bring, current_destination, name_destinat
 from praxis_core.workcell.pending import PendingGuard
 from praxis_core.workcell.raised import raised_by
 from praxis_core.workcell.resource_index import ResourceIndex
+from praxis_core.workcell.set_up import set_up_once
 
 Execute = Callable[[Command], Awaitable[Outcome]]
 CurrentStep = Callable[[], tuple[str | None, UUID | None]]
@@ -85,6 +86,7 @@ class Replica:
         self._deck = DeckRecorder(self._model.roots(), self._model.resources)
         for name, device in self.devices.items():
             name_machine(device, name)
+            set_up_once(device)
             timed.install(device, partial(self._send, name))
             if isinstance(device, LiquidHandler):
                 PendingGuard(device)
