@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from praxis_core.errors import DeviceError
+from praxis_core.host.files import HostFiles, SafeCall, SafeFile
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import StoredWorkcell
 from praxis_core.settings import PraxisSettings
@@ -53,9 +54,28 @@ async def open_devices(  # noqa: PLR0913, PLR0917  # what a runtime stands betwe
     try:
         await asyncio.gather(*(_connect(runtime, name) for name in definition.devices))
         await runtime.recover()
+        _tell_the_watchdog(runtime, HostFiles.of(settings, definition.name))
         yield runtime
     finally:
         await live.stop()
+
+
+def _tell_the_watchdog(runtime: WorkcellRuntime, files: HostFiles) -> None:
+    """Keep written what must be made safe if this process dies, from before it is switched on."""
+    file = SafeFile(files.safe)
+
+    def say() -> None:
+        file.say(
+            [
+                SafeCall(
+                    each.device, each.method, each.why, each.after_seconds, each.args, each.kwargs
+                )
+                for each in runtime.safe_actions()
+            ]
+        )
+
+    runtime.safekeeping.changed = say
+    say()
 
 
 def _reach(

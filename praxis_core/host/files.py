@@ -10,12 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from pydantic import JsonValue
 
 from praxis_core.errors import HostAlreadyRunning
 from praxis_core.settings import PraxisSettings
+
+if TYPE_CHECKING:  # the watchdog does without PyLabRobot
+    from praxis_core.workcell.safe_state import SafeAction
 
 LOCK_SECONDS = 1.0
 """How long a lock is asked for: whoever only looks at it holds it for an instant."""
@@ -70,6 +73,12 @@ class SafeCall:
     args: tuple[JsonValue, ...] = ()
     kwargs: Mapping[str, JsonValue] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, action: SafeAction) -> SafeCall:
+        """Take what the table of safe states says."""
+        what = (action.device, action.method, action.why, action.after_seconds)
+        return cls(*what, action.args, action.kwargs)
+
     def as_json(self) -> dict[str, JsonValue]:
         """Give it as plain values."""
         return {
@@ -91,6 +100,20 @@ def write_safe_calls(path: Path, calls: Iterable[SafeCall]) -> None:
     part = path.with_suffix(".part")
     part.write_text(json.dumps([call.as_json() for call in calls]))
     part.replace(path)
+
+
+class SafeFile:
+    """The safe-state file as the host keeps it: written when it has to say something else."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._written: list[SafeCall] | None = None
+
+    def say(self, calls: list[SafeCall]) -> None:
+        """Let this be what must be made safe from now on."""
+        if calls != self._written:
+            write_safe_calls(self._path, calls)
+            self._written = calls
 
 
 def read_safe_calls(path: Path) -> list[SafeCall]:
