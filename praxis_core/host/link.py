@@ -296,9 +296,10 @@ class HostLink:
                 refusal = error
             if isinstance(refusal, _WILL_NOT_PASS):
                 raise refusal
-            if loop.time() + pause > deadline:
+            left = deadline - loop.time()
+            if left <= 0:
                 raise refusal
-            await asyncio.sleep(pause)
+            await asyncio.sleep(min(pause, left))
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _unreached(self, error: Exception) -> Exception:
