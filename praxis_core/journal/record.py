@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
@@ -9,7 +11,7 @@ from uuid import UUID
 from pydantic import JsonValue
 from sqlalchemy import TextClause
 
-from praxis_core.errors import JournalError
+from praxis_core.errors import JournalError, ServiceUnreachable
 from praxis_core.journal import attempts, claims, definitions, doubts, rows, statements
 from praxis_core.journal.command_writer import CommandWriter
 from praxis_core.journal.database import Database
@@ -28,6 +30,9 @@ from praxis_core.journal.records import (
 from praxis_core.journal.step_buffer import StepBuffer
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import Answer, DoubtSubject, RunStatus, StepStatus
+
+RETRY_SECONDS = 0.1
+"""Between two attempts to write, while Postgres does not answer."""
 
 
 class Journal(History):
@@ -413,7 +418,7 @@ class Journal(History):
             JournalError: another command has this identity, or this one has its outcome already; or
                 the attempt has ended.
         """
-        await self._steps.flush(command.run_id)
+        await self._steps_before(command)
         await self.writer.intent(command, at, epoch=epoch)
 
     async def command_outcome(
@@ -428,7 +433,7 @@ class Journal(History):
         Raises:
             JournalError: there is no intent, or another outcome; a measurement is not finite.
         """
-        await self._steps.flush(command.run_id)
+        await self._steps_before(command)
         await self.writer.ended(command, outcome, measurements)
 
     async def settled(self) -> None:
@@ -477,6 +482,17 @@ class Journal(History):
         await self._database.execute(statements.DATA_FILE, values)
 
     # ----------------------------------------------------------------------------------------------
+
+    async def _steps_before(self, command: Command) -> None:
+        """Write the steps that a command may belong to, as patiently as the command itself."""
+        limit = time.monotonic() + self.writer.patience
+        while True:
+            try:
+                return await self._steps.flush(command.run_id)
+            except ServiceUnreachable:
+                if time.monotonic() > limit:
+                    raise
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def _change_status(
         self, statement: TextClause, status: RunStatus, values: Mapping[str, object]

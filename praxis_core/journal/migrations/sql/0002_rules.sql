@@ -36,7 +36,7 @@ BEGIN
         AND c.attempt = NEW.attempt AND c.released_at IS NULL
       FOR SHARE;
     IF NOT FOUND THEN
-      SELECT format('run %s has it now', o.run_id) INTO why
+      SELECT format('attempt %s of run %s has it now', o.attempt, o.run_id) INTO why
         FROM praxis.claim mine JOIN praxis.claim o USING (workcell, device)
         WHERE mine.token = NEW.token AND mine.device = NEW.device AND o.released_at IS NULL;
       RAISE EXCEPTION USING ERRCODE = 'PX003',
