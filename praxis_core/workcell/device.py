@@ -9,19 +9,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import JsonValue
+from pylabrobot.liquid_handling import LiquidHandler
 from pylabrobot.machines.backend import MachineBackend
 from pylabrobot.machines.machine import Machine
 
 from praxis_core.errors import MethodUnknown
 from praxis_core.labware.encoded_error import EncodedError
-from praxis_core.labware.encoding import decode, encode, encode_error
+from praxis_core.labware.encoding import decode, decode_error, encode, encode_error
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import OutcomeStatus, Sent
 from praxis_core.workcell import timed
 from praxis_core.workcell.attributes import PlainAttributes
 from praxis_core.workcell.boundary import coroutine_methods
 from praxis_core.workcell.clock import Clock
-from praxis_core.workcell.heads import HeadsInStep, bound_arguments
+from praxis_core.workcell.heads import HeadsInStep, bound_arguments, moves_tips
 from praxis_core.workcell.kinds import LIFECYCLE, LOCAL, SET_ATTRIBUTES
 from praxis_core.workcell.quiet import device_call, quieten
 from praxis_core.workcell.resource_index import ResourceIndex
@@ -46,7 +47,8 @@ class Device:
         machine: Its frontend, with the backend.
         resources: Those of the workcell.
         clock: Where times come from.
-        written: Counts the messages that the device was sent; None: its own io is counted.
+        written: Counts the messages that the device was sent; None: what its backend writes to
+            its own io is counted (simulated backends of real machines have one, and never use it).
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class Device:
         machine: Machine,
         resources: ResourceIndex,
         clock: Clock,
-        written: Callable[[], int | None] = lambda: None,
+        written: Callable[[], int | None] | None = None,
     ) -> None:
         self.name = name
         self.machine = machine
@@ -165,9 +167,34 @@ class Device:
         )
         return Called(outcome, link_lost)
 
+    def replay(self, command: Command, outcome: Outcome) -> None:
+        """Be as a command left the device, without calling it: this one is only what it is told.
+
+        Args:
+            command: From the journal.
+            outcome: How it ended.
+        """
+        self._attributes.take(outcome.attributes, self._resources.get)
+        if command.method == SET_ATTRIBUTES:
+            self._attributes.take(command.kwargs, self._resources.get)
+        if not moves_tips(command.method):
+            return
+        args, kwargs = self.arguments(command)
+        arguments = self.bound(command.method, args, kwargs)
+        heads = HeadsInStep(self.machine, command.method, arguments)
+        if outcome.error is None:
+            heads.succeeded()
+        else:
+            heads.failed(decode_error(outcome.error))
+
+    def forget_tips(self) -> None:
+        """Know that no head carries a tip."""
+        if isinstance(self.machine, LiquidHandler):
+            for tracker in (*self.machine.head.values(), *self.machine.head96.values()):
+                tracker.clear()
+
     def _count(self) -> int | None:
-        counted = self._written()
-        return self._own_io.count if counted is None else counted
+        return self._own_io.count if self._written is None else self._written()
 
     async def _call(
         self, command: Command, args: tuple[Any, ...], kwargs: Mapping[str, Any]

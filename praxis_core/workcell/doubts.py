@@ -39,16 +39,7 @@ class Doubts:
             The error to be raised.
         """
         run.doubt = f"{command.device}.{command.method}: {what}"
-        await self._ask(
-            command.run_id, command, f"Did {command.device}.{command.method} happen? {what}", error
-        )
-        return CommandInDoubt(command=command.name, what=what, choices=CHOICES)
-
-    async def _ask(
-        self, run_id: object, command: Command, question: str, error: EncodedError | None
-    ) -> None:
-        if self._journal is None:
-            return
+        question = f"Did {command.device}.{command.method} happen? {what}"
         details: dict[str, JsonValue] = {
             "device": command.device,
             "method": command.method,
@@ -56,17 +47,30 @@ class Doubts:
             "kwargs": command.kwargs,
             "error": None if error is None else {"type": error.type, "message": error.message},
         }
+        key = (command.branch, command.ordinal)
+        await self._ask(run, DoubtSubject.COMMAND, key, question, details)
+        return CommandInDoubt(command=command.name, what=what, choices=CHOICES)
+
+    async def set_up_destroyed(self, run: AttendedRun, device: str, what: str) -> None:
+        """Ask whether a run may go on although a device lost what it carried for it."""
+        run.doubt = what
+        question = f"{what}. May the run go on from there?"
+        await self._ask(run, DoubtSubject.TAIL, ("0", 0), question, {"device": device})
+
+    async def _ask(
+        self,
+        run: AttendedRun,
+        subject: DoubtSubject,
+        key: tuple[str, int],
+        question: str,
+        details: dict[str, JsonValue],
+    ) -> None:
+        if self._journal is None:
+            return
         try:
             await self._journal.raise_doubt(
-                command.run_id,
-                command.attempt,
-                DoubtSubject.COMMAND,
-                command.branch,
-                command.ordinal,
-                question,
-                _ANSWERS,
-                details,
+                run.run_id, run.attempt, subject, *key, question, _ANSWERS, details
             )
         except (JournalError, ServiceError) as unwritten:
             # Its intent has no outcome, so whoever goes on with the run finds it all the same.
-            _log.error("the question about run %s could not be written: %s", run_id, unwritten)
+            _log.error("run %s: the question cannot be written: %s", run.run_id, unwritten)

@@ -13,7 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from praxis_core.errors import DeviceLinkLost, DeviceQuarantined, JournalError, ServiceError
+from praxis_core.errors import (
+    DeviceLinkLost,
+    DeviceQuarantined,
+    JournalError,
+    LabRefused,
+    ServiceError,
+)
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import CommandRecord
 from praxis_core.labware.encoded_error import EncodedError
@@ -53,7 +59,10 @@ class Audience(Protocol):
         """A command is about to be sent."""
 
     def ended(self, command: Command, outcome: Outcome) -> None:
-        """A command has ended; of one in doubt the outcome says ``unknown``."""
+        """A command has ended, and it is known how."""
+
+    def doubted(self, command: Command, outcome: Outcome) -> None:
+        """A command was sent, and nobody knows whether it happened."""
 
     def quarantined(self, device: Device, command: Command) -> None:
         """A device did not answer in time."""
@@ -106,7 +115,7 @@ class ExactlyOnce:
         self._clock = clock
         self._time_limit = time_limit
         self._audience = audience
-        self._doubts = Doubts(journal)
+        self.doubts = Doubts(journal)
         self._hung: set[asyncio.Future[Called]] = set()
 
     async def carry_out(self, run: AttendedRun, device: Device, command: Command) -> Outcome:
@@ -259,7 +268,7 @@ class ExactlyOnce:
     async def _reconnected(self, device: Device) -> bool:
         try:
             await self._reach.reconnect(device.name)
-        except (DeviceLinkLost, OSError) as error:
+        except (DeviceLinkLost, LabRefused, OSError) as error:
             _log.warning("%s is not reached again: %s", device.name, error)
             return False
         return True
@@ -276,7 +285,7 @@ class ExactlyOnce:
         reachable = work.device.quarantine is None and await self._reconnected(work.device)
         evidence = await self._evidence(work) if reachable else None
         if evidence is None:
-            self._audience.ended(work.command, outcome)
+            self._audience.doubted(work.command, outcome)
             said = "" if outcome.error is None else f": {outcome.error.message}"
             raise await self._in_doubt(work, f"the device did not answer{said}", outcome.error)
         await self._tell(work.command, *_SHOWN[evidence])
@@ -285,7 +294,7 @@ class ExactlyOnce:
         return Outcome(OutcomeStatus.SUCCEEDED, outcome.started_at, self._clock.now())
 
     async def _in_doubt(self, work: _Work, what: str, error: EncodedError | None) -> Exception:
-        return await self._doubts.about(work.run, work.command, what, error)
+        return await self.doubts.about(work.run, work.command, what, error)
 
     # --- writing ----------------------------------------------------------------------------------
 

@@ -40,6 +40,11 @@ class HeadsInStep:
                 tracker.rollback()
 
 
+def moves_tips(method: str) -> bool:
+    """Whether a method of a backend changes which tips are on its heads."""
+    return method in _NOTES
+
+
 def bound_arguments(
     method: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Mapping[str, Any]:

@@ -87,11 +87,15 @@ async def _ask(device: Device, question: Awaitable[list[str]]) -> list[str]:
 async def _tips(device: Device, _definition: DeviceDefinition, assets: AssetManager) -> list[str]:
     backend: LiquidHandlerBackend = device.backend
     presence = await backend.request_tip_presence()
-    expected = assets.mounted_tips(device.name)
+    known = assets.mounted_tips(device.name)
+    expected = {
+        channel: known[channel].there if channel in known else False
+        for channel in range(len(presence))
+    }
     return [
-        f"channel {channel} has {_a_tip(present)}, expected was {_a_tip(channel in expected)}"
+        f"channel {channel} has {_a_tip(present)}, expected was {_a_tip(not present)}"
         for channel, present in enumerate(presence)
-        if present is not None and present != (channel in expected)
+        if present is not None and expected[channel] is (not present)
     ]
 
 

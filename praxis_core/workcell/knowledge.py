@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+from uuid import UUID
 
-from pylabrobot.resources import Container
+from pylabrobot.resources import Container, Coordinate, Resource, Rotation
 
 from praxis_core.assets.manager import AssetManager, ContentsReader
 from praxis_core.assets.state import AssetManagerState
+from praxis_core.journal.records import CommandRecord
 from praxis_core.labware.inventory import inventory
 from praxis_core.protocol.command import Command, DeckChange, Outcome
-from praxis_core.protocol.lifecycle import OutcomeStatus
 from praxis_core.workcell.clock import Clock
 from praxis_core.workcell.deck_changes import DeckFollower
 from praxis_core.workcell.device import Device
@@ -19,6 +22,48 @@ from praxis_core.workcell.initial_state import initial_assets
 from praxis_core.workcell.model import WorkcellModel
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Home:
+    """Where a piece of labware stands."""
+
+    parent: Resource | None
+    location: tuple[float, float, float] | None
+    rotation: tuple[float, float, float]
+
+    @classmethod
+    def of(cls, resource: Resource) -> Self:
+        place, turn = resource.location, resource.rotation
+        location = None if place is None else (place.x, place.y, place.z)
+        return cls(resource.parent, location, (turn.x, turn.y, turn.z))
+
+    def is_(self, other: _Home) -> bool:
+        """Whether it is the same place; ``==`` of PyLabRobot compares whole decks."""
+        return self.parent is other.parent and self.location == other.location
+
+    def take(self, resource: Resource) -> None:
+        """Put it there."""
+        if self.parent is not None:
+            resource.rotation = Rotation(*self.rotation)
+            location = None if self.location is None else Coordinate(*self.location)
+            self.parent.assign_child_resource(resource, location=location)
+
+
+class DeckHistory:
+    """The deck changes of a run in the order of their numbers, however its commands came."""
+
+    def __init__(self) -> None:
+        self.deck = DeckFollower()
+        self._early: dict[int, DeckChange] = {}
+
+    def due(self, changes: Iterable[DeckChange]) -> Iterator[list[DeckChange]]:
+        """Take up changes, and give those whose turn it is."""
+        for change in changes:
+            if change.number > self.deck.last:
+                self._early.setdefault(change.number, change)
+        while self.deck.last + 1 in self._early:
+            yield [self._early.pop(self.deck.last + 1)]
 
 
 class Knowledge:
@@ -29,6 +74,11 @@ class Knowledge:
         self._devices = devices
         self._clock = clock
         self._initial = initial_assets(model)
+        self._homes = {
+            labware.name: _Home.of(model.resources.get(labware.name))
+            for labware in model.definition.labware
+        }
+        self._native = {resource.name for resource in model.resources}
         self.assets = AssetManager(self._initial)
         self._tell_readers()
 
@@ -60,13 +110,62 @@ class Knowledge:
             if isinstance(container, Container) and isinstance(change.after, float):
                 # Simulated level detection asks the tracker.
                 container.tracker.set_volume(change.after)
-        if command.new_parent is not None and outcome.status is OutcomeStatus.SUCCEEDED:
-            drop = command.kwargs.get("drop", command.args[0] if command.args else None)
-            match drop:
-                case {"fields": {"resource": {"$resource": str(dropped)}}}:
-                    self.assets.apply_deck_changes(
-                        [DeckChange(0, dropped, command.new_parent, None)]
-                    )
+
+    def doubt(self, command: Command) -> None:
+        """Enter a command of which nobody knows whether it happened: what it touches is unknown."""
+        self.assets.doubt(command, self._clock.now())
+
+    def stage(self, names: Collection[str] | None) -> None:
+        """Know that devices and labware are as the definition says; None: all there is.
+
+        What is not in the definition and stood on the deck is gone then.
+        """
+        if names is None:
+            self.assets.learn(self._initial)
+            for resource in list(self._model.resources):
+                if resource.name not in self._native:
+                    resource.unassign()
+        else:
+            self.assets.set_back(self._initial.restricted(names))
+        self._put_home(self._homes if names is None else [n for n in names if n in self._homes])
+        for device in self._devices if names is None else [n for n in names if n in self._devices]:
+            self._devices[device].forget_tips()
+        self._show_volumes()
+
+    def _put_home(self, names: Iterable[str]) -> None:
+        moved = [
+            (self._model.resources.get(name), self._homes[name])
+            for name in names
+            if not _Home.of(self._model.resources.get(name)).is_(self._homes[name])
+        ]
+        for resource, _ in moved:
+            resource.unassign()
+        for resource, home in moved:
+            home.take(resource)
+
+    def _show_volumes(self) -> None:
+        """Let simulated level detection see what is known."""
+        for resource in self._model.resources:
+            if isinstance(resource, Container) and resource.name in self._initial.containers:
+                resource.tracker.set_volume(self.assets.contents(resource.name).volume)
+
+    def replay(self, history: DeckHistory, record: CommandRecord, *, inside: bool) -> None:
+        """Enter what the journal says that a command did.
+
+        Args:
+            history: The deck changes of its run so far.
+            record: One without an outcome leaves unknown what it touched.
+            inside: Whether the device is simulated here, and only knows what it is told.
+        """
+        for changes in history.due(record.command.deck_changes):
+            self.follow(history.deck, changes)
+        command, outcome = record.command, record.outcome
+        if outcome is None:
+            self.doubt(command)
+            return
+        self.enter(command, outcome)
+        if inside:
+            self._devices[command.device].replay(command, outcome)
 
     def holds(self, device: str) -> dict[str, str]:
         """Name the labware that stands in or on a device, each with what it stands on."""
@@ -77,3 +176,21 @@ class Knowledge:
             if next((name for name in chain if name in self._devices), None) == device:
                 found[labware.name] = chain[0]
         return found
+
+
+def happened(records: Sequence[CommandRecord]) -> list[CommandRecord]:
+    """Leave out what was set aside and either never happened, or was undone and then done again.
+
+    Of what an attempt set aside at its end the devices still know as long as no later attempt has
+    gone on.
+    """
+    last: dict[UUID, int] = {}
+    for record in records:
+        run_id, attempt = record.command.run_id, record.command.attempt
+        last[run_id] = max(attempt, last.get(run_id, 0))
+    return [
+        record
+        for record in records
+        if not record.tail
+        or (record.outcome is not None and record.command.attempt == last[record.command.run_id])
+    ]

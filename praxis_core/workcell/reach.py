@@ -7,6 +7,7 @@ from typing import Protocol
 
 from pylabrobot.machines.backend import MachineBackend
 
+from praxis_core.protocol.command import DeckChange
 from praxis_core.workcell.definition import DeviceDefinition
 from praxis_core.workcell.model import simulated_backend
 
@@ -15,12 +16,13 @@ class Reach(Protocol):
     """The lines to the devices of one workcell."""
 
     can_sense: bool
-    """Whether a device answers from what is there, and not from what it was told."""
+    """Whether the devices are things of their own, which outlive this process and answer from what
+    is there; others only know what they were told."""
 
     def backend(self, name: str, definition: DeviceDefinition) -> MachineBackend:
         """Make the backend of a device; nothing is connected yet."""
 
-    async def connect(self, device: str, epoch: int) -> None:
+    async def connect(self, device: str, epoch: int | None = None) -> None:
         """Open the line to a device, before it is set up.
 
         Raises:
@@ -44,6 +46,16 @@ class Reach(Protocol):
         """Put devices and labware back to what the definition says; None: all of them.
 
         Only pretend devices can do that.
+
+        Raises:
+            LabRefused: something else stands where a piece of labware belongs.
+        """
+
+    async def hands(self, changes: Sequence[DeckChange]) -> None:
+        """Let labware be where a run's deck has it, when no command of a device says so.
+
+        Raises:
+            LabRefused: something is unknown, in a gripper, or another thing stands there.
         """
 
 
@@ -56,7 +68,7 @@ class InProcess:
         """Make the simulated backend of a device."""
         return simulated_backend(name, definition)
 
-    async def connect(self, device: str, epoch: int) -> None:
+    async def connect(self, device: str, epoch: int | None = None) -> None:
         """Nothing to open."""
 
     def adopting(self, device: str) -> bool:  # noqa: ARG002  # as the protocol has it
@@ -72,3 +84,6 @@ class InProcess:
 
     async def stage(self, names: Sequence[str] | None) -> None:
         """What these devices know is what the runtime tells them."""
+
+    async def hands(self, changes: Sequence[DeckChange]) -> None:
+        """These devices see no deck."""

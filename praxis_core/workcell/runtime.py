@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from uuid import UUID
@@ -18,29 +18,35 @@ from praxis_core.errors import (
     DevicesNotConnected,
     DeviceStateUnexpected,
     DeviceUnknown,
+    JournalError,
     PlaceUnknown,
     Problem,
     RealHardwareRefused,
+    ServiceError,
 )
 from praxis_core.journal.record import Journal
+from praxis_core.journal.records import CommandRecord
+from praxis_core.labware.encoding import decode_error
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import OutcomeStatus, RunStatus
 from praxis_core.to_the_end import to_the_end
+from praxis_core.workcell.adoption import destroyed
 from praxis_core.workcell.attending import AttendedRun, AttendedRuns
 from praxis_core.workcell.clock import Clock, RealClock
 from praxis_core.workcell.deck_changes import DeckFollower
 from praxis_core.workcell.definition import WorkcellDefinition, WorkcellMode
 from praxis_core.workcell.device import Device
-from praxis_core.workcell.device_settings import DeviceSettings
 from praxis_core.workcell.exactly_once import ExactlyOnce, refuse_quarantined
 from praxis_core.workcell.in_flight import CommandsInFlight, InFlight
 from praxis_core.workcell.initial_state import differences
-from praxis_core.workcell.kinds import LIFECYCLE
-from praxis_core.workcell.knowledge import Knowledge
+from praxis_core.workcell.kinds import LIFECYCLE, SET_ATTRIBUTES
+from praxis_core.workcell.knowledge import DeckHistory, Knowledge, happened
 from praxis_core.workcell.link import Attached, Attaching
 from praxis_core.workcell.live_status import DeviceState, DeviceStatus, LiveStatus
 from praxis_core.workcell.model import build
 from praxis_core.workcell.reach import InProcess, Reach
+from praxis_core.workcell.safe_state import SafeAction
+from praxis_core.workcell.safekeeping import Safekeeping, restoring
 from praxis_core.workcell.time_limits import TimeLimit, time_limit
 
 _log = logging.getLogger(__name__)
@@ -94,11 +100,11 @@ class WorkcellRuntime:
         self._knowledge = Knowledge(self.model, self._devices, self.clock)
         self._runs = AttendedRuns()
         self._in_flight = CommandsInFlight()
-        self._settings = DeviceSettings(
-            {name: type(device.backend) for name, device in self._devices.items()}
-        )
-        self.settings_changed: Callable[[], None] = _nothing
-        """Called when ``safe_actions`` may say something else."""
+        self._attaching = asyncio.Lock()
+        self.safekeeping = Safekeeping(definition, self._devices, journal)
+        """What the devices are set to, and what makes them safe."""
+        self._new = True
+        """Whether nobody has worked with the devices yet."""
         self._exactly_once = ExactlyOnce(
             journal=journal,
             epoch=epoch,
@@ -146,7 +152,7 @@ class WorkcellRuntime:
         return self._ended(devices, raised, DeviceState.IDLE)
 
     async def _connect(self, device: Device) -> None:
-        await self._reach.connect(device.name, self._epoch or 0)
+        await self._reach.connect(device.name, self._epoch)
         device.set_up_anew = not self._reach.adopting(device.name)
         await device.connect()
 
@@ -190,8 +196,61 @@ class WorkcellRuntime:
     async def recover(self) -> None:
         """Go on where the host before this one ended: learn from the journal what is true now.
 
-        To be called once, when the devices are connected and before any run is served.
+        To be called once, when the devices are connected and before any run is served. What
+        commands did of which no outcome is recorded is asked of their devices, else of a person.
+
+        Raises:
+            JournalError, ServiceUnreachable: the journal cannot be read or written.
         """
+        if self._journal is None:
+            return
+        self._new = False
+        for claim in await self._journal.claims(self.definition.name):
+            run = self._runs.find(claim.run_id)
+            if run is None:
+                run = AttendedRun(claim.run_id, claim.attempt, DeckFollower(), claim.token)
+                self._runs.add(run)
+            run.devices.add(claim.device)
+        records = await self._journal.commands_of_unfinished(self.definition.name)
+        await self._recall(happened(records))
+        for record in records:
+            if record.outcome is None and not record.tail:
+                await self._settle(record)
+        for device in self._devices.values():
+            await self._note_destroyed(device)
+
+    async def _settle(self, record: CommandRecord) -> None:
+        run = self._runs.find(record.command.run_id)
+        device = self._devices.get(record.command.device)
+        if run is not None and device is not None:
+            await self._exactly_once.settle(run, device, record)
+
+    async def _note_destroyed(self, device: Device) -> None:
+        """Enter what a device lost when it was set up anew, and ask the runs that had it."""
+        lost = destroyed(device, self.assets) if device.connected else None
+        if lost is None:
+            return
+        self.assets.discard_head(device.name)
+        self.assets.drop_gripped(device.name)
+        device.forget_tips()
+        for run in self._runs:
+            if device.name in run.devices:
+                await self._exactly_once.doubts.set_up_destroyed(run, device.name, lost)
+
+    async def _recall(self, records: Iterable[CommandRecord]) -> None:
+        """Enter what the journal says that runs did, on top of what is known."""
+        histories: dict[UUID, DeckHistory] = {}
+        for record in records:
+            command = record.command
+            history = histories.setdefault(command.run_id, DeckHistory())
+            if command.device in self._devices:
+                self._knowledge.replay(history, record, inside=not self._reach.can_sense)
+                if record.outcome is not None:
+                    self.safekeeping.recall(command, record.outcome)
+            run = self._runs.find(command.run_id)
+            if run is not None:
+                run.deck = history.deck
+                run.written.add(record.key)
 
     async def attach(self, asking: Attaching) -> Attached:
         """Give a run its devices, as it may expect them.
@@ -203,12 +262,13 @@ class WorkcellRuntime:
             DeviceUnknown: the workcell has no such device.
             DevicesNotConnected: some do not answer.
             DeviceStateUnexpected: naming every difference from what the run expects.
-            ClaimLost: a newer attempt of the run has the devices.
+            ClaimLost: a newer attempt of the run, or another run, has the devices.
+            LabRefused: the devices cannot be as the run expects them.
         """
         devices = [self._device(name) for name in asking.devices]
         await self.connect(asking.devices)
-        run = await self._take_up(asking)
-        await self.confirm_initial_state(devices)
+        async with self._attaching:
+            run = await self._take_up(asking)
         return Attached(
             assets=self.assets.snapshot(),
             attributes={device.name: device.attributes() for device in devices},
@@ -216,41 +276,174 @@ class WorkcellRuntime:
         )
 
     async def _take_up(self, asking: Attaching) -> AttendedRun:
-        run = self._runs.find(asking.run_id)
-        if run is None:
-            run = AttendedRun(asking.run_id, asking.attempt, DeckFollower())
-        elif asking.attempt < run.attempt:
-            what = f"attempt {run.attempt} of the run has its devices now"
-            raise ClaimLost(run_id=run.run_id, attempt=asking.attempt, device="", what=what)
-        elif asking.attempt > run.attempt:
-            run.attempt = asking.attempt
-            await self._in_flight.end(run.run_id)
-        run.token, run.lost = asking.token, False
+        known = self._runs.find(asking.run_id)
+        if known is not None and (known.attempt, known.token or 0) > (
+            asking.attempt,
+            asking.token or 0,
+        ):
+            what = f"attempt {known.attempt} of the run has its devices now"
+            raise ClaimLost(run_id=known.run_id, attempt=asking.attempt, device="", what=what)
+        await self._take_from_others(asking)
+        self.safekeeping.hold_no_longer(asking.run_id)
+        run = AttendedRun(asking.run_id, asking.attempt, DeckFollower())
+        if known is not None and known.attempt == asking.attempt:
+            run = known
+        elif known is not None:
+            await self._in_flight.end(known.run_id)
+        run.token = asking.token
         run.devices, run.labware = set(asking.devices), set(asking.labware)
-        return self._runs.add(run)
+        if run is not known:
+            await self._prepare(run, asking)
+            self._runs.add(run)
+        if run.lost:
+            await self._come_back(run)
+        return run
+
+    async def _take_from_others(self, asking: Attaching) -> None:
+        """End what other runs do with the devices: whoever has the newest claim has them."""
+        for other in self._runs.others_with(asking.devices, asking.run_id):
+            if (other.token or 0) > (asking.token or 0):
+                what = f"run {other.run_id} has it now"
+                device = ", ".join(sorted(other.devices & set(asking.devices)))
+                raise ClaimLost(
+                    run_id=asking.run_id, attempt=asking.attempt, device=device, what=what
+                )
+            other.devices -= set(asking.devices)
+            await self._in_flight.end(other.run_id, asking.devices)
+
+    async def _prepare(self, run: AttendedRun, asking: Attaching) -> None:
+        """Let an attempt find what it may expect: what the definition says, or what it left."""
+        recorded = [] if self._journal is None else await self._journal.recorded(run.run_id)
+        run.written = {record.key for record in recorded}
+        if not asking.resuming:
+            await self._set_stage(run)
+            await self.confirm_initial_state([self._device(name) for name in asking.devices])
+            return
+        names = self._names(run, recorded)
+        self._knowledge.stage(names)
+        self._runs.add(run)
+        await self._recall(recorded)
+        if self._journal is not None:
+            questions = await self._journal.open_doubts(run.run_id)
+            run.doubt = "; ".join(question.what for question in questions) or None
+
+    async def _set_stage(self, run: AttendedRun) -> None:
+        """Put back to its beginning what the run has for itself; everything, if it is alone."""
+        if self._new and not self._reach.can_sense:
+            self._new = False
+            return
+        names = None if await self._is_alone(run) else sorted(run.devices | run.labware)
+        await self._reach.stage(names)
+        self._knowledge.stage(names)
+        for device in self._devices if names is None else run.devices:
+            self.safekeeping.forget(device)
+
+    async def _is_alone(self, run: AttendedRun) -> bool:
+        if any(other.run_id != run.run_id for other in self._runs):
+            return False
+        if self._journal is None:
+            return True
+        claims = await self._journal.claims(self.definition.name)
+        return all(claim.run_id == run.run_id for claim in claims)
+
+    @staticmethod
+    def _names(run: AttendedRun, recorded: Iterable[CommandRecord]) -> list[str]:
+        """Name what a run has for itself, with what it brought."""
+        brought = {
+            change.resource
+            for record in recorded
+            for change in record.command.deck_changes
+            if change.definition is not None
+        }
+        return sorted(run.devices | run.labware | brought)
+
+    async def _come_back(self, run: AttendedRun) -> None:
+        """Let a run go on whose process was away, with its devices set as it left them."""
+        run.lost = False
+        if self._journal is None:
+            return
+        await self._move(run, RunStatus.RUNNING)
+        recorded = await self._journal.recorded(run.run_id)
+        expected = self.safekeeping.expected_of(
+            (record.command, record.outcome) for record in recorded if record.outcome is not None
+        )
+        await self.restore(run.run_id, run.attempt, expected)
 
     async def restore(self, run_id: UUID, attempt: int, expected: JsonValue) -> JsonValue:
-        """Bring the devices of a run back to the settings that it expects."""
-        del run_id, attempt, expected
-        return []
+        """Bring the devices of a run back to the settings that it expects, by recorded commands.
+
+        Args:
+            run_id: A run that has its devices.
+            attempt: Its attempt, whose branch ``r<attempt>`` the commands are on.
+            expected: ``DeviceSettings.as_json()`` of what the run did.
+
+        Returns:
+            A sentence for each setting that was not as expected.
+
+        Raises:
+            ClaimLost: the attempt does not have the devices.
+            CommandInDoubt, DeviceError, ServiceError, JournalError: as ``execute``.
+            Exception: what a device raised that could not be set.
+        """
+        run = self._runs.find(run_id)
+        if run is None or run.attempt != attempt:
+            raise ClaimLost(run_id=run_id, attempt=attempt, device="", what="it has no devices")
+        if not isinstance(expected, dict):
+            return []
+        told: list[JsonValue] = []
+        for difference in self.safekeeping.missing(expected, run.devices):
+            device, setting = difference.device, difference.expected
+            what = f"{device}: {setting.group} was {difference.found}, expected {setting.value}"
+            if not setting.again:
+                told.append(f"{what}; it cannot be set again")
+                continue
+            ordinal = sum(branch == f"r{attempt}" for branch, _ in run.written)
+            backend = type(self._device(device).backend)
+            outcome = await self.execute(restoring(run, difference, backend, ordinal))
+            if outcome.error is not None:
+                raise decode_error(outcome.error)
+            told.append(f"{what}; set again")
+        return told
 
     async def detach(self, run_id: UUID, ended: RunStatus) -> None:
         """Take the devices back from a run, after its commands under way.
 
         Args:
             run_id: The run.
-            ended: How its attempt ended, and with it what is left on.
+            ended: How its attempt ended, and with it what is left on: a run that failed may be
+                resumed, so that temperatures hold for a while.
         """
-        del ended
+        run = self._runs.find(run_id)
         await self._in_flight.end(run_id)
         self._runs.drop(run_id)
+        if run is None or not self._reach.can_sense:
+            return  # a device in this process goes off when it is disconnected
+        if ended in {RunStatus.FAILED, RunStatus.IN_DOUBT, RunStatus.INTERRUPTED}:
+            await self.safekeeping.make_safe(run)
+        else:
+            await self.safekeeping.switch_off(run)
 
     async def lost(self, run_id: UUID) -> None:
-        """Make the devices of a run safe whose process is gone, after its commands under way."""
+        """Make the devices of a run safe whose process is gone, after its commands under way.
+
+        The run is interrupted: its attempt may come back, or a new one take over.
+        """
         run = self._runs.find(run_id)
-        if run is not None:
-            run.lost = True
-            await self._in_flight.end(run_id)
+        if run is None or run.lost:
+            return
+        run.lost = True
+        await self._in_flight.end(run_id)
+        await self.safekeeping.make_safe(run)
+        await self._move(run, RunStatus.INTERRUPTED)
+
+    async def _move(self, run: AttendedRun, status: RunStatus) -> None:
+        """Say in the journal where a run is, as far as that is possible and can be written."""
+        if self._journal is None:
+            return
+        try:
+            await self._journal.set_status(run.run_id, status, attempt=run.attempt)
+        except (JournalError, ServiceError) as error:
+            _log.warning("run %s is not noted as %s: %s", run.run_id, status, error)
 
     # --- commands ---------------------------------------------------------------------------------
 
@@ -272,7 +465,10 @@ class WorkcellRuntime:
         if same is not None:
             return await same.outcome()
         self._refuse_unless_usable(device, run, command)
+        self._new = False
         self._knowledge.follow(run.deck, command.deck_changes)
+        if command.method in LIFECYCLE | {SET_ATTRIBUTES} and command.deck_changes:
+            await self._reach.hands(command.deck_changes)
         if command.method in LIFECYCLE:
             now = self.clock.now()
             return Outcome(OutcomeStatus.SUCCEEDED, now, now, attributes=device.attributes())
@@ -294,14 +490,12 @@ class WorkcellRuntime:
 
     def sending(self, command: Command) -> None:
         """Show that a command is about to be sent."""
-        self._settings.note(command)
-        self.settings_changed()
+        self.safekeeping.note(command)
         self._show(command.device, DeviceState.BUSY, doing=command.method)
 
     def ended(self, command: Command, outcome: Outcome) -> None:
         """Enter what a command did, as far as that is known."""
-        self._settings.note(command, outcome)
-        self.settings_changed()
+        self.safekeeping.note(command, outcome)
         self._knowledge.enter(command, outcome)
         if self._device(command.device).quarantine is not None:
             return
@@ -310,10 +504,23 @@ class WorkcellRuntime:
         else:
             self._show(command.device, DeviceState.ERROR, error=outcome.error.message)
 
+    def doubted(self, command: Command, outcome: Outcome) -> None:
+        """Know nothing of what a command touched that may have happened."""
+        self.safekeeping.note(command, outcome)
+        self._knowledge.doubt(command)
+        device = self._device(command.device)
+        if device.quarantine is None:
+            said = None if outcome.error is None else outcome.error.message
+            self._show(command.device, DeviceState.ERROR, error=said)
+
     def quarantined(self, device: Device, command: Command) -> None:
         """Show that a device is out of use."""
         what = f"{command.method}: {device.quarantine}"
         self._show(device.name, DeviceState.QUARANTINED, error=what)
+
+    def safe_actions(self) -> list[SafeAction]:
+        """Say what makes the devices safe that nobody looks after; see ``safekeeping.changed``."""
+        return self.safekeeping.actions()
 
     def release(self, device: str) -> None:
         """Take a device into use again that did not answer; somebody has looked at it.
@@ -396,7 +603,3 @@ class WorkcellRuntime:
 
 def _connected(devices: Iterable[Device]) -> list[Device]:
     return [device for device in devices if device.connected]
-
-
-def _nothing() -> None:
-    """Nobody wants to hear of it."""

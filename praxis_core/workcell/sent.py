@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from pylabrobot.io.io import IOBase
+from pylabrobot.liquid_handling.errors import ChannelizedError
 from pylabrobot.machines.backend import MachineBackend
 
 from praxis_core.errors import DeviceLinkLost
@@ -33,6 +34,8 @@ def sent_of(error: BaseException, before: int | None, after: int | None) -> Sent
     Returns:
         ``none`` only if that is certain.
     """
+    if isinstance(error, ChannelizedError):
+        return Sent.SOME  # only a device knows which of its channels failed
     if before is not None and before == after:
         return Sent.NONE
     return Sent.UNKNOWN if is_link_error(error) else Sent.SOME

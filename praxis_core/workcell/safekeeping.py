@@ -1,0 +1,217 @@
+"""What the devices are set to, and what becomes of that when nobody looks after it any more."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from praxis_core.errors import JournalError, NotDecodable, ServiceError
+from praxis_core.journal.record import Journal
+from praxis_core.labware.encoding import fingerprint
+from praxis_core.protocol.command import Command, Outcome
+from praxis_core.protocol.lifecycle import CommandKind
+from praxis_core.workcell.attending import AttendedRun
+from praxis_core.workcell.definition import WorkcellDefinition
+from praxis_core.workcell.device import Device
+from praxis_core.workcell.device_settings import OFF, DeviceSettings, Difference
+from praxis_core.workcell.kinds import kind_of
+from praxis_core.workcell.safe_state import SafeAction, safe_actions
+
+_log = logging.getLogger(__name__)
+
+_BRANCH = "safe"
+"""Stands where a command has its branch; what makes devices safe belongs to no run's history."""
+
+
+class Safekeeping:
+    """Knows what was set on each device, and makes it safe.
+
+    Args:
+        definition: The workcell.
+        devices: Its devices.
+        journal: Whose audit trail tells what was done; None: nobody is told.
+    """
+
+    def __init__(
+        self,
+        definition: WorkcellDefinition,
+        devices: Mapping[str, Device],
+        journal: Journal | None,
+    ) -> None:
+        self._definition = definition
+        self._devices = devices
+        self._journal = journal
+        self._settings = self._none()
+        self._uncertain: set[str] = set()
+        """Devices that somebody else may have switched off since: the watchdog, for one."""
+        self._later: dict[UUID, asyncio.Task[None]] = {}
+        self._count = 0
+        self.changed: Callable[[], None] = _nothing
+        """Called when ``actions`` may say something else."""
+
+    def _none(self) -> DeviceSettings:
+        return DeviceSettings({name: type(one.backend) for name, one in self._devices.items()})
+
+    def note(self, command: Command, outcome: Outcome | None = None) -> None:
+        """Take up a command: once before it is sent, and once with its outcome."""
+        self._settings.note(command, outcome)
+        self.changed()
+
+    def recall(self, command: Command, outcome: Outcome) -> None:
+        """Take up a command of an earlier host, after which others may have changed what it set."""
+        self._settings.note(command, outcome)
+        self._uncertain.add(command.device)
+
+    def forget(self, device: str) -> None:
+        """Know nothing of a device any more: it was set up, or put back to what it was."""
+        self._settings.forget(device)
+        self._uncertain.discard(device)
+        self.changed()
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """Give the settings as plain values, by device: what ``expected`` of a run looks like."""
+        return self._settings.as_json()
+
+    def actions(self, devices: Iterable[str] | None = None) -> list[SafeAction]:
+        """Say what makes devices safe that nobody looks after; None: all of them."""
+        return [
+            action
+            for name in (self._devices if devices is None else devices)
+            for action in safe_actions(
+                name,
+                self._definition.devices[name],
+                [one for one in self._settings.current(name).values() if one.value is not OFF],
+                backend=type(self._devices[name].backend),
+            )
+        ]
+
+    # --- what a run expects -----------------------------------------------------------------------
+
+    def missing(self, expected: Mapping[str, JsonValue], devices: set[str]) -> list[Difference]:
+        """Say which settings that a run expects are not in force, in the order to set them in."""
+        wanted, certain = self._none(), self._none()
+        known = {name: one for name, one in self.as_json().items() if name not in self._uncertain}
+        certain.load(known)
+        wanted.load({name: one for name, one in expected.items() if name in devices})
+        return certain.differences(wanted)
+
+    def expected_of(self, commands: Iterable[tuple[Command, Outcome]]) -> dict[str, JsonValue]:
+        """Say what a run left its devices set to."""
+        settings = self._none()
+        for command, outcome in commands:
+            settings.note(command, outcome)
+        return settings.as_json()
+
+    # --- what nobody looks after ------------------------------------------------------------------
+
+    async def make_safe(self, run: AttendedRun) -> None:
+        """Make the devices of a run safe: some things now, others when they have held long enough.
+
+        What is under way on a device ends first. What a device refuses is told, and stops nothing.
+        """
+        self.hold_no_longer(run.run_id)
+        actions = self.actions(sorted(run.devices))
+        await asyncio.gather(
+            *(self._carry_out(run, action) for action in actions if action.after_seconds <= 0)
+        )
+        later = [action for action in actions if action.after_seconds > 0]
+        if later:
+            self._later[run.run_id] = asyncio.create_task(
+                self._hold(run, later), name=f"holding for run {run.run_id}"
+            )
+
+    async def switch_off(self, run: AttendedRun) -> None:
+        """Switch off what a run left on, all of it now: nobody will come back for it."""
+        self.hold_no_longer(run.run_id)
+        await asyncio.gather(
+            *(self._carry_out(run, action) for action in self.actions(sorted(run.devices)))
+        )
+
+    def hold_no_longer(self, run_id: UUID) -> None:
+        """Leave to somebody else what was held for a run."""
+        task = self._later.pop(run_id, None)
+        if task is not None:
+            task.cancel()
+
+    async def _hold(self, run: AttendedRun, actions: list[SafeAction]) -> None:
+        began = asyncio.get_running_loop().time()
+        for action in sorted(actions, key=lambda one: one.after_seconds):
+            # Real time, whatever the workcell's clock says: on a simulated one waiting makes it.
+            due = began + action.after_seconds
+            await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
+            if action in self.actions([action.device]):
+                await asyncio.shield(self._carry_out(run, action))
+        self._later.pop(run.run_id, None)
+
+    async def _carry_out(self, run: AttendedRun, action: SafeAction) -> None:
+        device = self._devices[action.device]
+        if action.method is None or not device.connected or device.quarantine is not None:
+            why = action.why if action.method is None else f"{action.why}, and cannot be reached"
+            await self._tell(run, "not_made_safe", f"{action.device}: {why}")
+            return
+        command = self._command(run, action.device, action.method, action)
+        try:
+            args, kwargs = device.arguments(command)
+        except NotDecodable as error:
+            await self._tell(run, "not_made_safe", f"{action.device}: {error}")
+            return
+        async with device.lock:
+            outcome = (await device.call(command, args, kwargs)).outcome
+        self.note(command, outcome)
+        if outcome.error is None:
+            what = f"{action.device}.{action.method} was sent, because {action.why}"
+            await self._tell(run, "made_safe", what)
+        else:
+            what = f"{action.device}.{action.method} failed: {outcome.error.message}; {action.why}"
+            await self._tell(run, "not_made_safe", what)
+
+    def _command(self, run: AttendedRun, device: str, method: str, action: SafeAction) -> Command:
+        self._count += 1
+        return Command(
+            run_id=run.run_id,
+            attempt=run.attempt,
+            branch=_BRANCH,
+            ordinal=self._count,
+            device=device,
+            method=method,
+            args=action.args,
+            kwargs=action.kwargs,
+            kind=CommandKind.REPEATABLE,
+            fingerprint=fingerprint(device, method, action.args, action.kwargs),
+        )
+
+    async def _tell(self, run: AttendedRun, kind: str, message: str) -> None:
+        """Write it into the audit trail; a journal that cannot be reached stops nothing here."""
+        _log.warning("run %s: %s", run.run_id, message)
+        if self._journal is None:
+            return
+        try:
+            await self._journal.event(run.run_id, kind, message)
+        except (JournalError, ServiceError) as unwritten:
+            _log.warning("not in the audit trail: %s", unwritten)
+
+
+def restoring(run: AttendedRun, difference: Difference, backend: type, ordinal: int) -> Command:
+    """Make the command that sets again what a run expects, on the branch of its attempt."""
+    setting, device = difference.expected, difference.device
+    return Command(
+        run_id=run.run_id,
+        attempt=run.attempt,
+        branch=f"r{run.attempt}",
+        ordinal=ordinal,
+        device=device,
+        method=setting.method,
+        args=setting.args,
+        kwargs=dict(setting.kwargs),
+        kind=kind_of(backend, setting.method),
+        fingerprint=fingerprint(device, setting.method, setting.args, setting.kwargs),
+        token=run.token,
+    )
+
+
+def _nothing() -> None:
+    """Nobody wants to hear of it."""
