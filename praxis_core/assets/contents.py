@@ -2,12 +2,13 @@
 
 PyLabRobot's own trackers are not used: scripts run with them switched off, and after an error they
 keep half of what failed. Everything here is arithmetic on ``AssetManagerState``; liquids mix
-ideally, in a container and in a tip.
+ideally, in a container and in a tip. What is not known stays so, and what it comes into becomes so:
+nothing here ever guesses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -35,6 +36,9 @@ from praxis_core.protocol.command import Command
 _ROUNDING = 1e-6
 """µL; smaller differences come from floating point."""
 
+_NO_TIP = "nobody knows whether the channel carried a tip"
+_WHICH_TIP = "another tip may have been in its place"
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -46,6 +50,7 @@ class Change:
     """``"volume"`` (µL), ``"tip"`` (whether one is there) or ``"held by"`` (a device's gripper)."""
     before: float | bool | str | None
     after: float | bool | str | None
+    """Of volumes and tips: None when nobody knows."""
     flag: str = ""
     """What is not as it should be; empty: nothing."""
 
@@ -55,7 +60,8 @@ def apply(
     command: Command,
     at: datetime,
     *,
-    failed_channels: frozenset[int] = frozenset(),
+    why: str = "",
+    channels: frozenset[int] | None = None,
 ) -> list[Change]:
     """Enter what one command did.
 
@@ -63,7 +69,8 @@ def apply(
         state: Is changed.
         command: Backend call; those that move neither liquid nor tips nor labware change nothing.
         at: When it was done.
-        failed_channels: Channels that did nothing, where only some failed.
+        why: Why nobody knows what it did; empty: it did what it says.
+        channels: Of which channels nobody knows it; None: of all.
 
     Returns:
         What changed, in the order it happened. Drawing more than there is, giving more than the tip
@@ -74,13 +81,37 @@ def apply(
         return []
     head96 = uses_head96(command)
     heads = (state.heads96 if head96 else state.heads).setdefault(command.device, {})
-    work = _Work(state, heads, command.device, "96:" if head96 else "", at)
-    return [
-        change
-        for operation in operations
-        if isinstance(operation, Grip | Release) or operation.channel not in failed_channels
-        for change in work.carry_out(operation)
-    ]
+    work = _Work(state, heads, command, "96:" if head96 else "", at, why)
+    doubtful = [one for one in operations if why and _is_among(one, channels)]
+    sure = [one for one in operations if one not in doubtful]
+    begun = [*map(work.doubt, doubtful)]
+    done = [*map(work.carry_out, sure)]
+    in_order = [*done, *begun] if _independent(operations, state) else [*begun, *done]
+    return [change for changes in in_order for change in changes]
+
+
+def _is_among(operation: Operation, channels: frozenset[int] | None) -> bool:
+    return (
+        channels is None or isinstance(operation, Grip | Release) or operation.channel in channels
+    )
+
+
+def _independent(operations: Sequence[Operation], state: AssetManagerState) -> bool:
+    """Whether what one channel did or did not do makes no difference to the others.
+
+    All draw from one container at most what it holds, and nothing comes from a tip into a container
+    from which another one draws.
+    """
+    wanted: dict[str, float] = {}
+    for operation in operations:
+        if isinstance(operation, Aspirate | Dispense) and operation.mixing is not None:
+            return False
+        if isinstance(operation, Aspirate):
+            wanted[operation.container] = wanted.get(operation.container, 0) + operation.volume
+    return all(
+        volume <= state.containers.get(name, ContainerContents()).volume
+        for name, volume in wanted.items()
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +120,10 @@ class _Work:
 
     state: AssetManagerState
     channels: dict[int, MountedTip]
-    device: str
+    command: Command
     prefix: str
     at: datetime
+    why: str
 
     def carry_out(self, operation: Operation) -> Iterator[Change]:
         match operation:
@@ -109,7 +141,7 @@ class _Work:
                 return self.release(resource)
 
     def channel_name(self, channel: int) -> str:
-        return f"{self.device}[{self.prefix}{channel}]"
+        return f"{self.command.device}[{self.prefix}{channel}]"
 
     def container(self, name: str) -> ContainerContents:
         """Give a container; one that nobody described was empty and has no known limit."""
@@ -125,8 +157,9 @@ class _Work:
 
     def pick_tip(self, channel: int, spot: str) -> Iterator[Change]:
         there = self.state.tip_spots.get(spot, True)
-        flag = "" if there else "no tip was left here"
-        if channel in self.channels:
+        flag = "no tip was left here" if there is False else ""
+        mounted = self.channels.get(channel)
+        if mounted is not None and mounted.there:
             flag = f"{self.channel_name(channel)} carried a tip already"
         tip = self.state.used_tips.pop(spot, None) or MountedTip(spot=spot)
         tip.spot = spot
@@ -137,21 +170,41 @@ class _Work:
 
     def drop_tip(self, channel: int, target: str) -> Iterator[Change]:
         tip = self.channels.pop(channel, None) or MountedTip(spot=None)
-        yield Change(self.channel_name(channel), "tip", before=True, after=False)
+        was_there, tip.there = tip.there, True
+        yield Change(self.channel_name(channel), "tip", was_there, after=False)
         if target in self.state.containers:
-            waste = self.container(target)
-            before, solutes = waste.volume, frozenset(waste.amounts)
-            if tip.volume > 0:
-                _move(tip, waste, tip.volume)
-                self.touch(waste, solutes)
-                yield Change(target, "volume", before, waste.volume)
+            yield from self.empty_into(tip, target, was_there=was_there)
             return
         there = self.state.tip_spots.get(target, False)
-        self.state.tip_spots[target] = True
-        if tip.volume > 0:
-            self.state.used_tips[target] = tip
         flag = "a tip was here already" if there else ""
-        yield Change(target, "tip", there, after=True, flag=flag)
+        if was_there is None:
+            if there is not False:
+                tip.unknown = tip.unknown or _WHICH_TIP
+            self.put_back(tip, target, there=there or None)
+        else:
+            self.put_back(tip, target, there=True)
+        yield Change(target, "tip", there, self.state.tip_spots[target], flag=flag)
+
+    def empty_into(
+        self, tip: MountedTip, target: str, *, was_there: bool | None
+    ) -> Iterator[Change]:
+        """Let a tip go into waste with all that is in it."""
+        waste = self.container(target)
+        before, solutes = _volume(waste), frozenset(waste.amounts)
+        if tip.volume <= 0 and not tip.unknown:
+            return
+        waste.unknown = waste.unknown or tip.unknown or ("" if was_there else _NO_TIP)
+        _move(tip, waste, tip.volume)
+        self.touch(waste, solutes)
+        yield Change(target, "volume", before, _volume(waste))
+
+    def put_back(self, tip: MountedTip, spot: str, *, there: bool | None) -> None:
+        """Note what is in a tip spot; a tip without a trace of liquid is as good as a new one."""
+        self.state.tip_spots[spot] = there
+        if tip.volume > 0 or tip.unknown:
+            self.state.used_tips[spot] = tip
+        else:
+            self.state.used_tips.pop(spot, None)
 
     def aspirate(
         self,
@@ -162,13 +215,16 @@ class _Work:
         mixing: Mixing | None,
     ) -> Iterator[Change]:
         tip = self.tip(channel)
-        before, in_tip, solutes = source.volume, tip.volume, frozenset(source.amounts)
+        before, in_tip, solutes = _volume(source), _volume(tip), frozenset(source.amounts)
+        if volume > 0 or mixing is not None:
+            if tip.there is None or (mixing is not None and tip.unknown):
+                source.unknown = source.unknown or tip.unknown or _NO_TIP
+            tip.unknown = tip.unknown or source.unknown
         _mix(tip, source, mixing)
         _move(source, tip, volume)
         self.touch(source, solutes)
-        flag = _missing(volume, before)
-        yield Change(name, "volume", before, source.volume, flag)
-        yield Change(self.channel_name(channel), "volume", in_tip, tip.volume)
+        yield Change(name, "volume", before, _volume(source), _missing(volume, before))
+        yield Change(self.channel_name(channel), "volume", in_tip, _volume(tip))
 
     def dispense(
         self,
@@ -179,22 +235,108 @@ class _Work:
         mixing: Mixing | None,
     ) -> Iterator[Change]:
         tip = self.tip(channel)
-        before, in_tip, solutes = target.volume, tip.volume, frozenset(target.amounts)
+        before, in_tip, solutes = _volume(target), _volume(tip), frozenset(target.amounts)
+        if volume > 0 or mixing is not None:
+            if tip.there is None or tip.unknown:
+                target.unknown = target.unknown or tip.unknown or _NO_TIP
+            if tip.there is None or (mixing is not None and target.unknown):
+                tip.unknown = tip.unknown or target.unknown
         _move(tip, target, volume)
         flag = _overflow(target)
         _mix(tip, target, mixing)
         self.touch(target, solutes)
-        yield Change(self.channel_name(channel), "volume", in_tip, tip.volume)
-        yield Change(name, "volume", before, target.volume, _missing(volume, in_tip) or flag)
+        yield Change(self.channel_name(channel), "volume", in_tip, _volume(tip))
+        yield Change(name, "volume", before, _volume(target), _missing(volume, in_tip) or flag)
 
     def grip(self, resource: str) -> Iterator[Change]:
-        self.state.grippers[self.device] = resource
+        for device, held in self.state.grippers.items():
+            if held == resource:
+                self.hold(device, None)
+        self.hold(self.command.device, resource)
         self.state.locations[resource] = Location(parent=None)
-        yield Change(resource, "held by", None, self.device)
+        yield Change(resource, "held by", None, self.command.device)
 
     def release(self, resource: str) -> Iterator[Change]:
-        self.state.grippers[self.device] = None
-        yield Change(resource, "held by", self.device, None)
+        device = self.command.device
+        unknown = self.state.grippers_unknown.get(device, "")
+        self.hold(device, None)
+        if unknown or self.command.new_parent is not None:
+            place = Location(parent=self.command.new_parent, unknown=unknown)
+            self.state.locations[resource] = place
+        yield Change(resource, "held by", device, None)
+
+    def hold(self, device: str, resource: str | None, unknown: str = "") -> None:
+        self.state.grippers[device] = resource
+        self.state.grippers_unknown.pop(device, None)
+        if unknown:
+            self.state.grippers_unknown[device] = unknown
+
+    # --- commands of which nobody knows what they did --------------------------------------------
+
+    def doubt(self, operation: Operation) -> Iterator[Change]:
+        """Give up what is known of all that an operation touches."""
+        match operation:
+            case PickTip(channel, spot):
+                return self.doubt_pick(channel, spot)
+            case DropTip(channel, target):
+                return self.doubt_drop(channel, target)
+            case Aspirate(channel, container, volume, mixing):
+                return self.doubt_liquid(channel, container, touched=volume > 0 or bool(mixing))
+            case Dispense(channel, container, volume, mixing):
+                return self.doubt_liquid(channel, container, touched=volume > 0 or bool(mixing))
+            case Grip(resource):
+                return self.doubt_place(resource, self.state.locations.get(resource))
+            case Release(resource):
+                return self.doubt_place(resource, Location(parent=self.command.new_parent))
+
+    def doubt_pick(self, channel: int, spot: str) -> Iterator[Change]:
+        there = self.state.tip_spots.get(spot, True)
+        if there is False:
+            return  # there was none to be taken
+        self.state.tip_spots[spot] = None
+        yield Change(spot, "tip", there, after=None, flag=self.why)
+        mounted = self.channels.get(channel)
+        if mounted is not None:
+            mounted.unknown = mounted.unknown or self.why
+            return
+        tip = self.state.used_tips.get(spot) or MountedTip(spot=spot)
+        self.channels[channel] = tip.model_copy(deep=True, update={"spot": spot, "there": None})
+        yield Change(self.channel_name(channel), "tip", before=False, after=None, flag=self.why)
+
+    def doubt_drop(self, channel: int, target: str) -> Iterator[Change]:
+        tip = self.channels.setdefault(channel, MountedTip(spot=None))
+        yield Change(self.channel_name(channel), "tip", tip.there, after=None, flag=self.why)
+        tip.there = None
+        if target in self.state.containers:
+            if tip.volume > 0 or tip.unknown:
+                yield from self.doubt_liquid(channel, target, touched=True)
+            return
+        there = self.state.tip_spots.get(target, False)
+        left = tip.model_copy(deep=True, update={"there": True})
+        if there is not False:
+            left.unknown = left.unknown or _WHICH_TIP
+        self.put_back(left, target, there=there or None)
+        yield Change(target, "tip", there, self.state.tip_spots[target], flag=self.why)
+
+    def doubt_liquid(self, channel: int, name: str, *, touched: bool) -> Iterator[Change]:
+        container = self.container(name)
+        things: list[tuple[str, Liquid]] = [(name, container)]
+        if channel in self.channels:
+            things.append((self.channel_name(channel), self.channels[channel]))
+        for asset, liquid in things if touched else []:
+            before = _volume(liquid)
+            liquid.unknown = liquid.unknown or self.why
+            yield Change(asset, "volume", before, after=None, flag=self.why)
+        container.changed_at = self.at
+
+    def doubt_place(self, resource: str, place: Location | None) -> Iterator[Change]:
+        device = self.command.device
+        before = self.state.grippers.get(device)
+        # What it held it may hold still, whatever it was told to take or to put down.
+        self.hold(device, before or resource, self.why)
+        parent = place.parent if place is not None else None
+        self.state.locations[resource] = Location(parent=parent, unknown=self.why)
+        yield Change(resource, "held by", before, after=None, flag=self.why)
 
     def touch(self, container: ContainerContents, solutes: frozenset[str]) -> None:
         """Note when the container changed, and when what was not among its solutes came."""
@@ -231,14 +373,18 @@ def _mix(tip: MountedTip, container: Liquid, mixing: Mixing | None) -> None:
         _move(tip, container, tip.volume - kept)
 
 
-def _missing(wanted: float, there: float) -> str:
-    if wanted <= there + _ROUNDING:
+def _volume(liquid: Liquid) -> float | None:
+    return None if liquid.unknown else liquid.volume
+
+
+def _missing(wanted: float, there: float | None) -> str:
+    if there is None or wanted <= there + _ROUNDING:
         return ""
     return f"{wanted - there:.2f} µL of air: {wanted:.2f} µL were asked of {there:.2f} µL"
 
 
 def _overflow(container: ContainerContents) -> str:
     limit = container.max_volume
-    if limit is None or container.volume <= limit + _ROUNDING:
+    if limit is None or container.unknown or container.volume <= limit + _ROUNDING:
         return ""
     return f"{container.volume - limit:.2f} µL ran over: it holds {limit:.2f} µL"

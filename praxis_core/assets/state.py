@@ -1,13 +1,19 @@
-"""What is known about the things of a workcell at one moment.
+"""What is known about the things of a workcell at one moment, and what is not.
 
+A command that failed, or of which nobody knows whether it happened, leaves things of which nobody
+knows what they are. They keep the last figure that was known, and the reason why it counts no more.
 Volumes are in µL and amounts in pmol, so that amount / volume is a concentration in µM.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict
+
+_Thing = TypeVar("_Thing")
 
 
 class Liquid(BaseModel):
@@ -19,6 +25,8 @@ class Liquid(BaseModel):
     """µL."""
     amounts: dict[str, float] = {}
     """pmol of each solute."""
+    unknown: str = ""
+    """Why nobody knows what it is, so that volume and amounts do not count; empty: it is known."""
 
 
 class ContainerContents(Liquid):
@@ -37,6 +45,8 @@ class MountedTip(Liquid):
 
     spot: str | None
     """Tip spot it was taken from; None: unknown."""
+    there: bool | None = True
+    """None: nobody knows whether the channel carries it."""
 
 
 class Location(BaseModel):
@@ -46,6 +56,25 @@ class Location(BaseModel):
 
     parent: str | None
     """What it stands on; None: on nothing known, or in a gripper."""
+    unknown: str = ""
+    """Why nobody knows whether it stands there; empty: it is known."""
+
+
+class Before(BaseModel):
+    """What was known of the things that a command touched of which nobody knows if it happened."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    containers: dict[str, ContainerContents] = {}
+    tip_spots: dict[str, bool | None] = {}
+    used_tips: dict[str, MountedTip] = {}
+    channels: dict[str, MountedTip | None] = {}
+    """By name of the channel; None: it carried no tip."""
+    locations: dict[str, Location] = {}
+    grippers: dict[str, str | None] = {}
+    grippers_unknown: dict[str, str] = {}
+    overtaken: bool = False
+    """Whether something else has touched these since, so that nothing of it counts any more."""
 
 
 class AssetManagerState(BaseModel):
@@ -54,12 +83,13 @@ class AssetManagerState(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     containers: dict[str, ContainerContents] = {}
-    tip_spots: dict[str, bool] = {}
-    """Whether a tip is there, by name of the spot."""
+    tip_spots: dict[str, bool | None] = {}
+    """Whether a tip is there, by name of the spot; None: nobody knows."""
     racks: dict[str, list[str]] = {}
     """Tip spots of each rack, in the order of a 96-head's channels."""
     used_tips: dict[str, MountedTip] = {}
-    """Tips that were put back with liquid in them, by spot."""
+    """Tips that were put back with liquid in them, by spot; where nobody knows whether a tip is in
+    the spot: the one that would be."""
     locations: dict[str, Location] = {}
     heads: dict[str, dict[int, MountedTip]] = {}
     """Tips on the single channels, by device and channel."""
@@ -67,3 +97,68 @@ class AssetManagerState(BaseModel):
     """Tips on the 96-head, by device and channel."""
     grippers: dict[str, str | None] = {}
     """What each device's gripper holds."""
+    grippers_unknown: dict[str, str] = {}
+    """Why nobody knows whether a device's gripper holds what ``grippers`` says, by device."""
+    doubts: dict[str, Before] = {}
+    """What was known before each command of which nobody knows whether it happened."""
+
+    def restricted(self, names: Iterable[str]) -> AssetManagerState:
+        """Give what is known of some things only.
+
+        Args:
+            names: Of labware and devices; names of which nothing is known are left out.
+
+        Returns:
+            A copy. Of labware: its place, its wells or tips, and what stands on it. Of a device:
+            its heads, named also when they carry no tip, and its gripper; not what stands on it.
+        """
+        wanted = set(names)
+        devices = wanted & {*self.grippers, *self.heads, *self.heads96}
+        parts = self._with_all_on_them(wanted - devices)
+        return AssetManagerState(
+            containers=_only(self.containers, parts),
+            tip_spots=_only(self.tip_spots, parts),
+            racks=_only(self.racks, parts),
+            used_tips=_only(self.used_tips, parts),
+            locations=_only(self.locations, parts),
+            heads={device: self.heads.get(device, {}) for device in devices},
+            heads96={device: self.heads96.get(device, {}) for device in devices},
+            grippers={device: self.grippers.get(device) for device in devices},
+            grippers_unknown=_only(self.grippers_unknown, devices),
+        ).model_copy(deep=True)
+
+    def merged(self, other: AssetManagerState) -> AssetManagerState:
+        """Give what is known, with another state in place of all that the other one speaks of.
+
+        A gripper that the other one does not name no longer holds what the other one places.
+        """
+        both = self.model_copy(deep=True)
+        new = other.model_copy(deep=True)
+        for spot in new.tip_spots:
+            both.used_tips.pop(spot, None)
+        for device, held in both.grippers.items():
+            if held in new.locations:
+                both.grippers[device] = None
+                both.grippers_unknown.pop(device, None)
+        for device in new.grippers:
+            both.grippers_unknown.pop(device, None)
+        for part in AssetManagerState.model_fields:  # all of them are dictionaries
+            getattr(both, part).update(getattr(new, part))
+        return both
+
+    def _with_all_on_them(self, names: set[str]) -> set[str]:
+        standing: dict[str, list[str]] = {}
+        for name, location in self.locations.items():
+            if location.parent is not None:
+                standing.setdefault(location.parent, []).append(name)
+        parts, waiting = set[str](), [*names]
+        while waiting:
+            part = waiting.pop()
+            if part not in parts:
+                parts.add(part)
+                waiting += standing.get(part, [])
+        return parts
+
+
+def _only(things: Mapping[str, _Thing], names: set[str]) -> dict[str, _Thing]:
+    return {name: thing for name, thing in things.items() if name in names}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +16,7 @@ from praxis_core.assets.manager import AssetManager
 from praxis_core.assets.state import AssetManagerState, ContainerContents, Location
 from praxis_core.labware.encoded_error import EncodedError
 from praxis_core.protocol.command import Command, Outcome
-from praxis_core.protocol.lifecycle import CommandKind, OutcomeStatus
+from praxis_core.protocol.lifecycle import CommandKind, OutcomeStatus, Sent
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 ROWS = "ABCDEFGH"
@@ -37,18 +38,56 @@ class Bench:
     assets: AssetManager
     now: datetime = START
     flags: list[str] = field(default_factory=list)
+    sent: Sent | None = None
+    """How much of the next commands that fail reaches the device."""
+    error: EncodedError | None = None
+    """What the next commands fail with."""
+    doubting: bool = False
+    """Whether the next commands have no outcome."""
+    doubted: Command | None = None
+    """The last command of which nobody knows whether it happened."""
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
 
-    def do(self, method: str, *args: Any, error: EncodedError | None = None, **kwargs: Any) -> Any:
+    def do(
+        self,
+        method: str,
+        *args: Any,
+        error: EncodedError | None = None,
+        new_parent: str | None = None,
+        **kwargs: Any,
+    ) -> Any:
         """Carry out one command, a minute after the last one."""
         self.now += timedelta(minutes=1)
         command = Command(
-            UUID(int=1), 1, "0", 0, "star", method, args, kwargs, CommandKind.ONCE, fingerprint=""
-        )
+            UUID(int=1), 1, "0", next(self._numbers), "star", method, args, kwargs,
+            CommandKind.ONCE, fingerprint="", new_parent=new_parent,
+        )  # fmt: skip
+        error = error or self.error
         status = OutcomeStatus.FAILED if error else OutcomeStatus.SUCCEEDED
-        outcome = Outcome(status, self.now, self.now, error=error)
-        changes: list[Change] = self.assets.apply(command, outcome, self.now)
+        outcome = Outcome(status, self.now, self.now, error=error, sent=self.sent)
+        if self.doubting:
+            self.doubted = command
+            changes: list[Change] = self.assets.doubt(command, self.now)
+        else:
+            changes = self.assets.apply(command, outcome, self.now)
         self.flags += [change.flag for change in changes if change.flag]
         return changes
+
+    def settle(self, command: Command, *, happened: bool) -> Any:
+        """Say whether a command happened."""
+        outcome = Outcome(OutcomeStatus.SUCCEEDED, self.now, self.now) if happened else None
+        return self.assets.settle(command, outcome, self.now)
+
+    def grip(self, resource: str) -> Any:
+        """Take labware."""
+        return self.do(
+            "pick_up_resource", pickup=_standard("ResourcePickup", resource=_resource(resource))
+        )
+
+    def put_down(self, resource: str, place: str) -> Any:
+        """Put labware down."""
+        drop = _standard("ResourceDrop", resource=_resource(resource))
+        return self.do("drop_resource", drop=drop, new_parent=place)
 
     def pick_up(self, spots: Sequence[str], channels: Sequence[int]) -> Any:
         """Pick up tips."""
@@ -155,4 +194,5 @@ def _new_bench() -> Bench:
     for rack in ("tips", "tips2"):
         state.racks[rack] = [f"{rack}_{item}" for item in ITEMS]
         state.tip_spots |= dict.fromkeys(state.racks[rack], True)
+    state.grippers["star"] = None
     return Bench(AssetManager(state))

@@ -8,7 +8,6 @@ import pytest
 
 from praxis_core.assets.contents import Change
 from praxis_core.assets.state import AssetManagerState, ContainerContents
-from praxis_core.labware.encoded_error import EncodedError
 
 
 def test_a_transfer_moves_volume_and_what_is_dissolved(bench: Any) -> None:
@@ -219,26 +218,6 @@ def test_other_commands_change_nothing(bench: Any) -> None:
     for method, kwargs in others.items():
         assert bench.do(method, **kwargs) == []
     assert bench.assets.snapshot() == before
-
-
-def test_a_failed_command_is_not_entered(bench: Any) -> None:
-    """What it did is not known."""
-    bench.pick_up(["tips_A1"], [0])
-    error = EncodedError("builtins:TimeoutError", "no answer")
-    assert bench.move_liquid("aspirate", ["trough"], [10], [0], error=error) == []
-    assert bench.assets.contents("trough").volume == 10_000
-
-
-def test_channels_that_did_not_fail_are_entered(bench: Any) -> None:
-    """PyLabRobot's ChannelizedError names those that failed; the others did their part."""
-    bench.pick_up(["tips_A1", "tips_B1"], [0, 1])
-    error = EncodedError(
-        "pylabrobot.liquid_handling.errors:ChannelizedError",
-        "",
-        {"args": [], "state": {"errors": {"$dict": [[1, {"$error": {}}]]}}, "cause": None},
-    )
-    bench.move_liquid("aspirate", ["trough", "trough"], [10, 20], [0, 1], error=error)
-    assert bench.assets.contents("trough").volume == 9_990
 
 
 def test_a_container_knows_when_each_solute_came(bench: Any) -> None:

@@ -1,0 +1,93 @@
+"""What was known before a command of which nobody knows whether it happened, and how it comes back.
+
+It comes back only while nothing else has touched any of it: afterwards nobody can tell any more.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from praxis_core.assets.state import AssetManagerState, Before, MountedTip
+from praxis_core.protocol.command import Command
+
+_CHANNEL = re.compile(r"(.+)\[(96:)?([0-9]+)\]")
+
+
+def gripper_name(device: str) -> str:
+    """Name the gripper of a device as one of the things that commands touch."""
+    return f"{device}[gripper]"
+
+
+def head_of(state: AssetManagerState, name: str) -> tuple[dict[int, MountedTip], int] | None:
+    """Give the head and the number of a channel such as ``"star[3]"`` or ``"star[96:3]"``.
+
+    Returns:
+        None: it is not the name of a channel.
+    """
+    match = _CHANNEL.fullmatch(name)
+    if match is None:
+        return None
+    device, head96, number = match.groups()
+    heads = state.heads96 if head96 else state.heads
+    return heads.setdefault(device, {}), int(number)
+
+
+def identity(command: Command) -> str:
+    """Name a command, whatever the attempt."""
+    return f"{command.run_id}/{command.branch}/{command.ordinal}"
+
+
+def remember(state: AssetManagerState, touched: Collection[str], device: str) -> Before:
+    """Note what is known of things that a command is about to touch.
+
+    Args:
+        state: What is known.
+        touched: Names of containers, tip spots, channels, resources and grippers.
+        device: Of the command.
+    """
+    before = Before(
+        containers={name: state.containers[name] for name in touched if name in state.containers},
+        tip_spots={name: state.tip_spots[name] for name in touched if name in state.tip_spots},
+        used_tips={name: state.used_tips[name] for name in touched if name in state.used_tips},
+        locations={name: state.locations[name] for name in touched if name in state.locations},
+    )
+    for name in touched:
+        head = head_of(state, name)
+        if head is not None:
+            before.channels[name] = head[0].get(head[1])
+    if gripper_name(device) in touched:
+        before.grippers[device] = state.grippers.get(device)
+        if device in state.grippers_unknown:
+            before.grippers_unknown[device] = state.grippers_unknown[device]
+    return before.model_copy(deep=True)
+
+
+def is_touched(before: Before, names: Collection[str]) -> bool:
+    """Whether a command touched one of some things."""
+    touched = {*before.containers, *before.tip_spots, *before.channels, *before.locations}
+    touched |= {gripper_name(device) for device in before.grippers}
+    return not touched.isdisjoint(names)
+
+
+def put_back(before: Before, state: AssetManagerState) -> None:
+    """Make it known again."""
+    for spot in before.tip_spots:
+        state.used_tips.pop(spot, None)
+    state.containers |= before.containers
+    state.tip_spots |= before.tip_spots
+    state.used_tips |= before.used_tips
+    state.locations |= before.locations
+    for name, tip in before.channels.items():
+        head = head_of(state, name)
+        if head is None:
+            continue
+        if tip is None:
+            head[0].pop(head[1], None)
+        else:
+            head[0][head[1]] = tip
+    for device, held in before.grippers.items():
+        state.grippers[device] = held
+        state.grippers_unknown.pop(device, None)
+        if device in before.grippers_unknown:
+            state.grippers_unknown[device] = before.grippers_unknown[device]
