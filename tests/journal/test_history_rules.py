@@ -15,7 +15,13 @@ from psycopg import errors
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import AttemptRequest, Measurement, StepStart
 from praxis_core.protocol.command import Command, Outcome
-from praxis_core.protocol.lifecycle import RUN_TRANSITIONS, RunStatus, StepStatus
+from praxis_core.protocol.lifecycle import (
+    RUN_TRANSITIONS,
+    Answer,
+    DoubtSubject,
+    RunStatus,
+    StepStatus,
+)
 
 AT = datetime(2025, 3, 14, tzinfo=UTC)
 
@@ -38,6 +44,21 @@ WRITTEN_ONCE = [
     "UPDATE praxis.command SET value = '2'",
     """UPDATE praxis.command SET outcome = NULL, started_at = NULL, ended_at = NULL, value =
     NULL, attributes = NULL""",
+    "UPDATE praxis.command SET token = 99",
+    "UPDATE praxis.command SET epoch = 99",
+    "UPDATE praxis.command SET delivered = 99",
+    "UPDATE praxis.command SET tail = false WHERE tail",
+    "UPDATE praxis.claim SET device = 'reader'",
+    "UPDATE praxis.claim SET token = 99",
+    "UPDATE praxis.claim SET released_at = NULL WHERE released_at IS NOT NULL",
+    "UPDATE praxis.workcell_host SET epoch = epoch",
+    "UPDATE praxis.doubt SET what = 'another question'",
+    "UPDATE praxis.doubt SET answer = 'abort'",
+    "UPDATE praxis.learned SET name = 'another'",
+    "UPDATE praxis.learned SET value = '2'",
+    "DELETE FROM praxis.workcell_host",
+    "DELETE FROM praxis.claim",
+    "DELETE FROM praxis.doubt",
     "UPDATE praxis.measurement SET value = 2",
     "UPDATE praxis.data_file SET sha256 = repeat('e', 64)",
     "UPDATE praxis.run_event SET message = 'nothing happened'",
@@ -73,8 +94,20 @@ async def full_run(journal: Journal, run_id: UUID, command: Command, outcome: Ou
     reading = Measurement("plate_01", "A1", "absorbance", 0.5, "", AT)
     await journal.command_intent(command, AT)
     await journal.command_outcome(command, outcome, [reading])
+    aside = replace(command, ordinal=1)
+    await journal.command_intent(aside, AT)
+    await journal.set_aside(run_id, "0", 1)
+    for _ in range(2):
+        await journal.claim_devices("star", ["lh"], run_id=run_id, attempt=1, take_over=False)
+    await journal.begin_host("star", uuid4(), 1)
+    await journal.learn(run_id, 1, "0", 0, "once", "mail", 1)
+    await journal.learn_done(run_id, "0", 0, "once", 1)
     await journal.data_file(run_id, "plate.csv", "d" * 64, "text/csv")
     await journal.event(run_id, "note", "a line")
+    asked = await journal.raise_doubt(
+        run_id, 1, DoubtSubject.COMMAND, "0", 0, "Did it?", [Answer.HAPPENED]
+    )
+    await journal.answer_doubt(asked.id, Answer.HAPPENED, "ada")
     return run_id
 
 
@@ -101,7 +134,17 @@ async def test_a_whole_run_can_be_deleted_after_it_has_ended(
 
     sql.execute("DELETE FROM praxis.protocol_run WHERE id = %s", (full_run,))
 
-    for table in ("run_attempt", "run_step", "command", "measurement", "data_file", "run_event"):
+    for table in (
+        "run_attempt",
+        "run_step",
+        "command",
+        "measurement",
+        "data_file",
+        "run_event",
+        "claim",
+        "doubt",
+        "learned",
+    ):
         count = sql.execute(
             f"SELECT count(*) FROM praxis.{table} WHERE run_id = %s",  # noqa: S608  # constants
             (full_run,),

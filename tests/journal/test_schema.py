@@ -5,10 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from itertools import product
+from uuid import UUID
 
 import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.command import upgrade as alembic_upgrade
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
@@ -39,6 +41,28 @@ CATALOGUE = {
         FROM pg_proc WHERE pronamespace = to_regnamespace('praxis')""",
     "views": "SELECT viewname, definition FROM pg_views WHERE schemaname = 'praxis'",
 }
+
+HASH = "repeat('d', 64)"
+REVISION_1 = f"""
+    SET session_replication_role = replica;
+    INSERT INTO praxis.protocol_run (id, name, status, attempt, parameters, simulated, asked_by)
+      VALUES ('{UUID(int=1)}', 'r', 'preparing', 2, '{{}}', true, 'me');
+    INSERT INTO praxis.run_attempt (run_id, number, protocol_id, workcell_id, status, parameters,
+        assets, started_at, ended_at)
+      VALUES ('{UUID(int=1)}', 1, 1, 1, 'failed', '{{}}', '{{}}', now(), now()),
+        ('{UUID(int=1)}', 2, 1, 1, 'preparing', '{{}}', '{{}}', NULL, NULL);
+    INSERT INTO praxis.command (run_id, attempt, branch, ordinal, device, method, args, kwargs,
+        deck_changes, kind, fingerprint, issued_at, outcome, started_at, ended_at, value,
+        attributes)
+      SELECT '{UUID(int=1)}', attempt, '0', ordinal, 'd', 'm', '[]', '{{}}', '[]', 'once', {HASH},
+        now(), o.*
+      FROM unnest(ARRAY[1, 2]) AS attempt, (VALUES (0), (1)) AS n (ordinal), LATERAL (
+        SELECT CASE ordinal WHEN 0 THEN 'succeeded' END, CASE ordinal WHEN 0 THEN now() END,
+          CASE ordinal WHEN 0 THEN now() END, CASE ordinal WHEN 0 THEN '1'::json END,
+          CASE ordinal WHEN 0 THEN '{{}}'::json END) AS o
+      ORDER BY attempt, ordinal;
+"""  # noqa: S608  # constants
+"""A run of two attempts as revision 0001 wrote it, each with an ended and an open command."""
 
 
 def _catalogue(url: str) -> dict[str, list[str]]:
@@ -131,6 +155,33 @@ def test_the_known_revision_is_the_newest_migration() -> None:
     scripts = ScriptDirectory.from_config(schema.configuration())
 
     assert scripts.get_heads() == [schema.REVISION]
+
+
+def test_the_history_of_revision_1_stays_and_its_last_attempts_can_be_resumed(
+    empty_database_url: str,
+) -> None:
+    """Two attempts could have the same command then; what the earlier one did is set aside."""
+    engine = synchronous_engine(empty_database_url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE SCHEMA praxis")
+        config = schema.configuration()
+        config.attributes["connection"] = connection
+        alembic_upgrade(config, "0001")
+    engine.dispose()
+    with psycopg.connect(empty_database_url) as sql:
+        sql.execute(REVISION_1)
+
+    schema.upgrade(empty_database_url)
+
+    with psycopg.connect(empty_database_url) as sql:
+        rows = sql.execute(
+            "SELECT attempt, ordinal, tail, delivered, number FROM praxis.command ORDER BY number"
+        ).fetchall()
+        following = sql.execute("SELECT nextval('praxis.command_delivered')").fetchone()
+    assert [row[:3] for row in rows] == [(1, 0, True), (1, 1, True), (2, 0, False), (2, 1, False)]
+    assert [row[3] == row[4] for row in rows] == [True, False, True, False]
+    assert following is not None
+    assert following[0] > max(row[3] or 0 for row in rows)
 
 
 async def test_an_empty_database_is_outdated(empty_database_url: str) -> None:
