@@ -42,7 +42,7 @@ def show(
     *,
     as_json_: AsJson = False,
 ) -> None:
-    """Show a protocol's parameters, assets and steps; for a file, every fault it has."""
+    """Show a protocol's parameters, assets and warnings; for a file, every fault it has."""
     if ":" in name or name.endswith(".py"):
         definition = define(load_protocol(name))
     else:
@@ -76,6 +76,10 @@ def _show(definition: ProtocolDefinition) -> None:
         for asset in definition.assets
     ]
     console.print(table("\nAssets", ("name", "class", "", ""), assets))
+    if definition.warnings:
+        console.print("\n[bold]What a resumed run could not repeat exactly[/bold]")
+    for warning in definition.warnings:
+        console.print(escape(f"- {warning.where}: {warning.what}; {warning.mend}"))
 
 
 def _type(schema: dict[str, Any]) -> str:

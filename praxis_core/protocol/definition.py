@@ -16,6 +16,7 @@ from praxis_core.protocol.authoring import ProtocolMark, protocol_mark
 from praxis_core.protocol.docstring import docstring
 from praxis_core.protocol.faults import Faults, protocol_faults
 from praxis_core.protocol.loading import entrypoint_of
+from praxis_core.protocol.nondeterminism import ReplayWarning, replay_warnings
 from praxis_core.protocol.parameters import AssetRequirement, Parameters, read_parameters
 from praxis_core.protocol.source import Source
 from praxis_core.protocol.steps import StepDefinition, read_steps
@@ -23,6 +24,7 @@ from praxis_core.protocol.steps import StepDefinition, read_steps
 __all__ = [
     "AssetRequirement",
     "ProtocolDefinition",
+    "ReplayWarning",
     "StepDefinition",
     "define",
     "parameter_model",
@@ -63,6 +65,8 @@ class ProtocolDefinition(BaseModel):
     """SHA-256 of the text of the protocol's module."""
     content_hash: str
     """SHA-256 of everything that makes this version; where the file lies does not count."""
+    warnings: tuple[ReplayWarning, ...] = ()
+    """What a resumed run could not repeat exactly."""
 
 
 def define(function: Callable[..., Any]) -> ProtocolDefinition:
@@ -103,6 +107,7 @@ def define(function: Callable[..., Any]) -> ProtocolDefinition:
         steps=steps,
         source_hash=faults.source.hash,
         content_hash=_hash(content),
+        warnings=replay_warnings(function),
     )
 
 

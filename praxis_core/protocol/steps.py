@@ -86,17 +86,23 @@ def _visit(
 def _named_in(function: Callable[..., Any]) -> Iterator[object]:
     """What the names ``f`` and ``module.f`` in a function's body stand for."""
     node = Source(function).node
+    names = names_in_scope(function)
+    loads = [part for statement in (node.body if node else ()) for part in ast.walk(statement)]
+    for part in sorted(filter(_is_name, loads), key=_position):
+        thing = _value(part, names)
+        if thing is not None:
+            yield thing
+
+
+def names_in_scope(function: Callable[..., Any]) -> dict[str, object]:
+    """What the names that a function finds outside itself stand for."""
     names = dict(function.__globals__)
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
             names[name] = cell.cell_contents
         except ValueError:  # not assigned yet
             continue
-    loads = [part for statement in (node.body if node else ()) for part in ast.walk(statement)]
-    for part in sorted(filter(_is_name, loads), key=_position):
-        thing = _value(part, names)
-        if thing is not None:
-            yield thing
+    return names
 
 
 def _is_name(part: ast.AST) -> bool:
