@@ -249,9 +249,7 @@ class _Work:
         yield Change(name, "volume", before, _volume(target), _missing(volume, in_tip) or flag)
 
     def grip(self, resource: str) -> Iterator[Change]:
-        for device, held in self.state.grippers.items():
-            if held == resource:
-                self.hold(device, None)
+        self.state.let_go(resource)
         self.hold(self.command.device, resource)
         self.state.locations[resource] = Location(parent=None)
         yield Change(resource, "held by", None, self.command.device)
@@ -332,8 +330,12 @@ class _Work:
     def doubt_place(self, resource: str, place: Location | None) -> Iterator[Change]:
         device = self.command.device
         before = self.state.grippers.get(device)
+        unknown = self.state.grippers_unknown.get(device, "")
+        known = self.state.locations.get(resource, Location(parent=None))
+        same = before == resource and known.unknown == unknown
         # What it held it may hold still, whatever it was told to take or to put down.
-        self.hold(device, before or resource, self.why)
+        why = f"{unknown}; {self.why}" if unknown and not same else self.why
+        self.hold(device, before or resource, why)
         parent = place.parent if place is not None else None
         self.state.locations[resource] = Location(parent=parent, unknown=self.why)
         yield Change(resource, "held by", before, after=None, flag=self.why)

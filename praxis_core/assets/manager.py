@@ -234,7 +234,7 @@ class AssetManager:
             AssetUnknown: there is no such resource.
         """
         self._known(self._state.locations, resource)
-        self._let_go(resource)
+        self._state.let_go(resource)
         self._state.locations[resource] = Location(parent=parent)
         self._touched([resource])
 
@@ -242,7 +242,7 @@ class AssetManager:
         """Enter what a person says that a device's gripper holds; None: nothing."""
         self._touched([gripper_name(device), *([] if resource is None else [resource])])
         if resource is not None:
-            self._let_go(resource)
+            self._state.let_go(resource)
             self._state.locations[resource] = Location(parent=None)
         self._state.grippers[device] = resource
         self._state.grippers_unknown.pop(device, None)
@@ -306,12 +306,6 @@ class AssetManager:
         self._touched(
             [*things.containers, *things.tip_spots, *things.locations, *heads, *heads96, *grippers]
         )
-
-    def _let_go(self, resource: str) -> None:
-        for device, held in self._state.grippers.items():
-            if held == resource:
-                self._state.grippers[device] = None
-                self._state.grippers_unknown.pop(device, None)
 
     def _liquid(self, name: str) -> Liquid:
         channel = self._channel(name)

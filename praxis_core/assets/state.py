@@ -136,15 +136,25 @@ class AssetManagerState(BaseModel):
         new = other.model_copy(deep=True)
         for spot in new.tip_spots:
             both.used_tips.pop(spot, None)
-        for device, held in both.grippers.items():
-            if held in new.locations:
-                both.grippers[device] = None
-                both.grippers_unknown.pop(device, None)
+        for resource in new.locations:
+            both.let_go(resource)
         for device in new.grippers:
             both.grippers_unknown.pop(device, None)
         for part in AssetManagerState.model_fields:  # all of them are dictionaries
             getattr(both, part).update(getattr(new, part))
         return both
+
+    def let_go(self, resource: str) -> None:
+        """Note that no gripper holds a resource; call it before its new place is noted.
+
+        A gripper of which nobody knows more than whether it holds just this is empty then.
+        """
+        why = self.locations[resource].unknown if resource in self.locations else ""
+        for device, held in self.grippers.items():
+            if held == resource:
+                self.grippers[device] = None
+                if self.grippers_unknown.get(device) == why:
+                    del self.grippers_unknown[device]
 
     def _with_all_on_them(self, names: set[str]) -> set[str]:
         standing: dict[str, list[str]] = {}
