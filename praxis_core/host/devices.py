@@ -12,10 +12,10 @@ from praxis_core.host.files import HostFiles, SafeCall, SafeFile
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import StoredWorkcell
 from praxis_core.settings import PraxisSettings
-from praxis_core.workcell.clock import Clock, SimulatedClock
+from praxis_core.simulator.lab_link import LabLink
+from praxis_core.workcell.clock import SimulatedClock
 from praxis_core.workcell.definition import WorkcellDefinition
 from praxis_core.workcell.live_status import LiveStatus
-from praxis_core.workcell.reach import InProcess, Reach
 from praxis_core.workcell.runtime import WorkcellRuntime
 
 _log = logging.getLogger(__name__)
@@ -35,29 +35,34 @@ async def open_devices(  # noqa: PLR0913, PLR0917  # what a runtime stands betwe
     live: LiveStatus,
     epoch: int,
     way: str,
-) -> AsyncIterator[WorkcellRuntime]:
+) -> AsyncIterator[tuple[WorkcellRuntime, LabLink | None]]:
     """Take up the devices of a workcell as they are, and let go of them without changing them.
 
     A device that does not answer keeps nobody from the others; the monitor goes on asking.
+
+    Returns:
+        The runtime, and the lines to its devices; None: they are in this process.
     """
     definition = WorkcellDefinition.model_validate(stored.definition)
-    reach, clock = _reach(settings, definition, way)
+    line = None if way == INSIDE else LabLink(settings.lab_socket(definition.name), epoch)
     runtime = WorkcellRuntime(
         definition,
         simulate=True,
         journal=journal,
         live=live,
-        clock=clock,
-        reach=reach,
+        clock=SimulatedClock() if line is None else line.clock,
+        reach=line,
         epoch=epoch,
     )
     try:
         await asyncio.gather(*(_connect(runtime, name) for name in definition.devices))
         await runtime.recover()
         _tell_the_watchdog(runtime, HostFiles.of(settings, definition.name))
-        yield runtime
+        yield runtime, line
     finally:
         await live.stop()
+        if line is not None:
+            await line.close()
 
 
 def _tell_the_watchdog(runtime: WorkcellRuntime, files: HostFiles) -> None:
@@ -76,17 +81,6 @@ def _tell_the_watchdog(runtime: WorkcellRuntime, files: HostFiles) -> None:
 
     runtime.safekeeping.changed = say
     say()
-
-
-def _reach(
-    settings: PraxisSettings, definition: WorkcellDefinition, way: str
-) -> tuple[Reach, Clock]:
-    if way == INSIDE:
-        return InProcess(), SimulatedClock()
-    from praxis_core.simulator.lab_link import LabClock, LabLink
-
-    link = LabLink(settings.lab_socket(definition.name))
-    return link, LabClock(link)
 
 
 async def _connect(runtime: WorkcellRuntime, name: str) -> None:

@@ -11,10 +11,13 @@ from pydantic import JsonValue
 
 from praxis_core.errors import PraxisError
 from praxis_core.journal.record import Journal
+from praxis_core.simulator.lab_link import LabLink
 from praxis_core.workcell.live_status import DeviceState
 from praxis_core.workcell.runtime import WorkcellRuntime
 
 _log = logging.getLogger(__name__)
+
+_LEFT_ALONE = (DeviceState.BUSY, DeviceState.CONNECTING, DeviceState.QUARANTINED)
 
 DEVICE_LOST = "device_lost"
 DEVICE_BACK = "device_back"
@@ -25,12 +28,21 @@ class Monitor:
 
     Args:
         runtime: The devices.
+        line: The lines to them; None: they are in this process.
         journal: Whose audit log tells of changes.
         seconds: Between two looks.
     """
 
-    def __init__(self, runtime: WorkcellRuntime, journal: Journal, *, seconds: float) -> None:
+    def __init__(
+        self,
+        runtime: WorkcellRuntime,
+        line: LabLink | None,
+        journal: Journal,
+        *,
+        seconds: float,
+    ) -> None:
         self._runtime = runtime
+        self._line = line
         self._journal = journal
         self._seconds = seconds
         self._away = {name for name, one in runtime.status().items() if _is_away(one.state)}
@@ -48,12 +60,15 @@ class Monitor:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(self._seconds)
-            for name in self._runtime.definition.devices:
-                await self._look(name)
+            for name, status in self._runtime.status().items():
+                if status.state not in _LEFT_ALONE:
+                    await self._look(name)
 
     async def _look(self, device: str) -> None:
         try:
             await self._runtime.connect([device])
+            if self._line is not None and not self._line.connected(device):
+                await self._line.reconnect(device)
         except PraxisError as error:
             await self._note(device, str(error))
         else:

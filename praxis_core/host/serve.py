@@ -34,6 +34,7 @@ from praxis_core.host.spool import import_spool
 from praxis_core.host.wire import LARGEST_FRAME
 from praxis_core.journal.database import Database
 from praxis_core.journal.record import Journal
+from praxis_core.journal.records import StoredWorkcell
 from praxis_core.journal.schema import require_current
 from praxis_core.protocol.lifecycle import RunStatus
 from praxis_core.redis_connection import connect_async
@@ -63,13 +64,16 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(settings: PraxisSettings, workcell: str, *, devices: str = LAB) -> None:
+async def serve(settings: PraxisSettings, workcell: str, *, devices: str = LAB) -> bool:
     """Serve a workcell until SIGTERM or SIGINT, or until a newer host has replaced this one.
 
     Args:
         settings: Where everything is.
         workcell: Its name.
         devices: How simulated devices are made, one of ``WAYS``.
+
+    Returns:
+        Whether to begin anew, because a run is on another version of the definition.
 
     Raises:
         HostAlreadyRunning: another process of this computer serves it.
@@ -84,6 +88,7 @@ async def serve(settings: PraxisSettings, workcell: str, *, devices: str = LAB) 
         async with _opened(settings, workcell, files, devices) as host:
             await _answer(host, _sockets(settings, workcell, network), network, ending)
         settings.workcell_socket(workcell).unlink(missing_ok=True)
+        return host.sessions.outdated.is_set() and not ending.is_set()
 
 
 @asynccontextmanager
@@ -96,12 +101,19 @@ async def _opened(
     async with Database(addresses.database_url) as database:
         await require_current(database)
         journal = Journal(database)
-        stored = await journal.workcell(workcell)
+        stored = await _wanted(journal, workcell)
         epoch = await journal.begin_host(workcell, uuid4(), os.getpid())
         live = LiveStatus(redis, workcell)
-        async with open_devices(settings, stored, journal, live, epoch, devices) as runtime:
+        async with open_devices(settings, stored, journal, live, epoch, devices) as (
+            runtime,
+            line,
+        ):
             sessions = Sessions(
-                runtime, workcell=workcell, epoch=epoch, grace_seconds=settings.grace_seconds
+                runtime,
+                workcell=workcell,
+                version=stored.version,
+                epoch=epoch,
+                grace_seconds=settings.grace_seconds,
             )
             await _expect_runs(sessions, journal, workcell)
             await import_spool(journal, files.spool)
@@ -115,15 +127,27 @@ async def _opened(
                 release=runtime.release,
                 watched=lambda: holder(files.watch) is not None,
             )
-            monitor = Monitor(runtime, journal, seconds=settings.monitor_seconds)
+            monitor = Monitor(runtime, line, journal, seconds=settings.monitor_seconds)
             async with monitor.watching():
                 yield Host(served, sessions, silence_seconds(settings))
     await redis.aclose()
 
 
+async def _wanted(journal: Journal, workcell: str) -> StoredWorkcell:
+    """Choose the version of the definition: that of the run which claimed devices last."""
+    claims = await journal.claims(workcell)
+    if not claims:
+        return await journal.workcell(workcell)
+    last = await journal.run(max(claims, key=lambda claim: claim.token).run_id)
+    if last.status.ended:
+        return await journal.workcell(workcell)
+    return await journal.workcell(workcell, last.workcell_version)
+
+
 async def _expect_runs(sessions: Sessions, journal: Journal, workcell: str) -> None:
     """Give the runs that an earlier host served the grace period to come back."""
-    for claim in await journal.claims(workcell):
+    latest = {claim.run_id: claim for claim in await journal.claims(workcell)}
+    for claim in latest.values():
         run = await journal.run(claim.run_id)
         if run.attempt == claim.attempt and run.status in _MAY_COME_BACK:
             sessions.expect(claim.run_id, claim.attempt, claim.token)
@@ -169,7 +193,8 @@ async def _answer(
         for server, listener in zip(servers, sockets, strict=True)
     ]
     _log.info("workcell %s is served, epoch %s", host.served.workcell, host.served.epoch)
-    reasons = [asyncio.create_task(event.wait()) for event in (ending, host.sessions.replaced)]
+    events = (ending, host.sessions.replaced, host.sessions.outdated)
+    reasons = [asyncio.create_task(event.wait()) for event in events]
     await asyncio.wait({*answering, *reasons}, return_when=asyncio.FIRST_COMPLETED)
     await host.sessions.stop()
     for server in servers:
@@ -211,10 +236,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format=form, stream=sys.stderr)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
-        asyncio.run(serve(PraxisSettings(), given.workcell, devices=given.devices))
+        again = asyncio.run(serve(PraxisSettings(), given.workcell, devices=given.devices))
     except PraxisError as error:
         _log.critical("%s", error)
         return 1
+    if again:
+        _log.info("workcell %s is served anew, on another version", given.workcell)
+        sys.stderr.flush()
+        # The same process: whoever watches it sees neither an end nor a beginning.
+        words = [given.workcell, "--devices", given.devices]
+        os.execv(sys.executable, [sys.executable, "-m", "praxis_core.host.serve", *words])  # noqa: S606
     return 0
 
 

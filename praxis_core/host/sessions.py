@@ -23,6 +23,7 @@ from praxis_core.errors import (
     HostReplaced,
     HostVersionMismatch,
     PraxisError,
+    WorkcellChanged,
 )
 from praxis_core.host.wire import (
     VERSION,
@@ -109,15 +110,25 @@ class Sessions:
     """All sessions of one host.
 
     Args:
-        devices: The runtime of the workcell. workcell: Its name. epoch: Of this host.
+        devices: The runtime of the workcell.
+        workcell: Its name.
+        version: Of its definition.
+        epoch: Of this host.
         grace_seconds: How long the process of a run may be away.
     """
 
     def __init__(
-        self, devices: Devices, *, workcell: str, epoch: int | None, grace_seconds: float
+        self,
+        devices: Devices,
+        *,
+        workcell: str,
+        version: int,
+        epoch: int | None,
+        grace_seconds: float,
     ) -> None:
         self._devices = devices
         self._workcell = workcell
+        self._version = version
         self._epoch = epoch
         self._grace_seconds = grace_seconds
         self._sessions: dict[UUID, Session] = {}
@@ -126,16 +137,13 @@ class Sessions:
         """Nothing more is begun."""
         self.replaced = asyncio.Event()
         """Set when the journal says that a newer host serves the workcell."""
+        self.outdated = asyncio.Event()
+        """Set when a run is on another version of the workcell, and no other run is in the way."""
 
     @property
     def skipped(self) -> float:
         """Seconds by which the workcell's clock is ahead of the computer's."""
         return (self._devices.clock.now() - datetime.now(UTC)).total_seconds()
-
-    @property
-    def idle(self) -> bool:
-        """Whether no run has devices here."""
-        return not self._sessions
 
     def overview(self) -> list[dict[str, Any]]:
         """Tell which runs there are, for people."""
@@ -162,6 +170,7 @@ class Sessions:
         Raises:
             HostVersionMismatch: it speaks another version.
             HostNotRunning: this host is ending.
+            WorkcellChanged: the run is on another version of the workcell's definition.
             ClaimLost: a newer attempt of the run has the devices.
             PraxisError: the runtime refuses it.
         """
@@ -186,6 +195,17 @@ class Sessions:
     def _refuse_other_versions(self, hello: Hello) -> None:
         if hello.version != VERSION:
             raise HostVersionMismatch(workcell=self._workcell, theirs=VERSION, ours=hello.version)
+        if hello.workcell_version in {None, self._version}:
+            return
+        others = [one for one in self._sessions.values() if one.run_id != hello.run_id]
+        if any(one.connection is not None or not one.lost for one in others):
+            what = "it changes to that one when no other run is under way"
+        else:
+            what = "it is changing to that one"
+            self.outdated.set()
+        raise WorkcellChanged(
+            workcell=self._workcell, theirs=self._version, ours=hello.workcell_version, what=what
+        )
 
     async def _replace(
         self, known: Session | None, hello: Hello, connection: Connection

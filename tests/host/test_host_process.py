@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from praxis_core.errors import HostNotRunning, SettingsError
+from praxis_core.errors import HostNotRunning, SettingsError, WorkcellChanged
 from praxis_core.host.link import HostLink
 from praxis_core.host.wire import VERSION
 from praxis_core.journal.record import Journal
+from praxis_core.protocol.lifecycle import RunStatus
 from praxis_core.settings import PraxisSettings
 
 if TYPE_CHECKING:
@@ -109,6 +110,31 @@ async def test_a_host_ends_after_the_command_under_way(  # noqa: PLR0913, PLR091
     assert [(await one).value for one in (first, second)] == [1, 2]
     assert log().count("begin spill 1") == 1
     await link.close()
+
+
+async def test_a_host_changes_to_the_version_of_the_workcell_that_a_run_is_on(
+    host: HostProcess, journal: Journal, settings: PraxisSettings, begin_run: BeginRun
+) -> None:
+    """When no other run is under way; the process stays the same."""
+    pid, first = host.pid, await begin_run("left")
+    old = HostLink.to(settings, "bench", workcell_version=1)
+    await old.attach(first.asking())
+    stored = await journal.workcell("bench")
+    await journal.store_workcell("bench", {**stored.definition, "description": "changed"})
+    second = await begin_run("right")
+    impatient = settings.model_copy(update={"host_wait_seconds": 0.2})
+
+    with pytest.raises(WorkcellChanged, match=r"serves version 1.*on version 2"):
+        await HostLink.to(impatient, "bench", workcell_version=2).attach(second.asking())
+    await old.execute(first.spill(1))
+    await old.detach(RunStatus.SUCCEEDED)
+    new = HostLink.to(settings, "bench", workcell_version=2)
+    await new.attach(second.asking())
+
+    assert host.get("/health")["workcell_version"] == 2
+    assert host.get("/health")["pid"] == pid
+    assert (await new.execute(second.spill(2, "right"))).value == 2
+    await new.detach(RunStatus.SUCCEEDED)
 
 
 @pytest.mark.parametrize(
