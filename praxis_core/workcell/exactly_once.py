@@ -155,7 +155,9 @@ class ExactlyOnce:
 
     async def _found_out(self, work: _Work, earlier: CommandRecord) -> bool | None:
         """Whether a command with an intent and no outcome happened; None: nobody can tell."""
-        return False if earlier.key in work.run.unsent else await self._evidence(work)
+        if earlier.key in work.run.unsent:
+            return False
+        return await self._evidence_of_earlier(work)
 
     async def _settled(self, work: _Work, earlier: Command, *, happened: bool | None) -> Outcome:
         """End a command that may have happened: the device proves it, or a person is asked."""
@@ -172,7 +174,7 @@ class ExactlyOnce:
             return
         args, kwargs = device.arguments(record.command)
         work = _Work(run, device, record.command, args, kwargs)
-        evidence = await self._evidence(work)
+        evidence = await self._evidence_of_earlier(work)
         if evidence is True:
             await self._proved(work, record.command)
         elif evidence is False:
@@ -181,10 +183,14 @@ class ExactlyOnce:
         else:
             await self._in_doubt(work, _UNFINISHED, None)
 
+    async def _evidence_of_earlier(self, work: _Work) -> bool | None:
+        """Ask the device about what an earlier host sent; a set-up has destroyed the evidence."""
+        return None if work.device.set_up_anew else await self._evidence(work)
+
     async def _evidence(self, work: _Work) -> bool | None:
-        """Ask the device, if it senses what is there and is as it was when the command was sent."""
-        trusted = self._reach.can_sense and not work.device.set_up_anew
-        if not trusted or not work.device.connected or work.device.quarantine:
+        """Ask the device, if it senses what is there."""
+        reachable = work.device.connected and work.device.quarantine is None
+        if not self._reach.can_sense or not reachable:
             return None
         asking = asyncio.ensure_future(happened(work.device, work.command.method, work.arguments))
         done, _ = await asyncio.wait({asking}, timeout=ASKING_SECONDS)

@@ -213,6 +213,8 @@ class WorkcellRuntime:
             run.devices.add(claim.device)
         records = await self._journal.commands_of_unfinished(self.definition.name)
         await self._recall(happened(records))
+        for run in self._runs:
+            await self._recall_doubt(run)
         for record in records:
             if record.outcome is None and not record.tail:
                 await self._settle(record)
@@ -222,7 +224,7 @@ class WorkcellRuntime:
     async def _settle(self, record: CommandRecord) -> None:
         run = self._runs.find(record.command.run_id)
         device = self._devices.get(record.command.device)
-        if run is not None and device is not None:
+        if run is not None and device is not None and device.connected:
             await self._exactly_once.settle(run, device, record)
 
     async def _note_destroyed(self, device: Device) -> None:
@@ -284,7 +286,7 @@ class WorkcellRuntime:
             what = f"attempt {known.attempt} of the run has its devices now"
             raise ClaimLost(run_id=known.run_id, attempt=asking.attempt, device="", what=what)
         await self._take_from_others(asking)
-        self.safekeeping.hold_no_longer(asking.run_id)
+        self.safekeeping.hold_no_longer(asking.devices)
         run = AttendedRun(asking.run_id, asking.attempt, DeckFollower())
         if known is not None and known.attempt == asking.attempt:
             run = known
@@ -323,6 +325,9 @@ class WorkcellRuntime:
         self._knowledge.stage(names)
         self._runs.add(run)
         await self._recall(recorded)
+        await self._recall_doubt(run)
+
+    async def _recall_doubt(self, run: AttendedRun) -> None:
         if self._journal is not None:
             questions = await self._journal.open_doubts(run.run_id)
             run.doubt = "; ".join(question.what for question in questions) or None

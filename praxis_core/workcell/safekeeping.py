@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from uuid import UUID
 
 from pydantic import JsonValue
 
@@ -14,6 +13,7 @@ from praxis_core.journal.record import Journal
 from praxis_core.labware.encoding import fingerprint
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import CommandKind
+from praxis_core.to_the_end import to_the_end
 from praxis_core.workcell.attending import AttendedRun
 from praxis_core.workcell.definition import WorkcellDefinition
 from praxis_core.workcell.device import Device
@@ -48,7 +48,8 @@ class Safekeeping:
         self._settings = self._none()
         self._uncertain: set[str] = set()
         """Devices that somebody else may have switched off since: the watchdog, for one."""
-        self._later: dict[UUID, asyncio.Task[None]] = {}
+        self._holding: dict[str, asyncio.Task[None]] = {}
+        """Devices that stay as they are for a while, for a run that may come back."""
         self._count = 0
         self.changed: Callable[[], None] = _nothing
         """Called when ``actions`` may say something else."""
@@ -113,39 +114,40 @@ class Safekeeping:
 
         What is under way on a device ends first. What a device refuses is told, and stops nothing.
         """
-        self.hold_no_longer(run.run_id)
+        self.hold_no_longer(run.devices)
         actions = self.actions(sorted(run.devices))
         await asyncio.gather(
             *(self._carry_out(run, action) for action in actions if action.after_seconds <= 0)
         )
-        later = [action for action in actions if action.after_seconds > 0]
-        if later:
-            self._later[run.run_id] = asyncio.create_task(
-                self._hold(run, later), name=f"holding for run {run.run_id}"
+        for device in {action.device for action in actions if action.after_seconds > 0}:
+            later = [one for one in actions if one.device == device and one.after_seconds > 0]
+            self._holding[device] = asyncio.create_task(
+                self._hold(run, device, later), name=f"holding {device} for run {run.run_id}"
             )
 
     async def switch_off(self, run: AttendedRun) -> None:
         """Switch off what a run left on, all of it now: nobody will come back for it."""
-        self.hold_no_longer(run.run_id)
+        self.hold_no_longer(run.devices)
         await asyncio.gather(
             *(self._carry_out(run, action) for action in self.actions(sorted(run.devices)))
         )
 
-    def hold_no_longer(self, run_id: UUID) -> None:
-        """Leave to somebody else what was held for a run."""
-        task = self._later.pop(run_id, None)
-        if task is not None:
-            task.cancel()
+    def hold_no_longer(self, devices: Iterable[str]) -> None:
+        """Leave devices to whoever has them now."""
+        for device in devices:
+            task = self._holding.pop(device, None)
+            if task is not None:
+                task.cancel()
 
-    async def _hold(self, run: AttendedRun, actions: list[SafeAction]) -> None:
+    async def _hold(self, run: AttendedRun, device: str, actions: list[SafeAction]) -> None:
         began = asyncio.get_running_loop().time()
         for action in sorted(actions, key=lambda one: one.after_seconds):
             # Real time, whatever the workcell's clock says: on a simulated one waiting makes it.
             due = began + action.after_seconds
             await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
-            if action in self.actions([action.device]):
-                await asyncio.shield(self._carry_out(run, action))
-        self._later.pop(run.run_id, None)
+            if action in self.actions([device]):
+                await to_the_end(self._carry_out(run, action))
+        self._holding.pop(device, None)
 
     async def _carry_out(self, run: AttendedRun, action: SafeAction) -> None:
         device = self._devices[action.device]

@@ -139,3 +139,32 @@ class WarmingShaker(HeaterShakerChatterboxBackend):
         """Warm by one degree."""
         self._dummy_temperature += 1.0
         return float(self._dummy_temperature)
+
+
+class FaintShaker(GatedShaker):
+    """Its line breaks as often as ``breaks`` says, before or after it did what it was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.breaks = 0
+        self.done: list[str] = []
+
+    async def start_shaking(self, speed: float) -> None:
+        """Shake, perhaps."""
+        self.began.append(speed)
+        self._perhaps_break()
+
+    async def wiggle(self) -> None:
+        """Do something that happens once: PyLabRobot knows no such method."""
+        self.done.append("wiggle")
+        await self.gate.wait()
+        self._perhaps_break()
+
+    async def stop_shaking(self) -> None:
+        """Stop."""
+        self.done.append("stop")
+
+    def _perhaps_break(self) -> None:
+        if self.breaks:
+            self.breaks -= 1
+            raise ConnectionResetError("the line broke")
