@@ -17,7 +17,7 @@ from praxis_core.errors import MethodUnknown
 from praxis_core.labware.encoded_error import EncodedError
 from praxis_core.labware.encoding import decode, decode_error, encode, encode_error
 from praxis_core.protocol.command import Command, Outcome
-from praxis_core.protocol.lifecycle import OutcomeStatus, Sent
+from praxis_core.protocol.lifecycle import CommandKind, OutcomeStatus, Sent
 from praxis_core.workcell import timed
 from praxis_core.workcell.attributes import PlainAttributes
 from praxis_core.workcell.boundary import coroutine_methods
@@ -155,7 +155,7 @@ class Device:
             # The one broad handler of this room: what a device raises is not ours to choose. Nobody
             # cancels this call, so a CancelledError is the backend's own.
             error = encode_error(raised)
-            sent, link_lost = sent_of(raised, before, self._count()), is_link_error(raised)
+            sent, link_lost = sent_of(raised, before, self._count()), self._lost(command, raised)
         outcome = Outcome(
             status=OutcomeStatus.SUCCEEDED if error is None else OutcomeStatus.FAILED,
             started_at=started,
@@ -166,6 +166,11 @@ class Device:
             sent=sent,
         )
         return Called(outcome, link_lost)
+
+    def _lost(self, command: Command, raised: BaseException) -> bool:
+        """Whether the device did not answer; one that was waited for in vain answered all along."""
+        waited = command.kind is CommandKind.OBSERVE and self.contains_time(command.method)
+        return is_link_error(raised) and not (waited and type(raised) is TimeoutError)
 
     def replay(self, command: Command, outcome: Outcome) -> None:
         """Be as a command left the device, without calling it: this one is only what it is told.

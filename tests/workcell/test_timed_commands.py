@@ -179,8 +179,11 @@ async def test_a_temperature_that_does_not_come_is_told_as_pylabrobot_tells_it(l
     assert lab.commands == []
 
     await shaker.set_temperature(1000)
+    began = lab.clock.now()
     with pytest.raises(TimeoutError, match="did not reach target temperature within 30 seconds"):
         await shaker.wait_for_temperature(timeout=30)
+    waited = lab.clock.now() - began
+    assert timedelta(seconds=30) <= waited < timedelta(seconds=60)  # the device is not asked again
 
 
 async def test_a_fan_and_pumps_run_for_their_time(lab: Lab) -> None:
