@@ -13,9 +13,6 @@ from time import monotonic
 
 import orjson
 
-ASK_EVERY = 1.0
-"""Seconds between an answer, or the lack of one, and the next question."""
-
 ANSWER_SECONDS = 2.0
 """How long an answer is waited for, before the host is asked anew."""
 
@@ -80,15 +77,16 @@ class HostProcess:
             return False
         return True
 
-    async def ask(self, socket: Path) -> None:
-        """Ask whether it is there, and count for how long it has not been."""
+    async def ask(self, socket: Path, pause: float) -> None:
+        """Ask whether it is there, count for how long it has not been, and pause."""
         began = monotonic()
         answer = await health(socket)
         if answer is not None and answer.get("pid") == self.pid:
             self.answered, self.silent = True, 0.0
         else:
             # A watchdog that was stopped for an hour has not waited for an hour.
-            self.silent += min(monotonic() - began, ANSWER_SECONDS) + ASK_EVERY
+            self.silent += min(monotonic() - began, ANSWER_SECONDS) + pause
+        await asyncio.sleep(pause)
 
     def how_it_ended(self) -> str:
         """Say how it ended, for people."""

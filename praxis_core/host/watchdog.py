@@ -22,13 +22,19 @@ from pydantic import JsonValue
 
 from praxis_core.errors import PraxisError
 from praxis_core.host.files import HostFiles, holder, locked_by_me
-from praxis_core.host.host_process import ASK_EVERY, HostProcess
+from praxis_core.host.host_process import HostProcess
 from praxis_core.host.safe_keeper import SafeKeeper, Send, send_to_lab
 from praxis_core.host.spool import Spool
 from praxis_core.settings import PraxisSettings
 
-BEGIN_SECONDS = 180.0
-"""How long a host may take to answer for the first time: it may have to wait for its database."""
+BEGIN_SECONDS = 60.0
+"""How long a host may take to answer for the first time: it rebuilds what it knows."""
+
+ASK_EVERY = 1.0
+"""Seconds between an answer of the host, or the lack of one, and the next question."""
+
+FIRST_ASK_EVERY = 0.2
+"""Seconds between two questions to a host that has not answered yet."""
 
 END_SECONDS = 20.0
 """How long a host is given to end in order."""
@@ -108,20 +114,18 @@ class Watchdog:
 
     async def _ask(self, host: HostProcess) -> None:
         """Ask the host again and again whether it is there; kill it when it is not."""
-        known = False
+        while not host.answered and host.silent < max(BEGIN_SECONDS, self._dead_seconds):
+            await host.ask(self._socket, FIRST_ASK_EVERY)
+        if host.answered:
+            self._safe.hand_over()
+            _log.info("the host of %s answers (process %d)", self._workcell, host.pid)
         while True:
-            await host.ask(self._socket)
-            if host.answered and not known:
-                known = True
-                self._safe.hand_over()
-                _log.info("the host of %s answers (process %d)", self._workcell, host.pid)
-            limit = self._dead_seconds if host.answered else max(BEGIN_SECONDS, self._dead_seconds)
-            if host.silent >= limit:
+            if not host.answered or host.silent >= self._dead_seconds:
                 what = f"did not answer for {host.silent:.0f} s and is killed"
                 self._tell("host_silent", f"{self._name(host)} {what}.", pid=host.pid)
                 host.send(signal.SIGKILL)
                 return
-            await asyncio.sleep(ASK_EVERY)
+            await host.ask(self._socket, ASK_EVERY)
 
     async def _next_host(self, host: HostProcess) -> HostProcess | None:
         """Start the next host after one that died; None: this watchdog is to end."""
