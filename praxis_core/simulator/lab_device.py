@@ -248,20 +248,28 @@ class LabDevice:
         return self._encoded(call, value)
 
     async def _effect(self, call: _Call, physics: Physics) -> JsonValue:
-        # The driver's own checks come first, as on hardware. From here to the commit nothing waits.
+        act = self._worked_out(call, physics)
+        seen = self._world.log.last
         value = await self._ask_backend(call)
+        if self._world.log.last != seen:  # another device has changed something meanwhile
+            act = self._worked_out(call, physics)
         call.sent = "some"
-        act = self._act(call)
-        try:
-            physics(act)
-        except Exception as error:
-            self._log(call, kind="refused", error=f"{type(error).__name__}: {error}")
-            raise
         self._commit(call, act)
         if act.holds > 0:
             await self._world.time.sleep_until(act.draft.now + act.holds)
         self._raise_for_channels(call, act)
         return self._encoded(call, value)
+
+    def _worked_out(self, call: _Call, physics: Physics) -> Act:
+        """Work out what a call would do, or refuse it."""
+        act = self._act(call)
+        try:
+            physics(act)
+        except Exception as error:
+            call.sent = "some"
+            self._log(call, kind="refused", error=f"{type(error).__name__}: {error}")
+            raise
+        return act
 
     def _commit(self, call: _Call, act: Act) -> None:
         tag = call.request.get("tag")

@@ -61,7 +61,8 @@ class Projection:
                 )
         for name, tip in changes.get("tips", {}).items():
             self._follow_tip(name, tip)
-        self._follow_places(changes.get("places", {}))
+        held = set(changes.get("grippers", {}).values())
+        self._follow_places(changes.get("places", {}), held)
 
     def follow_all(self, truth: Truth) -> None:
         """Bring everything up to date, after a restart."""
@@ -86,20 +87,20 @@ class Projection:
         if isinstance(spot, TipSpot):
             tracker.add_tip(spot.make_tip(), commit=True)
 
-    def _follow_places(self, places: dict[str, Place | None]) -> None:
-        moved = []
+    def _follow_places(self, places: dict[str, Place | None], held: set[str | None]) -> None:
+        moved: list[tuple[Resource, Place]] = []
         for name, place in places.items():
             resource = self._model.resources.find(name)
-            # What is in a gripper stays in the tree where it was, as PyLabRobot has it.
-            if resource is not None and place is not None and place.parent is not None:
+            if resource is None or _stands(resource, place):
+                continue
+            if place is not None and place.parent is not None:
                 moved.append((resource, place))
-        moved = [each for each in moved if not _stands(*each)]
-        for resource, _ in moved:
+            elif name in held:
+                continue  # it stays in the tree where it was, as PyLabRobot has it
             resource.unassign()
+            self._known.clear()
         for resource, place in moved:
             self._stand(resource, place)
-        if moved:
-            self._known.clear()
 
     def _stand(self, resource: Resource, place: Place) -> None:
         parent = self._model.resources.get(place.parent or "")
@@ -127,10 +128,10 @@ class Projection:
         return self._known[key]
 
 
-def _stands(resource: Resource, place: Place) -> bool:
+def _stands(resource: Resource, place: Place | None) -> bool:
     """Whether a resource stands there already."""
     parent = resource.parent
-    if parent is None or parent.name != place.parent:
+    if parent is None or place is None or parent.name != place.parent:
         return False
     turn, at = resource.rotation, resource.location
     if (turn.x, turn.y, turn.z) != tuple(place.rotation):

@@ -230,7 +230,7 @@ class World:
             for name, _ in list(draft.items(table)):
                 draft.put(table, name, None)
         for name, _ in list(draft.items("places")):
-            draft.put("places", name, Place(None))
+            draft.put("places", name, None)
 
     def _clear_parts(self, draft: Draft, labware: Collection[str]) -> None:
         for name, tip in list(draft.items("tips")):
