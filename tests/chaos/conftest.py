@@ -1,0 +1,43 @@
+"""Worlds of real processes for the tests that kill them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.report import Report
+from tests.chaos.stories import Story
+from tests.chaos.world import World
+
+OpenWorld = Callable[[Story], World]
+
+
+@pytest.fixture
+def open_world(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[OpenWorld]:
+    """Opens the world of a story; it ends with the test."""
+    with ExitStack() as opened:
+
+        def make(story: Story) -> World:
+            folder = tmp_path / story.name
+            folder.mkdir()
+            places = {
+                "home": str(folder),
+                "database_url": database_url,
+                "redis_url": redis_url,
+                "lease_seconds": 5,
+                "grace_seconds": 5,
+            }
+            return opened.enter_context(closing(World(folder, story.workcell(), places)))
+
+        yield make
+
+
+@pytest.fixture(scope="session")
+def report() -> Report:
+    """Where results are written when ``PRAXIS_CHAOS_RESULTS`` names a file."""
+    named = os.environ.get("PRAXIS_CHAOS_RESULTS")
+    return Report(Path(named) if named else None)

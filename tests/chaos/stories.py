@@ -1,0 +1,86 @@
+"""The protocols of the library, each on the part of the STAR workcell that it needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from praxis_core.workcell.definition import WorkcellDefinition, load_definition
+
+STAR = Path(__file__).parents[2] / "flows" / "workcells" / "star.yaml"
+
+
+@dataclass(frozen=True)
+class Story:
+    """What to run: a protocol with what it is given, and the labware that it needs."""
+
+    name: str
+    spec: str
+    assets: dict[str, str] = field(hash=False)
+    labware: frozenset[str]
+    parameters: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    def workcell(self) -> WorkcellDefinition:
+        """Give a workcell of this story's name: building a whole deck takes PyLabRobot a second."""
+        whole = load_definition(STAR)
+        labware = tuple(one for one in whole.labware if one.name in self.labware)
+        places = {
+            name: at for name, at in whole.places.items() if at.partition("[")[0] in self.labware
+        }
+        return whole.model_copy(update={"name": self.name, "labware": labware, "places": places})
+
+
+DILUTION = Story(
+    name="dilution",
+    spec="flows.serial_dilution:serial_dilution",
+    assets={
+        "tips": "tips_300_01",
+        "plate": "plate_01",
+        "stock": "dye_stock",
+        "diluent": "diluent",
+    },
+    labware=frozenset(
+        [
+            "carrier_tips",
+            "tips_300_01",
+            "carrier_plates",
+            "plate_01",
+            "carrier_troughs",
+            "diluent",
+            "dye_stock",
+        ]
+    ),
+)
+"""Eight channels, an arm and a reader: tips full of liquid, a plate in the gripper."""
+
+DOSES = Story(
+    name="doses",
+    spec="flows.dose_response:dose_response",
+    assets={
+        "compound_tips": "tips_300_01",
+        "enzyme_tips": "tips_300_02",
+        "substrate_tips": "tips_300_03",
+        "doses": "dose_plate",
+        "assay": "plate_01",
+        "enzyme": "enzyme",
+        "substrate": "substrate",
+    },
+    labware=frozenset(
+        [
+            "carrier_tips",
+            "tips_300_01",
+            "tips_300_02",
+            "tips_300_03",
+            "carrier_plates",
+            "plate_01",
+            "dose_plate",
+            "carrier_reservoirs",
+            "enzyme",
+            "substrate",
+        ]
+    ),
+)
+"""The 96-head, and a heater-shaker that is on for a while."""
+
+LIBRARY = (DILUTION, DOSES)

@@ -1,0 +1,53 @@
+"""Whatever is killed wherever: no effect twice, none missing, and the same on the deck."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import pytest
+
+from tests.chaos.conftest import OpenWorld
+from tests.chaos.killing import Case, Plan, Result, carry_out, plan
+from tests.chaos.report import Report
+from tests.chaos.stories import LIBRARY, Story
+from tests.chaos.world import World
+
+SAMPLE = 5
+
+
+@pytest.mark.parametrize("story", LIBRARY, ids=lambda story: story.name)
+def test_a_random_sample(open_world: OpenWorld, story: Story) -> None:
+    """A few of the cases that ``make chaos`` goes through."""
+    world = open_world(story)
+    uninterrupted = plan(world, story)
+    for case in random.Random().sample(list(uninterrupted.cases()), SAMPLE):  # noqa: S311
+        assert carry_out(world, uninterrupted, case).faults == []
+
+
+@pytest.mark.chaos
+def test_every_kill(open_world: OpenWorld, report: Report) -> None:
+    """Every command of the library, every victim, every point: two workcells at a time."""
+    worlds = {story: open_world(story) for story in LIBRARY}
+    with ThreadPoolExecutor() as threads:
+        plans = list(threads.map(lambda story: plan(worlds[story], story), LIBRARY))
+        run = partial(_all_of, report)
+        results = [one for some in threads.map(run, worlds.values(), plans) for one in some]
+    assert [result for result in results if result.faults] == []
+    assert len(results) >= 1200
+    assert sum(result.hit for result in results) > 0.9 * len(results)
+
+
+def _all_of(report: Report, world: World, uninterrupted: Plan) -> list[Result]:
+    return list(_each(report, world, uninterrupted, uninterrupted.cases()))
+
+
+def _each(
+    report: Report, world: World, uninterrupted: Plan, cases: Iterator[Case]
+) -> Iterator[Result]:
+    for case in cases:
+        result = carry_out(world, uninterrupted, case)
+        report.add("kills", result)
+        yield result

@@ -1,0 +1,207 @@
+"""A small laboratory of real processes, and a person who looks at the deck when asked."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+
+from praxis_core.journal.database import Database
+from praxis_core.journal.record import Journal
+from praxis_core.protocol.lifecycle import Answer, DoubtSubject, RunStatus
+from praxis_core.simulator.lab_control import LabControl
+from praxis_core.simulator.lab_process import LabProcess
+from praxis_core.workcell.definition import WorkcellDefinition
+from tests.chaos import attempt
+from tests.chaos.attempt import Ended, settings_of
+from tests.chaos.gate import Gate
+from tests.chaos.stories import Story
+
+_forks = get_context("forkserver")
+_forks.set_forkserver_preload(["tests.chaos.attempt"])
+
+ATTEMPTS = 12
+"""More than any single kill can need."""
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+    """Wait until a condition gives something true, and give that."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.002)
+    return found
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What physically happened in a run, and what is there then."""
+
+    effects: Counter[str]
+    """How often each command had its effect, by branch and ordinal."""
+    liquids: Mapping[str, float]
+    """µL in every container and tip that holds any."""
+    places: Mapping[str, Any]
+    tips: Mapping[str, Any]
+
+
+class World:
+    """One workcell with its lab, its host, a database and a Redis.
+
+    Args:
+        folder: Of its own.
+        workcell: Its definition.
+        places: Settings as plain values.
+    """
+
+    def __init__(
+        self, folder: Path, workcell: WorkcellDefinition, places: Mapping[str, Any]
+    ) -> None:
+        self.workcell = workcell
+        self.places = dict(places)
+        self.settings = settings_of(places)
+        self.folder = folder
+        self.settings.socket_folder.mkdir(parents=True, exist_ok=True)
+        self.lab = LabProcess(workcell, folder / "lab", self.settings.lab_socket(workcell.name))
+        self.lab.start()
+        self.control: LabControl = self.lab.control()
+        self.gate = Gate(self.settings.addresses().database_url)
+        asyncio.run(self._store())
+        self.answers: list[tuple[str, Answer]] = []
+        self._host: ForkServerProcess | None = None
+        self._runs: list[ForkServerProcess] = []
+        self.start_host()
+
+    def close(self) -> None:
+        """End all of it."""
+        for process in [*self._runs, self._host]:
+            if process is not None and process.is_alive():
+                process.kill()
+                process.join()
+        self.gate.close()
+        self.control.close()
+        self.lab.stop()
+
+    # --- processes --------------------------------------------------------------------------------
+
+    @property
+    def host(self) -> ForkServerProcess:
+        """The host's process."""
+        assert self._host is not None
+        return self._host
+
+    def start_host(self) -> None:
+        """Start a host; it answers some moments later."""
+        self._host = self._start(attempt.host, self.folder / "host.log")
+
+    def start(self, story: Story, run_id: UUID) -> ForkServerProcess:
+        """Start an attempt of a run."""
+        log = self.folder / f"{run_id}.log"
+        words = {"assets": story.assets, "parameters": story.parameters}
+        process = self._start(attempt.attempt, log, run_id, story.spec, words)
+        self._runs.append(process)
+        return process
+
+    def _start(self, target: Callable[..., None], log: Path, *words: Any) -> ForkServerProcess:
+        process = _forks.Process(target=target, args=(self.places, self.workcell.name, log, *words))
+        process.start()
+        return process
+
+    def tend(self) -> None:
+        """Start the host again when it is dead, as its watchdog does."""
+        if not self.host.is_alive():
+            self.host.join()
+            self.start_host()
+
+    # --- runs -------------------------------------------------------------------------------------
+
+    def finish(self, story: Story, run_id: UUID, process: ForkServerProcess | None = None) -> None:
+        """Bring a run to its end: tend the host, resume what was killed, answer what is asked."""
+        for _ in range(ATTEMPTS):
+            process = process or self.start(story, run_id)
+            wait_for(lambda one=process: self._has_ended(one), seconds=120)
+            code = process.exitcode
+            if code == Ended.SUCCEEDED:
+                return
+            assert code in {Ended.IN_DOUBT, -signal.SIGKILL}, self.said(run_id)
+            if code == Ended.IN_DOUBT:
+                asyncio.run(self._answer(run_id))
+            process = None
+        raise AssertionError(f"it does not come to its end\n{self.said(run_id)}")
+
+    def _has_ended(self, process: ForkServerProcess) -> bool:
+        self.tend()
+        return not process.is_alive()
+
+    def said(self, run_id: UUID) -> str:
+        """Give what the run's processes said, and the last of the host's words."""
+        with suppress(FileNotFoundError):
+            host = (self.folder / "host.log").read_text()[-4000:]
+            return f"{(self.folder / f'{run_id}.log').read_text()[-8000:]}\n--- host:\n{host}"
+        return "nothing"
+
+    async def _store(self) -> None:
+        async with Database(self.settings.addresses().database_url) as database:
+            definition = self.workcell.model_dump(mode="json")
+            await Journal(database).store_workcell(self.workcell.name, definition)
+
+    async def _answer(self, run_id: UUID) -> None:
+        """Look at the deck, and say what is true."""
+        async with Database(self.settings.addresses().database_url) as database:
+            journal = Journal(database)
+            for doubt in await journal.open_doubts(run_id):
+                assert doubt.subject is DoubtSubject.COMMAND, doubt
+                tag = f"{run_id}/{doubt.branch}/{doubt.ordinal}"
+                happened = any(one.get("tag") == tag for one in self.control.effects())
+                answer = Answer.HAPPENED if happened else Answer.DID_NOT_HAPPEN
+                self.answers.append((tag, answer))
+                await journal.answer_doubt(doubt.id, answer, by="the test")
+
+    def status(self, run_id: UUID) -> RunStatus:
+        """Say how a run stands."""
+        with psycopg.connect(self.settings.addresses().database_url) as connection:
+            query = "SELECT status FROM praxis.protocol_run WHERE id = %s"
+            found = connection.execute(query, (run_id,)).fetchone()
+        assert found is not None
+        return RunStatus(found[0])
+
+    # --- truth ------------------------------------------------------------------------------------
+
+    def truth(self, run_id: UUID) -> Truth:
+        """Tell what a run physically did, and what is there now."""
+        truth = self.control.truth()
+        effects = Counter(
+            str(one.get("tag")).removeprefix(f"{run_id}/")
+            for one in self.control.effects()
+            if str(one.get("tag")).startswith(str(run_id))
+        )
+        return Truth(
+            # Not those that make safe or bring back settings: they belong to no plan.
+            effects=Counter({tag: n for tag, n in effects.items() if tag[0].isdigit()}),
+            liquids={
+                name: round(liquid["volume"], 6)
+                for name, liquid in truth["liquids"].items()
+                if liquid["volume"] > 0
+            },
+            places=truth["places"],
+            tips=truth["tips"],
+        )
+
+    def uninterrupted(self, story: Story) -> UUID:
+        """Run a story without any disturbance; give its id."""
+        run_id = uuid4()
+        self.control.clear()
+        self.finish(story, run_id)
+        assert not self.answers
+        return run_id
