@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Protocol, Self, runtime_checkable
+from uuid import UUID
 
 from pydantic import JsonValue
 
@@ -114,6 +115,13 @@ class AssetManager:
         Returns:
             What changed; ``flag`` says what is not as it should be.
         """
+        before = self._state.doubts.pop(identity(command), None)
+        if before is not None and not before.overtaken:
+            # It is done anew, so the first time it did not happen.
+            put_back(before, self._state)
+        return self._told(command, outcome, at)
+
+    def _told(self, command: Command, outcome: Outcome, at: datetime) -> list[Change]:
         if outcome.status is OutcomeStatus.SUCCEEDED:
             return self._entered(command, at)
         if outcome.sent is Sent.NONE:
@@ -136,25 +144,30 @@ class AssetManager:
         return changes
 
     def settle(self, command: Command, outcome: Outcome | None, at: datetime) -> list[Change]:
-        """Enter what a person, or a device, says about a command that was in doubt.
+        """Enter what a person, or a device, says about a command that is in doubt here.
 
         All is what it was before the command; then the outcome is entered, if there is one. Unless
-        something else has touched any of it since: then it stays as it is, unknown or said.
+        something else has touched any of it since: then it stays as it is, unknown or said. To be
+        called for what was done once; a command that is done anew needs ``apply`` only.
 
         Args:
-            command: The command; one that is not in doubt here is entered like any other.
+            command: The command.
             outcome: How it ended; None: it did not happen.
             at: When it was done.
 
         Returns:
-            What the command changed.
+            What the command changed; nothing of one that is not in doubt here.
         """
         before = self._state.doubts.pop(identity(command), None)
-        if before is not None and before.overtaken:
+        if before is None or before.overtaken:
             return []
-        if before is not None:
-            put_back(before, self._state)
-        return [] if outcome is None else self.apply(command, outcome, at)
+        put_back(before, self._state)
+        return [] if outcome is None else self._told(command, outcome, at)
+
+    def in_doubt(self, run_id: UUID) -> set[tuple[str, int]]:
+        """Name the commands of a run that are in doubt here, by branch and ordinal."""
+        found = (key.split("/") for key in self._state.doubts)
+        return {(branch, int(ordinal)) for run, branch, ordinal in found if run == str(run_id)}
 
     def _entered(
         self,

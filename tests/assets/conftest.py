@@ -46,6 +46,8 @@ class Bench:
     """Whether the next commands have no outcome."""
     doubted: Command | None = None
     """The last command of which nobody knows whether it happened."""
+    again: int | None = None
+    """Ordinal of an earlier command that the next one is; None: it is a new one."""
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def do(
@@ -58,8 +60,10 @@ class Bench:
     ) -> Any:
         """Carry out one command, a minute after the last one."""
         self.now += timedelta(minutes=1)
+        ordinal = next(self._numbers) if self.again is None else self.again
+        self.again = None
         command = Command(
-            UUID(int=1), 1, "0", next(self._numbers), "star", method, args, kwargs,
+            UUID(int=1), 1, "0", ordinal, "star", method, args, kwargs,
             CommandKind.ONCE, fingerprint="", new_parent=new_parent,
         )  # fmt: skip
         error = error or self.error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -159,11 +160,12 @@ def test_a_person_says_what_is_there(bench: Any) -> None:
 def test_only_what_there_is_can_be_said_something_about(bench: Any, name: str) -> None:
     """As when it is read."""
     assets: AssetManager = bench.assets
-    for say in (
+    said: list[Callable[[], None]] = [
         lambda: assets.say(name, 1),
         lambda: assets.say_tip(name, there=True),
         lambda: assets.say_place(name, "deck"),
-    ):
+    ]
+    for say in said:
         with pytest.raises(AssetUnknown):
             say()
 
@@ -200,6 +202,24 @@ def test_what_was_touched_since_a_doubt_is_not_settled_by_it(bench: Any) -> None
     bench.settle(bench.doubted, happened=False)
 
     assert set(bench.assets.unknown()) == {"trough", "star[0]"}
+
+
+@pytest.mark.parametrize("looked", [True, False])
+def test_a_command_that_is_done_anew_did_not_happen_before(bench: Any, looked: bool) -> None:
+    """It is entered once, whatever was said of it between."""
+    bench.doubting = True
+    bench.pick_up(["tips_A1"], [0])
+    bench.doubting = False
+    assert bench.assets.in_doubt(bench.doubted.run_id) == {("0", bench.doubted.ordinal)}
+    if looked:
+        bench.assets.say_tip("tips_A1", there=True)
+        bench.assets.say_tip("star[0]", there=False)
+    bench.again = bench.doubted.ordinal
+    bench.pick_up(["tips_A1"], [0])
+
+    assert bench.assets.unknown() == {}
+    assert bench.assets.mounted_tips("star")[0].there
+    assert bench.assets.in_doubt(bench.doubted.run_id) == set()
 
 
 def test_tips_that_a_set_up_throws_off_are_gone(bench: Any) -> None:

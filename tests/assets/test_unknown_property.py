@@ -57,7 +57,11 @@ OTHERS = st.one_of(
     st.tuples(st.just("say"), st.sampled_from([*WELLS, "star[0]", "star[1]"])),
     st.tuples(st.just("say_tip"), st.sampled_from([*SPOTS, "star[0]", "star[1]"])),
     st.tuples(st.just("say_place"), st.sampled_from(PLATES)),
-    st.tuples(st.sampled_from(["say_gripper", "discard", "discard into", "settle", "snapshot"])),
+    st.tuples(
+        st.sampled_from(
+            ["say_gripper", "discard", "discard into", "settle", "settle", "again", "snapshot"]
+        )
+    ),
     st.tuples(st.just("drop_gripped"), PARTS),
 )
 STORIES = st.lists(
@@ -77,6 +81,7 @@ class Story:
         self.truth.spots = {spot: Fluid() for spot in state["tip_spots"]}
         self.truth.places = {plate: state["locations"][plate]["parent"] for plate in PLATES}
         self.in_doubt: tuple[Any, bool] | None = None
+        self.doubted: tuple[Any, ...] = ()
 
     # --- what happens ----------------------------------------------------------------------------
 
@@ -154,7 +159,7 @@ class Story:
             self.tell(act, None, None)
             self.bench.doubting = False
             if happened or nothing:
-                self.in_doubt = (self.bench.doubted, happened)
+                self.in_doubt, self.doubted = (self.bench.doubted, happened), act
         else:
             sent = fate[0] if isinstance(fate[0], Sent) else None
             self.tell(act, NO_ANSWER if doubted else None, sent)
@@ -231,6 +236,13 @@ class Story:
             command, happened = self.in_doubt
             self.bench.settle(command, happened=happened)
             self.in_doubt = None
+
+    def again(self) -> None:
+        """What did not happen is done anew."""
+        if self.in_doubt is not None and not self.in_doubt[1]:
+            self.bench.again = self.in_doubt[0].ordinal
+            self.in_doubt = None
+            self.act(self.doubted, ("ok",))
 
     def snapshot(self) -> None:
         """The bookkeeping is written down and read again."""
