@@ -38,6 +38,8 @@ _log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 15.0
 """How long an intent waits for a Postgres that does not answer; a restart takes a few seconds."""
+STATEMENT_SECONDS = 30.0
+"""How long a statement may take (``database``); one that takes longer has no answer."""
 CLOSING_SECONDS = 3.0
 """How long the end of a process waits for it."""
 GATHER_SECONDS = 0.005
@@ -49,6 +51,10 @@ _PAUSES = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 _DEADLOCK = "40P01"
 _LOST = ("08", "57P")
 """How the SQLSTATEs begin with which Postgres ends a connection."""
+_PASSES = ("25006", "40", "53", "55P03", "57", "58")
+"""Those of a full disk, of a lock and of what else is no fault of a row: an outcome waits."""
+_REFUSED = (psycopg.Error, TypeError, ValueError)
+"""What the driver raises when a row cannot be written; the last two before it sends anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +166,9 @@ class CommandWriter:
         waiting = self._put(sql=_INTENT.sql, values=values, command=command)
         self._write_now()
         try:
-            await waiting.done
-        except asyncio.CancelledError:
-            self._waiting.append(_withdrawal(command, "The caller was cancelled; nothing was sent"))
+            await self._written(waiting)
+        except (asyncio.CancelledError, ServiceUnreachable) as error:
+            self._withdraw(command, str(error) or "The caller was cancelled; nothing was sent.")
             raise
 
     def outcome(
@@ -214,7 +220,7 @@ class CommandWriter:
         if self._waiting:
             waiting = self._put()
             self._write_now()
-            await waiting.done
+            await self._written(waiting)
 
     async def close(self) -> None:
         """Write what is left, if Postgres answers, and close the connection."""
@@ -240,12 +246,31 @@ class CommandWriter:
         self._waiting.append(waiting)
         return waiting
 
+    async def _written(self, waiting: _Waiting) -> None:
+        """Wait for what is not kept; given up here only if Postgres hangs, else where it failed."""
+        limit = self.patience + STATEMENT_SECONDS
+        try:
+            await asyncio.wait_for(waiting.done, limit)
+        except TimeoutError as error:
+            no_answer = psycopg.OperationalError(f"no answer for {limit:.0f} s")
+            raise self._database.unreachable(no_answer) from error
+
     def _write_now(self) -> None:
         if self._soon is not None:
             self._soon.cancel()
             self._soon = None
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write_all())
+            self._writing.add_done_callback(self._stopped)
+
+    def _stopped(self, writing: asyncio.Task[None]) -> None:
+        """Leave nobody waiting for a task that a fault of this module has ended."""
+        error = None if writing.cancelled() else writing.exception()
+        if error is not None:
+            _log.error("commands cannot be written", exc_info=error)
+            left, self._waiting = self._waiting, deque()
+            for one in left:
+                one.finish(JournalError(what=f"the writer of commands has ended: {error!r}"))
 
     def _write_soon(self) -> None:
         busy = self._writing is not None and not self._writing.done()
@@ -283,9 +308,7 @@ class CommandWriter:
         """
         try:
             counts = await self._execute(batch)
-        except ServiceUnreachable:
-            raise
-        except PraxisError:
+        except _REFUSED:
             await self._write_singly(batch)
             return
         for one, count in zip(batch, counts, strict=True):
@@ -295,10 +318,12 @@ class CommandWriter:
         for one in batch:
             try:
                 [count] = await self._execute([one])
-            except ServiceUnreachable:
-                raise
-            except PraxisError as refusal:
-                one.finish(refusal)
+            except psycopg.Error as error:
+                if one.kept and (error.sqlstate or "").startswith(_PASSES):
+                    raise self._database.unreachable(error) from error
+                one.finish(refused(error))
+            except (TypeError, ValueError) as error:
+                one.finish(JournalError(what=f"a value cannot be stored: {error}"))
             else:
                 await self._resolve(one, count)
 
@@ -307,6 +332,10 @@ class CommandWriter:
 
         Returns:
             The number of rows that each has written.
+
+        Raises:
+            psycopg.Error, TypeError, ValueError: one of them is refused, so nothing is written.
+            ServiceUnreachable: all of them may be written.
         """
         if not any(one.sql for one in batch):
             return [1] * len(batch)
@@ -323,9 +352,7 @@ class CommandWriter:
                 raise self._database.unreachable(error) from error
             if error.sqlstate == _DEADLOCK and len(batch) == 1:
                 return await self._execute(batch)
-            raise refused(error) from error
-        except (TypeError, ValueError) as error:
-            raise JournalError(what=f"a value cannot be stored: {error}") from error
+            raise
         return [
             cursor.rowcount if one.sql else 1 for cursor, one in zip(cursors, batch, strict=True)
         ]
@@ -350,7 +377,10 @@ class CommandWriter:
         """
         refusal: PraxisError | None = None
         if count == 0 and not one.withdrawn and one.command is not None:
-            refusal = await self._difference(one.command, one.outcome)
+            try:
+                refusal = await self._difference(one.command, one.outcome)
+            except JournalError as error:
+                refusal = error
         one.finish(refusal)
 
     async def _difference(self, command: Command, outcome: Outcome | None) -> JournalError | None:
@@ -392,9 +422,12 @@ class CommandWriter:
                 continue
             if not one.done.done():
                 one.done.set_exception(error)
-            if one.command is not None:
-                left.append(_withdrawal(one.command, str(error)))
         self._waiting = left
+
+    def _withdraw(self, command: Command, why: str) -> None:
+        """Close an intent that was given up: if it is written, it must not stay in doubt."""
+        self._waiting.append(_withdrawal(command, why))
+        self._write_soon()
 
     def _no_longer_withdrawn(self, command: Command) -> None:
         for one in self._waiting:
@@ -409,7 +442,7 @@ class CommandWriter:
 
 
 def _withdrawal(command: Command, why: str) -> _Waiting:
-    """How an intent ended that was given up: if it was written, it must not stay in doubt."""
+    """How an intent ended that was given up, for when it is there all the same."""
     now = datetime.now(UTC)
     kind = ServiceUnreachable
     outcome = Outcome(

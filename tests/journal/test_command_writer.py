@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from praxis_core.errors import JournalError, ServiceUnreachable
+from praxis_core.journal import command_writer
 from praxis_core.journal.database import Database
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import AttemptRequest, Measurement, StepStart
@@ -145,6 +146,50 @@ async def test_an_intent_that_was_given_up_is_not_left_in_doubt(
 
     assert record.outcome is not None
     assert (record.outcome.status, record.outcome.sent) == (OutcomeStatus.FAILED, Sent.NONE)
+
+
+async def test_an_intent_that_postgres_does_not_answer_is_given_up(
+    journal: Journal, command: Command, sql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection stands and nothing comes: nothing was sent, and the row says so later."""
+    monkeypatch.setattr(command_writer, "STATEMENT_SECONDS", 0.0)
+    await journal.command_intent(command, AT)
+    journal.writer.patience = 0.2
+    sql.execute("BEGIN")
+    sql.execute("LOCK praxis.command IN SHARE MODE")
+
+    with pytest.raises(ServiceUnreachable, match="no answer"):
+        await journal.command_intent(replace(command, ordinal=1), AT)
+    sql.execute("COMMIT")
+    journal.writer.patience = 15.0
+
+    first, second = await journal.commands(command.run_id)
+    assert first.outcome is None
+    assert second.outcome is not None
+    assert second.outcome.sent is Sent.NONE
+
+
+async def test_an_outcome_waits_for_what_passes(
+    database_url: str, command: Command, outcome: Outcome, sql: psycopg.Connection
+) -> None:
+    """A lock or a full disk is no fault of the row; what happened is not thrown away for it."""
+    async with Database(f"{database_url}&options=-cstatement_timeout%3D50ms") as database:
+        journal = Journal(database)
+        await journal.command_intent(command, AT)
+        journal.writer.patience = 0.0
+        sql.execute("BEGIN")
+        sql.execute("LOCK praxis.command IN SHARE MODE")
+        ended = journal.writer.outcome(command, outcome, [])
+        with pytest.raises(ServiceUnreachable, match="statement timeout"):
+            await journal.command_intent(replace(command, ordinal=1), AT)
+        assert not ended.done()
+        sql.execute("COMMIT")
+        journal.writer.patience = 15.0
+
+        await ended
+
+        [record] = await journal.commands(command.run_id)
+        assert record.outcome == outcome
 
 
 async def test_a_caller_that_is_cancelled_before_its_turn_writes_nothing(
