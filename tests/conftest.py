@@ -28,6 +28,7 @@ from praxis_core.services.registration import COMMAND
 from praxis_core.services.stack import up
 from praxis_core.services.valkey import EmbeddedValkey
 from praxis_core.services.worker import EmbeddedWorker
+from praxis_core.services.workcells import EmbeddedLab, EmbeddedWatchdog, known_here
 from praxis_core.settings import PraxisSettings
 
 if TYPE_CHECKING:
@@ -140,6 +141,9 @@ def _running(register: Sequence[str] | None) -> Iterator[PraxisSettings]:
         # Postgres and Valkey belong to the fixture home.
         place = prepare(settings)
         EmbeddedWorker(place, settings).stop()
+        for workcell in known_here(place):
+            EmbeddedWatchdog(place, settings, workcell).stop()
+            EmbeddedLab(place, settings, workcell).stop()
         EmbeddedPrefect(place, settings).stop()
 
 

@@ -20,6 +20,9 @@ from praxis_core.settings import PraxisSettings
 if TYPE_CHECKING:  # the watchdog does without PyLabRobot
     from praxis_core.workcell.safe_state import SafeAction
 
+REPLACED = 64
+"""Exit code of a host that ended because another one serves its workcell by now."""
+
 LOCK_SECONDS = 1.0
 """How long a lock is asked for: whoever only looks at it holds it for an instant."""
 

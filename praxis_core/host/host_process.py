@@ -13,6 +13,8 @@ from time import monotonic
 
 import orjson
 
+from praxis_core.host.files import REPLACED
+
 ANSWER_SECONDS = 2.0
 """How long an answer is waited for, before the host is asked anew."""
 
@@ -56,6 +58,11 @@ class HostProcess:
             return cls(pid)
         except ProcessLookupError:
             return None
+
+    @property
+    def replaced(self) -> bool:
+        """Whether it ended because another host serves its workcell by now."""
+        return self._child is not None and self._child.returncode == REPLACED
 
     @property
     def lived_seconds(self) -> float:

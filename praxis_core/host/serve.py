@@ -23,10 +23,10 @@ from uuid import uuid4
 import uvicorn
 from uvicorn.config import Config
 
-from praxis_core.errors import PraxisError, SettingsError
+from praxis_core.errors import HostReplaced, PraxisError, SettingsError
 from praxis_core.host.address import Listening, listening, silence_seconds
 from praxis_core.host.devices import LAB, WAYS, open_devices
-from praxis_core.host.files import HostFiles, holder, locked_by_me
+from praxis_core.host.files import REPLACED, HostFiles, holder, locked_by_me
 from praxis_core.host.monitor import Monitor
 from praxis_core.host.server import Served, application
 from praxis_core.host.sessions import Sessions
@@ -77,6 +77,7 @@ async def serve(settings: PraxisSettings, workcell: str, *, devices: str = LAB) 
 
     Raises:
         HostAlreadyRunning: another process of this computer serves it.
+        HostReplaced: another one, with another home or on another computer, serves it by now.
         WorkcellNotFound, DevicesNotConnected, SettingsError, ServiceError: it cannot be served.
     """
     network = listening(settings)
@@ -88,6 +89,8 @@ async def serve(settings: PraxisSettings, workcell: str, *, devices: str = LAB) 
         async with _opened(settings, workcell, files, devices) as host:
             await _answer(host, _sockets(settings, workcell, network), network, ending)
         settings.workcell_socket(workcell).unlink(missing_ok=True)
+        if host.sessions.replaced.is_set():
+            raise HostReplaced(workcell=workcell, epoch=host.served.epoch, newest="unknown")
         return host.sessions.outdated.is_set() and not ending.is_set()
 
 
@@ -237,6 +240,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
         again = asyncio.run(serve(PraxisSettings(), given.workcell, devices=given.devices))
+    except HostReplaced as error:
+        _log.critical("%s", error)
+        return REPLACED
     except PraxisError as error:
         _log.critical("%s", error)
         return 1

@@ -129,6 +129,10 @@ class Watchdog:
 
     async def _next_host(self, host: HostProcess) -> HostProcess | None:
         """Start the next host after one that died; None: this watchdog is to end."""
+        if host.replaced:
+            what = f"{self._name(host)} was replaced by another one; this watchdog ends."
+            self._tell("host_replaced", what)
+            return None
         if self._ending is None:
             await self._safe.begin()
             how = f"{self._name(host)} {host.how_it_ended()}."

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from flows.library import workcell_files
-from praxis_core.host.files import HostFiles, SafeCall, holder, write_safe_calls
+from praxis_core.host.files import REPLACED, HostFiles, SafeCall, holder, write_safe_calls
 from praxis_core.host.safe_keeper import SafeKeeper, send_to_lab
 from praxis_core.services.environment import environment
 from praxis_core.services.process import wait_until
@@ -234,6 +234,14 @@ def test_a_host_that_does_not_stay_is_started_ever_more_rarely(bench: Bench) -> 
     ends = [json.loads(line) for line in bench.files.spool.read_text().splitlines()]
     assert all("exit code 3" in end["message"] for end in ends)
     assert not wait_until(lambda: bench.told().count("host_died") > 4, 2)
+
+
+def test_a_watchdog_ends_when_another_host_serves_the_workcell(bench: Bench) -> None:
+    """Two that replace each other for ever would serve nobody."""
+    watchdog = bench.start("-c", WATCHDOG, sys.executable, "-c", f"raise SystemExit({REPLACED})")
+
+    assert watchdog.wait(20) == 0
+    assert bench.told() == ["host_replaced"]
 
 
 @pytest.fixture
