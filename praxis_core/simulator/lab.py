@@ -250,7 +250,7 @@ class Lab:
         return self.world.stage(**request)
 
     def _hands(self, request: Message) -> int | None:
-        return self.world.hands(request["changes"])
+        return self.world.hands(request["changes"], following=bool(request.get("following")))
 
     def _clock(self, request: Message) -> float:
         self.world.time.skip(float(request.get("skip", 0.0)))

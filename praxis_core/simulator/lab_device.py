@@ -144,7 +144,7 @@ class LabDevice:
             answer: Message = {"id": request.get("id")}
             call: _Call | None = None
             try:
-                self._world.hands(request.get("deck_changes", ()))
+                self._world.hands(request.get("deck_changes", ()), following=True)
                 call = self._call(request)
                 answer["value"] = await self._carry_out(call)
             except DroppedError:

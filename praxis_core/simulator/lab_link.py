@@ -281,13 +281,14 @@ class LabLink:
         await self.control("stage", names=None if names is None else list(names))
 
     async def hands(self, changes: Sequence[DeckChange]) -> None:
-        """Let labware be where a run's deck has it; what the lab has moved there itself, is.
+        """Let labware be where a run's deck has it; what is held, or moved there already, stays.
 
         Raises:
-            LabRefused: something is unknown, in a gripper, or another thing stands there.
+            LabRefused: something is unknown, or another thing stands there.
         """
         if changes:
-            await self.control("hands", changes=[asdict(change) for change in changes])
+            told = [asdict(change) for change in changes]
+            await self.control("hands", changes=told, following=True)
 
     async def control(self, do: str, **what: Any) -> Any:
         """Ask the lab itself; what there is, ``LabControl`` says.

@@ -138,13 +138,17 @@ class World:
         record: Record = {"kind": "stage", "names": None if names is None else list(names)}
         return self.commit(record, draft.changes)
 
-    def hands(self, changes: Collection[Mapping[str, Any]]) -> int | None:
+    def hands(
+        self, changes: Collection[Mapping[str, Any]], *, following: bool = False
+    ) -> int | None:
         """Let a person put labware somewhere, or take it away.
 
         Args:
             changes: ``resource``, ``parent`` (None: taken away), ``location``, ``rotation`` and, of
                 something new, ``definition``; as a deck change has them, in order. What stands
                 there already is left alone.
+            following: Whether this is what a host believes, who may not know of a gripper yet: what
+                is held stays held.
 
         Returns:
             Number of the record; None: everything was so already.
@@ -153,8 +157,10 @@ class World:
             LabRefused: something is unknown, in a gripper, or another thing stands there.
         """
         draft = self.draft()
-        for change in {str(change["resource"]): change for change in changes}.values():
-            self._put_by_hand(draft, change, changes)
+        last = {str(change["resource"]): change for change in changes}
+        for name, change in last.items():
+            if not (following and draft.held_by(name)):
+                self._put_by_hand(draft, change, changes)
         if not draft.changes:
             return None
         record: Record = {"kind": "hands", "changes": [dict(each) for each in changes]}

@@ -335,6 +335,16 @@ async def test_deck_changes_travel_with_the_command(host: Host) -> None:
     assert [r["kind"] for r in host.records()][len(kinds) :] == ["observe"]
 
 
+async def test_a_deck_change_takes_nothing_out_of_a_gripper(host: Host) -> None:
+    """A host may repeat what it believed before; a person may not reach in."""
+    site = host["carrier_plates[0]"].name
+    await host.star.pick_up_resource(host["plate"])
+    await host.link.hands([DeckChange(number=1, resource="plate", parent=site, location=None)])
+    assert host.control.truth()["grippers"] == {"star": "plate"}
+    with pytest.raises(LabRefused, match="plate is in the gripper of star"):
+        host.control.hands("plate", site)
+
+
 async def test_sleepers_share_the_clock(host: Host) -> None:
     """Two who wait 10 and 20 s together wait 20 s."""
     before = host.control.now()
