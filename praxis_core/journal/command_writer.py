@@ -146,8 +146,8 @@ class CommandWriter:
         self._connection: psycopg.AsyncConnection | None = None
         self._writing: asyncio.Task[None] | None = None
         self._soon: asyncio.TimerHandle | None = None
-        self._refused: dict[UUID, PraxisError] = {}
-        """Outcomes that nobody waited for and Postgres refused; the run's next intent is told."""
+        self._refused: dict[tuple[UUID, int], PraxisError] = {}
+        """Outcomes that nobody waited for and Postgres refused; the next intent is told."""
         self.patience = PATIENCE_SECONDS
         database.before_close(self.close)
 
@@ -158,7 +158,7 @@ class CommandWriter:
             ClaimLost, HostReplaced, JournalError: it must not be sent.
             ServiceUnreachable: Postgres does not answer; it must not be sent.
         """
-        told = self._refused.pop(command.run_id, None)
+        told = self._refused.pop((command.run_id, command.attempt), None)
         if told is not None:
             raise told
         values = _INTENT.parameters(rows.intent_values(command, at, epoch))
@@ -177,8 +177,8 @@ class CommandWriter:
         """Take in how a command ended; written before any intent that comes after it.
 
         Returns:
-            Done when it is durable. Nobody needs to wait: a refusal is raised by the run's next
-            intent.
+            Done when it is durable. Nobody needs to wait: a refusal is raised by the
+            attempt's next intent.
 
         Raises:
             JournalError: a value cannot be stored.
@@ -209,7 +209,7 @@ class CommandWriter:
         try:
             await asyncio.shield(written)
         finally:
-            self._refused.pop(command.run_id, None)
+            self._refused.pop((command.run_id, command.attempt), None)
 
     async def settled(self) -> None:
         """Wait until everything that was taken in is durable (or was refused).
@@ -438,7 +438,7 @@ class CommandWriter:
         refusal = None if done.cancelled() else done.exception()
         if isinstance(refusal, PraxisError):
             _log.error("the outcome of %s is not written: %s", command.name, refusal)
-            self._refused[command.run_id] = refusal
+            self._refused[command.run_id, command.attempt] = refusal
 
 
 def _withdrawal(command: Command, why: str) -> _Waiting:

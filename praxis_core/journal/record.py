@@ -101,6 +101,7 @@ class Journal(History):
             JournalError: a simulated run would go on as a real one, or the other way round.
         """
         await self._steps.flush(request.run_id)
+        await self.settled()
         async with self._database.session() as session, session.begin():
             return await attempts.begin(session, request)
 
@@ -498,6 +499,7 @@ class Journal(History):
         self, statement: TextClause, status: RunStatus, values: Mapping[str, object]
     ) -> None:
         await self._steps.flush(UUID(str(values["run_id"])))
+        await self.settled()
         change = {**values, "status": status.value, "ended": status.ended}
         if await self._database.execute(statement, change):
             return

@@ -18,7 +18,13 @@ from praxis_core.journal.database import Database
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import AttemptRequest, Measurement, StepStart
 from praxis_core.protocol.command import Command, Outcome
-from praxis_core.protocol.lifecycle import CommandKind, OutcomeStatus, Sent, StepStatus
+from praxis_core.protocol.lifecycle import (
+    CommandKind,
+    OutcomeStatus,
+    RunStatus,
+    Sent,
+    StepStatus,
+)
 from praxis_core.services.postgres import EmbeddedPostgres
 
 AT = datetime(2025, 3, 14, tzinfo=UTC)
@@ -303,6 +309,29 @@ async def test_an_observation_is_one_row_with_or_without_an_intent(
     records = await journal.commands(observation.run_id)
     assert [one.outcome for one in records] == [outcome, outcome]
     assert {one.command.kind for one in records} == {CommandKind.OBSERVE}
+
+
+async def test_what_waits_is_written_before_its_attempt_ends(
+    journal: Journal, observation: Command, outcome: Outcome
+) -> None:
+    """An observation has no intent, and none is taken in after the end."""
+    journal.writer.outcome(observation, outcome, [])
+    await journal.set_status(observation.run_id, RunStatus.FAILED)
+
+    [record] = await journal.commands(observation.run_id)
+    assert record.outcome == outcome
+
+
+async def test_a_new_attempt_hears_nothing_of_what_was_refused_to_the_old_one(
+    journal: Journal, request_attempt: Requests, observation: Command, outcome: Outcome
+) -> None:
+    """What the old one still observed is not taken in; that is no fault of the new one."""
+    request = replace(await request_attempt(), run_id=observation.run_id)
+    await journal.begin_attempt(request)
+    journal.writer.outcome(observation, outcome, [])
+    await journal.settled()
+
+    await journal.command_intent(replace(observation, attempt=2), AT)
 
 
 async def test_refused_steps_of_one_run_do_not_drop_those_of_another(
