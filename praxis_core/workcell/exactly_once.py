@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from praxis_core.errors import (
     DeviceLinkLost,
     DeviceQuarantined,
+    HostReplaced,
     JournalError,
     LabRefused,
     ServiceError,
@@ -64,6 +65,9 @@ class Audience(Protocol):
     def doubted(self, command: Command, outcome: Outcome) -> None:
         """A command was sent, and nobody knows whether it happened."""
 
+    def settled(self, command: Command, outcome: Outcome | None) -> None:
+        """It was found out how an earlier command ended; None: it did not happen."""
+
     def quarantined(self, device: Device, command: Command) -> None:
         """A device did not answer in time."""
 
@@ -91,6 +95,7 @@ class ExactlyOnce:
     """Carries commands out, each when it is its device's turn.
 
     Args:
+        workcell: Its name.
         journal: Where they are recorded; None: nowhere.
         epoch: Of the host; None: there is none.
         reach: The lines to the devices.
@@ -102,6 +107,7 @@ class ExactlyOnce:
     def __init__(  # noqa: PLR0913  # what it stands between, by name
         self,
         *,
+        workcell: str,
         journal: Journal | None,
         epoch: int | None,
         reach: Reach,
@@ -109,6 +115,7 @@ class ExactlyOnce:
         time_limit: TimeLimit,
         audience: Audience,
     ) -> None:
+        self._workcell = workcell
         self._journal = journal
         self._epoch = epoch
         self._reach = reach
@@ -162,7 +169,7 @@ class ExactlyOnce:
     async def _settled(self, work: _Work, earlier: Command, *, happened: bool | None) -> Outcome:
         """End a command that may have happened: the device proves it, or a person is asked."""
         if happened:
-            return await self._proved(work, earlier)
+            return await self._proved(earlier)
         raise await self._in_doubt(work, _UNFINISHED, None)
 
     async def settle(self, run: AttendedRun, device: Device, record: CommandRecord) -> None:
@@ -176,9 +183,10 @@ class ExactlyOnce:
         work = _Work(run, device, record.command, args, kwargs)
         evidence = await self._evidence_of_earlier(work)
         if evidence is True:
-            await self._proved(work, record.command)
+            await self._proved(record.command)
         elif evidence is False:
-            await self._set_aside(record, None)
+            run.unsent.add(record.key)
+            self._audience.settled(record.command, None)
             await self._tell(record.command, *_SHOWN[False])
         else:
             await self._in_doubt(work, _UNFINISHED, None)
@@ -196,19 +204,17 @@ class ExactlyOnce:
         done, _ = await asyncio.wait({asking}, timeout=ASKING_SECONDS)
         return asking.result() if done else None
 
-    async def _proved(self, work: _Work, command: Command) -> Outcome:
+    async def _proved(self, command: Command) -> Outcome:
         now = self._clock.now()
         outcome = Outcome(OutcomeStatus.SUCCEEDED, now, now)
         await self._tell(command, *_SHOWN[True])
         await self._record(command, outcome)
-        self._audience.ended(work.command, outcome)
+        self._audience.settled(command, outcome)
         return outcome
 
-    async def _set_aside(self, earlier: CommandRecord, command: Command | None) -> None:
+    async def _set_aside(self, earlier: CommandRecord, command: Command) -> None:
         """Make room for a new intent; the same attempt's own intent may simply be repeated."""
-        if self._journal is not None and (
-            command is None or earlier.command.attempt != command.attempt
-        ):
+        if self._journal is not None and earlier.command.attempt != command.attempt:
             branch, ordinal = earlier.key
             await self._journal.set_aside(earlier.command.run_id, branch, ordinal)
 
@@ -290,6 +296,7 @@ class ExactlyOnce:
         """
         reachable = work.device.quarantine is None and await self._reconnected(work.device)
         evidence = await self._evidence(work) if reachable else None
+        await self._refuse_if_replaced(work.command)
         if evidence is None:
             self._audience.doubted(work.command, outcome)
             said = "" if outcome.error is None else f": {outcome.error.message}"
@@ -298,6 +305,22 @@ class ExactlyOnce:
         if not evidence:
             return replace(outcome, sent=Sent.NONE)
         return Outcome(OutcomeStatus.SUCCEEDED, outcome.started_at, self._clock.now())
+
+    async def _refuse_if_replaced(self, command: Command) -> None:
+        """Leave a command to the newer host, which has the device and finds out about it.
+
+        Raises:
+            HostReplaced: there is one.
+        """
+        if self._journal is None or self._epoch is None:
+            return
+        try:
+            newest = await self._journal.host_epoch(self._workcell)
+        except ServiceError:
+            return
+        if newest is not None and newest > self._epoch:
+            _log.warning("%s is left to a newer host", command.name)
+            raise HostReplaced(workcell=self._workcell, epoch=self._epoch, newest=newest)
 
     async def _in_doubt(self, work: _Work, what: str, error: EncodedError | None) -> Exception:
         return await self.doubts.about(work.run, work.command, what, error)

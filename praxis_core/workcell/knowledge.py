@@ -115,6 +115,10 @@ class Knowledge:
         """Enter a command of which nobody knows whether it happened: what it touches is unknown."""
         self.assets.doubt(command, self._clock.now())
 
+    def settle(self, command: Command, outcome: Outcome | None) -> None:
+        """Enter what was found out about a command that was in doubt; None: it did not happen."""
+        self.assets.settle(command, outcome, self._clock.now())
+
     def stage(self, names: Collection[str] | None) -> None:
         """Know that devices and labware are as the definition says; None: all there is.
 

@@ -106,6 +106,7 @@ class WorkcellRuntime:
         self._new = True
         """Whether nobody has worked with the devices yet."""
         self._exactly_once = ExactlyOnce(
+            workcell=definition.name,
             journal=journal,
             epoch=epoch,
             reach=self._reach,
@@ -517,6 +518,12 @@ class WorkcellRuntime:
         if device.quarantine is None:
             said = None if outcome.error is None else outcome.error.message
             self._show(command.device, DeviceState.ERROR, error=said)
+
+    def settled(self, command: Command, outcome: Outcome | None) -> None:
+        """Enter what was found out about a command of which nobody knew whether it happened."""
+        if outcome is not None:
+            self.safekeeping.recall(command, outcome)
+        self._knowledge.settle(command, outcome)
 
     def quarantined(self, device: Device, command: Command) -> None:
         """Show that a device is out of use."""

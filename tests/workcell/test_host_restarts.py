@@ -1,0 +1,252 @@
+"""A host that died is followed by one that knows what is true, and asks where it cannot know."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from praxis_core.errors import CommandInDoubt
+from praxis_core.journal.record import Journal
+from praxis_core.journal.records import AttemptRequest
+from praxis_core.protocol.command import Command, Outcome
+from praxis_core.protocol.lifecycle import Answer, OutcomeStatus, RunStatus
+from praxis_core.simulator.effect_log import read_log
+from praxis_core.simulator.lab import Lab
+from praxis_core.simulator.lab_link import LabLink
+from praxis_core.workcell.branches import Branch, inside_protocol
+from praxis_core.workcell.definition import WorkcellDefinition
+from praxis_core.workcell.link import Attaching
+from praxis_core.workcell.replica import Replica
+from praxis_core.workcell.runtime import WorkcellRuntime
+from praxis_core.workcell.under_way import under_way
+
+NAMES = ["star", "plate_01", "tips_300_01", "dye_stock"]
+Pipette = Callable[[Replica], Awaitable[None]]
+
+
+class HostDiedError(Exception):
+    """What a run hears of a host that died."""
+
+
+class World:
+    """A pretend lab, and the hosts that come and go before it."""
+
+    def __init__(self, definition: WorkcellDefinition, journal: Journal, folder: Path) -> None:
+        self.definition = definition
+        self.journal = journal
+        self.lab = Lab(definition, folder / "effects.jsonl")
+        self.socket = folder / "lab.sock"
+        self.runs: list[Attaching] = []
+        self._links: list[LabLink] = []
+
+    async def host(self) -> WorkcellRuntime:
+        """Start the next host of the workcell, as the process of a host does."""
+        epoch = await self.journal.begin_host("star", uuid4(), os.getpid())
+        link = LabLink(self.socket, epoch)
+        self._links.append(link)
+        runtime = WorkcellRuntime(
+            self.definition, journal=self.journal, reach=link, clock=link.clock, epoch=epoch
+        )
+        await runtime.connect()
+        await runtime.recover()
+        return runtime
+
+    async def close(self) -> None:
+        """Let everything end."""
+        for link in self._links:
+            await link.close()
+        await self.lab.close()
+
+    async def begin(self, runtime: WorkcellRuntime, run_id: UUID | None = None) -> Attaching:
+        """Begin an attempt of a run on a host."""
+        request = AttemptRequest(
+            run_id=run_id or uuid4(),
+            run_name="by hand",
+            protocol_id=(await self.journal.protocols())[0].id,
+            workcell_id=(await self.journal.workcell("star")).id,
+            parameters={},
+            assets={},
+            simulated=True,
+        )
+        attempt = await self.journal.begin_attempt(request)
+        await self.journal.set_status(request.run_id, RunStatus.RUNNING)
+        token = await self.journal.claim_devices(
+            "star", ["star"], run_id=request.run_id, attempt=attempt, take_over=True
+        )
+        asking = Attaching(
+            request.run_id, attempt, ["star"], NAMES[1:], token, resuming=run_id is not None
+        )
+        await runtime.attach(asking)
+        return asking
+
+    async def carry_out(
+        self, run: Attaching, execute: Callable[[Command], Awaitable[Outcome]], protocol: Pipette
+    ) -> None:
+        """Run a protocol from its start: commands with an outcome are not sent again."""
+        known = {one.key: one.outcome for one in await self.journal.recorded(run.run_id)}
+
+        async def claimed(command: Command) -> Outcome:
+            outcome = known.get((command.branch, command.ordinal))
+            if outcome is not None and command.branch not in {"setup", "stop"}:
+                return outcome
+            return await execute(replace(command, token=run.token))
+
+        replica = Replica(self.definition, claimed, run_id=run.run_id, attempt=run.attempt)
+        await replica.attach(["star"])
+        with inside_protocol(Branch()):
+            await protocol(replica)
+
+    def dying(
+        self, runtime: WorkcellRuntime, method: str, *, before: bool
+    ) -> Callable[[Command], Awaitable[Outcome]]:
+        """Execute like a host that is killed with a command: before or after its effect."""
+        dead: list[Command] = []
+
+        async def execute(command: Command) -> Outcome:
+            if dead:
+                raise HostDiedError
+            if command.method != method:
+                return await runtime.execute(command)
+            dead.append(command)
+            await self.journal.command_intent(command, runtime.clock.now(), epoch=1)
+            device = runtime._devices[command.device]  # noqa: SLF001  # nobody else calls it
+            args, kwargs = device.arguments(command)
+            if not before:
+                with under_way(command):
+                    await getattr(device.backend, method)(*args, **kwargs)
+            raise HostDiedError
+
+        return execute
+
+    def times(self, method: str) -> int:
+        """How often something physically happened."""
+        effects = read_log(self.lab.world.log.path)
+        return sum(one.get("method") == method and one.get("kind") == "effect" for one in effects)
+
+
+@pytest.fixture
+async def world(star: WorkcellDefinition, journal: Journal) -> AsyncIterator[World]:
+    """The STAR workcell in a pretend lab that runs."""
+    with TemporaryDirectory(prefix="lab") as folder:
+        world = World(star, journal, Path(folder))
+        await world.lab.open(world.socket)
+        yield world
+        await world.close()
+
+
+async def transfer(replica: Replica) -> None:
+    """Take a tip, draw 100 µL and give them."""
+    lh: Any = replica.asset("star")
+    await lh.pick_up_tips(replica.asset("tips_300_01")["A1"])
+    await lh.aspirate([replica.asset("dye_stock")], vols=[100])
+    await lh.dispense([replica.asset("plate_01[A1]")], vols=[100])
+
+
+async def die(world: World, method: str, *, before: bool) -> tuple[WorkcellRuntime, Attaching]:
+    """Let a host die with a command of a transfer; give the host and the run."""
+    first = await world.host()
+    run = await world.begin(first)
+    with pytest.raises(HostDiedError):
+        await world.carry_out(run, world.dying(first, method, before=before), transfer)
+    return first, run
+
+
+async def test_a_tip_that_was_taken_is_not_taken_again(world: World) -> None:
+    """The host died after the effect: the next one sees the tip, and the run goes on with it."""
+    _, run = await die(world, "pick_up_tips", before=False)
+
+    second = await world.host()
+
+    [record] = await world.journal.recorded(run.run_id)
+    assert record.outcome is not None
+    assert record.outcome.status is OutcomeStatus.SUCCEEDED
+    assert [tip.there for tip in second.assets.mounted_tips("star").values()] == [True]
+    await world.carry_out(run, second.execute, transfer)
+    assert [world.times(one) for one in ("pick_up_tips", "aspirate", "dispense")] == [1, 1, 1]
+    assert second.assets.contents("plate_01_well_A1").volume == 100
+
+
+async def test_a_tip_that_was_not_taken_is_taken(world: World) -> None:
+    """The host died before the effect: the next one sees no tip, and it is done once."""
+    _, run = await die(world, "pick_up_tips", before=True)
+
+    second = await world.host()
+
+    assert second.assets.mounted_tips("star") == {}
+    assert await world.journal.open_doubts(run.run_id) == []
+    await world.carry_out(run, second.execute, transfer)
+    assert [world.times(one) for one in ("pick_up_tips", "aspirate", "dispense")] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("before", [True, False])
+async def test_what_no_device_can_tell_a_person_is_asked(world: World, *, before: bool) -> None:
+    """Nobody sees whether liquid was drawn; what it touched is unknown, and nothing is sent."""
+    _, run = await die(world, "aspirate", before=before)
+
+    second = await world.host()
+
+    [question] = await world.journal.open_doubts(run.run_id)
+    assert question.key == ("0", 1)
+    assert second.assets.contents("dye_stock").unknown
+    with pytest.raises(CommandInDoubt):
+        await world.carry_out(run, second.execute, transfer)
+    assert world.times("aspirate") == (0 if before else 1)
+
+
+async def test_a_run_goes_on_after_an_answer(world: World) -> None:
+    """A person says that it did not happen: it is done, and all of it is known again."""
+    _, run = await die(world, "aspirate", before=True)
+    second = await world.host()
+    [question] = await world.journal.open_doubts(run.run_id)
+    await world.journal.answer_doubt(question.id, Answer.DID_NOT_HAPPEN, "somebody")
+
+    again = await world.begin(second, run.run_id)
+    await world.carry_out(again, second.execute, transfer)
+
+    assert [world.times(one) for one in ("pick_up_tips", "aspirate", "dispense")] == [1, 1, 1]
+    assert second.assets.contents("dye_stock").volume == 49_900
+    assert second.assets.contents("plate_01_well_A1").volume == 100
+
+
+async def test_a_device_that_cannot_be_taken_up_loses_its_tips(
+    star: WorkcellDefinition, journal: Journal
+) -> None:
+    """It is set up, which throws the tips off: the next host knows that, and asks the run."""
+    device = star.devices["star"].model_copy(update={"adopts": False})
+    definition = star.model_copy(update={"devices": {**star.devices, "star": device}})
+    with TemporaryDirectory(prefix="lab") as folder:
+        world = World(definition, journal, Path(folder))
+        await world.lab.open(world.socket)
+        _, run = await die(world, "dispense", before=True)
+
+        second = await world.host()
+
+        assert second.assets.mounted_tips("star") == {}
+        questions = await journal.open_doubts(run.run_id)
+        assert any("could not be taken up" in one.what for one in questions)
+        with pytest.raises(CommandInDoubt):
+            await world.carry_out(run, second.execute, transfer)
+        await world.close()
+
+
+async def test_a_new_run_that_is_alone_finds_everything_as_defined(world: World) -> None:
+    """The stage is set in the lab and in what is known; a run that goes on finds what it left."""
+    first = await world.host()
+    run = await world.begin(first)
+    await world.carry_out(run, first.execute, transfer)
+    await first.detach(run.run_id, RunStatus.SUCCEEDED)
+    await world.journal.release_claims(run.run_id)
+
+    await world.begin(first)
+
+    assert first.assets.mounted_tips("star") == {}
+    assert first.assets.contents("dye_stock").volume == 50_000
+    assert first.assets.has_tip("tips_300_01_tipspot_A1")
+    assert world.lab.world.contents("dye_stock").volume == 50_000
