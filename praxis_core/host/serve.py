@@ -16,14 +16,14 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from uuid import uuid4
 
 import uvicorn
 from uvicorn.config import Config
 
-from praxis_core.errors import HostReplaced, PraxisError, SettingsError
+from praxis_core.errors import HostReplaced, PraxisError, ServiceUnreachable, SettingsError
 from praxis_core.host.address import Listening, listening, silence_seconds
 from praxis_core.host.devices import LAB, WAYS, open_devices
 from praxis_core.host.files import REPLACED, HostFiles, holder, locked_by_me
@@ -42,6 +42,10 @@ from praxis_core.settings import PraxisSettings
 from praxis_core.workcell.live_status import LiveStatus
 
 _log = logging.getLogger(__name__)
+
+DATABASE_SECONDS = 120.0
+"""How long a host that starts waits for Postgres."""
+_DATABASE_PAUSE = 0.5
 
 _MAY_COME_BACK = (RunStatus.PREPARING, RunStatus.RUNNING, RunStatus.INTERRUPTED)
 
@@ -86,7 +90,7 @@ async def serve(settings: PraxisSettings, workcell: str, *, devices: str = LAB) 
         asyncio.get_running_loop().add_signal_handler(number, ending.set)
     files = HostFiles.of(settings, workcell)
     with locked_by_me(files.lock, workcell):
-        async with _opened(settings, workcell, files, devices) as host:
+        async with _opened(settings, workcell, files, devices, ending) as host:
             await _answer(host, _sockets(settings, workcell, network), network, ending)
         settings.workcell_socket(workcell).unlink(missing_ok=True)
         if host.sessions.replaced.is_set():
@@ -96,13 +100,17 @@ async def serve(settings: PraxisSettings, workcell: str, *, devices: str = LAB) 
 
 @asynccontextmanager
 async def _opened(
-    settings: PraxisSettings, workcell: str, files: HostFiles, devices: str
+    settings: PraxisSettings,
+    workcell: str,
+    files: HostFiles,
+    devices: str,
+    ending: asyncio.Event,
 ) -> AsyncIterator[Host]:
     """Make a host that is ready: devices taken up, knowledge regained, sessions expected."""
     addresses = settings.addresses()
     redis = connect_async(addresses.redis_url)
     async with Database(addresses.database_url) as database:
-        await require_current(database)
+        await _answering(database, ending)
         journal = Journal(database)
         stored = await _wanted(journal, workcell)
         epoch = await journal.begin_host(workcell, uuid4(), os.getpid())
@@ -134,6 +142,26 @@ async def _opened(
             async with monitor.watching():
                 yield Host(served, sessions, silence_seconds(settings))
     await redis.aclose()
+
+
+async def _answering(database: Database, ending: asyncio.Event) -> None:
+    """Wait for a database that is just being started.
+
+    Raises:
+        ServiceUnreachable: it does not answer for ``DATABASE_SECONDS``, or until the end.
+        SchemaOutdated, SchemaTooNew: it is of another version.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + DATABASE_SECONDS
+    while True:
+        try:
+            return await require_current(database)
+        except ServiceUnreachable as error:
+            if ending.is_set() or loop.time() > deadline:
+                raise
+            _log.warning("%s", error)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(ending.wait(), _DATABASE_PAUSE)
 
 
 async def _wanted(journal: Journal, workcell: str) -> StoredWorkcell:
