@@ -78,6 +78,8 @@ class Replica:
         self._step = step
         self._outside = Branch("outside")
         self._attached: set[str] = set()
+        self._met: set[str] = set()
+        """Taken up before: what their backends are, each command has told since."""
         self._shared: dict[str, PlainAttributes] = {}
         real = definition.mode is WorkcellMode.REAL and not simulate
         self._model = build(
@@ -218,16 +220,18 @@ class Replica:
             fingerprint=fingerprint(device, method, (), {}),
             deck_changes=self._deck.take(),
         )
-        await self._carry(command)
+        await self._carry(command, follow=device not in self._met)
         if method == "setup":
             self._attached.add(device)
+            self._met.add(device)
         else:
             self._attached.discard(device)
 
-    async def _carry(self, command: Command) -> Outcome:
+    async def _carry(self, command: Command, *, follow: bool = True) -> Outcome:
         with outside_protocol():
             outcome = await self._execute(command)
-        self._shared[command.device].take(outcome.attributes, self.resources.get)
+        if follow:
+            self._shared[command.device].take(outcome.attributes, self.resources.get)
         return outcome
 
     def _kind(self, device: str, method: str) -> CommandKind:

@@ -38,6 +38,7 @@ from pylabrobot.resources.errors import HasTipError, TooLittleLiquidError
 
 from praxis_core.assets.manager import AssetManager, ContentsReader
 from praxis_core.protocol.command import Command, Outcome
+from praxis_core.protocol.lifecycle import OutcomeStatus
 from praxis_core.workcell.boundary import coroutine_methods
 from praxis_core.workcell.branches import Branch, inside_protocol
 from praxis_core.workcell.clock import RealClock, SimulatedClock
@@ -378,6 +379,27 @@ async def set_up_again(things: Things) -> Any:
         await lh.pick_up_tips(tips["A2"])
     async with lh:
         await lh.return_tips()
+
+
+async def test_taking_a_device_up_again_changes_nothing_on_its_shadow(
+    two_shakers: WorkcellDefinition,
+) -> None:
+    """A resumed run is told what the device was at the beginning; the script has gone on since."""
+    now = RealClock().now()
+
+    async def execute(_command: Command) -> Outcome:
+        return Outcome(OutcomeStatus.SUCCEEDED, now, now, attributes={"began": [1.0]})
+
+    replica = Replica(two_shakers, execute, run_id=uuid4())
+    await replica.attach()
+    shaker: Any = replica.devices["left"]
+    assert shaker.backend.began == [1.0]
+    shaker.backend.began = [2.0]
+
+    await shaker.stop()
+    await shaker.setup()
+
+    assert shaker.backend.began == [2.0]
 
 
 async def test_setup_and_stop_of_a_script_take_up_and_give_up_the_device(
