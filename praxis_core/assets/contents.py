@@ -295,7 +295,9 @@ class _Work:
         yield Change(spot, "tip", there, after=None, flag=self.why)
         mounted = self.channels.get(channel)
         if mounted is not None:
+            before = _volume(mounted)
             mounted.unknown = mounted.unknown or self.why
+            yield Change(self.channel_name(channel), "volume", before, after=None, flag=self.why)
             return
         tip = self.state.used_tips.get(spot) or MountedTip(spot=spot)
         self.channels[channel] = tip.model_copy(deep=True, update={"spot": spot, "there": None})

@@ -45,6 +45,27 @@ def test_what_a_failed_command_touched_is_unknown(bench: Any, sent: Sent | None)
     assert set(bench.assets.unknown()) == {"trough", "star[0]", "plate_A1"}
 
 
+def test_what_is_drawn_from_the_unknown_is_unknown(bench: Any) -> None:
+    """There may have been less of it, or something else in it."""
+    bench.pick_up(["tips_A1", "tips_B1"], [0, 1])
+    bench.move_liquid("aspirate", ["trough"], [10], [0], error=NO_ANSWER)
+    bench.move_liquid("aspirate", ["trough"], [10], [1])
+
+    assert not bench.assets.mounted_tips("star")[1].known
+
+
+def test_a_channel_that_was_doubtful_twice_is_not_settled_by_the_first_answer(bench: Any) -> None:
+    """It may carry the second tip."""
+    bench.doubting = True
+    bench.pick_up(["tips_B1"], [0])
+    first, bench.doubting = bench.doubted, False
+    bench.error = NO_ANSWER
+    bench.pick_up(["tips_A1"], [0])
+    bench.settle(first, happened=False)
+
+    assert "star[0]" in bench.assets.unknown()
+
+
 def test_what_was_certainly_not_sent_changes_nothing(bench: Any) -> None:
     """It can be done anew."""
     bench.pick_up(["tips_A1"], [0])

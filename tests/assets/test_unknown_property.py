@@ -22,7 +22,7 @@ PLACES = ["plate_site", "plate2_site", "shelf"]
 NO_ANSWER = EncodedError("builtins:TimeoutError", "no answer")
 
 PARTS = st.sampled_from([0.0, 0.5, 1.0])
-VOLUMES = st.sampled_from([0.0, 5.0, 20.0, 300.0])
+VOLUMES = st.sampled_from([0.0, 5.0, 20.0, 45.0])
 MIXES = st.none() | st.none() | st.tuples(st.sampled_from([0.0, 10.0]), st.integers(0, 2))
 
 
@@ -82,6 +82,11 @@ class Story:
         self.truth.places = {plate: state["locations"][plate]["parent"] for plate in PLATES}
         self.in_doubt: tuple[Any, bool] | None = None
         self.doubted: tuple[Any, ...] = ()
+        # Little of everything, so that what went wrong shows soon.
+        for well, volume, solute in (("trough", 60, "dye"), ("plate_A1", 40, "enzyme")):
+            self.truth.containers[well] = Fluid(volume, {solute: volume * 100})
+            self.say(well)
+        self.act(("pick", {0: ("tips_A1",), 1: ("tips_B1",)}), ("ok",))
 
     # --- what happens ----------------------------------------------------------------------------
 
