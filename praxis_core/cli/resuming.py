@@ -14,7 +14,8 @@ import psutil
 import typer
 from pydantic import JsonValue
 
-from praxis_core.cli.console import console, print_json
+from praxis_core.cli.console import console, print_json, say
+from praxis_core.cli.lost import ASKED_SECONDS
 from praxis_core.cli.opening import journal, run_id_of
 from praxis_core.cli.result import as_json, show_questions
 from praxis_core.cli.starting import announce, follow_deployed, run_here
@@ -24,6 +25,7 @@ from praxis_core.errors import (
     RunNeedsAnswer,
     RunNotFound,
     RunNotResumable,
+    ServiceError,
 )
 from praxis_core.execution.consent import allow_current_code
 from praxis_core.journal.records import Doubt, RunRecord
@@ -232,9 +234,16 @@ def _refuse_unless_gone(settings: PraxisSettings, run: RunRecord) -> None:
 
 
 def _cancel_in_prefect(settings: PraxisSettings, run_id: UUID) -> None:
-    with PrefectApi(settings) as api, suppress(RunNotFound):
-        if not api.read_flow_run(run_id).ended:
-            api.set_state(run_id, "CANCELLED", name="Cancelled", message="Given up by a person.")
+    """Let Prefect know; what counts is in the database, whether Prefect answers or not."""
+    try:
+        with PrefectApi(settings, timeout=ASKED_SECONDS) as api:
+            if not api.read_flow_run(run_id).ended:
+                message = "Given up by a person."
+                api.set_state(run_id, "CANCELLED", name="Cancelled", message=message)
+    except RunNotFound:
+        return
+    except ServiceError as error:
+        say(f"Prefect was not told: {error}")
 
 
 def _choices(run_id: UUID, doubt: Doubt) -> str:

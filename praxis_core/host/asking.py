@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import socket
+from contextlib import closing
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
+from urllib.parse import urlsplit
 
-import httpx
+import orjson
 
 from praxis_core.errors import HostNotRunning
-from praxis_core.host.address import address_of
+from praxis_core.host.address import HostAddress, address_of
 from praxis_core.labware.encoded_error import EncodedError
 from praxis_core.settings import PraxisSettings
 
@@ -31,24 +35,40 @@ def ask_host(
         PraxisError: it refuses.
     """
     address = address_of(settings, workcell)
-    tls = address.tls
-    transport = httpx.HTTPTransport(
-        uds=None if address.socket is None else str(address.socket),
-        verify=True if tls is None else tls,
-    )
-    base = address.url or "http://host"
     try:
-        with httpx.Client(
-            transport=transport, base_url=base, headers=address.headers, timeout=ANSWER_SECONDS
-        ) as client:
-            answer = client.get(path) if tell is None else client.post(path, json=tell)
-            answer.raise_for_status()
-            content: dict[str, Any] = answer.json()
-    except (httpx.HTTPError, ValueError) as error:
+        with closing(_connection(address)) as connection:
+            body = None if tell is None else orjson.dumps(tell)
+            method = "GET" if tell is None else "POST"
+            connection.request(method, path, body, address.headers)
+            answer = connection.getresponse()
+            content: dict[str, Any] = orjson.loads(answer.read())
+    except (OSError, HTTPException, ValueError) as error:
         what = str(error) or type(error).__name__
         raise HostNotRunning(workcell=workcell, address=str(address), what=what) from error
-    if "error" in content and set(content) == {"error"}:
+    if content.keys() == {"error"}:
         from praxis_core.labware.encoding import decode_error
 
         raise decode_error(EncodedError(**content["error"]))
     return content
+
+
+class _UnixConnection(HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("host", timeout=ANSWER_SECONDS)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(ANSWER_SECONDS)
+        self.sock.connect(self._path)
+
+
+def _connection(address: HostAddress) -> HTTPConnection:
+    if address.url is None:
+        return _UnixConnection(str(address.socket))
+    parts = urlsplit(address.url)
+    return HTTPSConnection(
+        str(parts.hostname), parts.port, timeout=ANSWER_SECONDS, context=address.tls
+    )
