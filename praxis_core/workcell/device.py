@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import JsonValue
+from pylabrobot.io import LOG_LEVEL_IO
 from pylabrobot.liquid_handling import LiquidHandler
 from pylabrobot.machines.backend import MachineBackend
 from pylabrobot.machines.machine import Machine
@@ -23,6 +24,7 @@ from praxis_core.workcell.attributes import PlainAttributes
 from praxis_core.workcell.boundary import coroutine_methods
 from praxis_core.workcell.clock import Clock
 from praxis_core.workcell.heads import HeadsInStep, bound_arguments, moves_tips
+from praxis_core.workcell.io_log import CALLS
 from praxis_core.workcell.kinds import LIFECYCLE, LOCAL, SET_ATTRIBUTES
 from praxis_core.workcell.quiet import device_call, quieten
 from praxis_core.workcell.resource_index import ResourceIndex
@@ -83,7 +85,7 @@ class Device:
 
     async def connect(self) -> None:
         """Set the device up."""
-        with device_call():
+        with device_call(self.name):
             await self.machine.setup()
         self._own_io.watch(self.backend)
         self.connected = True
@@ -92,7 +94,7 @@ class Device:
         """Let go of the device, after the command in flight."""
         async with self.lock:
             self.connected = False
-            with device_call():
+            with device_call(self.name):
                 await self.machine.stop()
 
     def attributes(self) -> dict[str, JsonValue]:
@@ -149,6 +151,7 @@ class Device:
         sent: Sent | None = None
         link_lost = False
         before = self._count()
+        self._log(command, "called with %s %s", command.args, command.kwargs)
         try:
             value = await self._call(command, args, kwargs)
         except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001
@@ -156,6 +159,7 @@ class Device:
             # cancels this call, so a CancelledError is the backend's own.
             error = encode_error(raised)
             sent, link_lost = sent_of(raised, before, self._count()), self._lost(command, raised)
+        self._log(command, "answered %s", value if error is None else error.message)
         outcome = Outcome(
             status=OutcomeStatus.SUCCEEDED if error is None else OutcomeStatus.FAILED,
             started_at=started,
@@ -171,6 +175,12 @@ class Device:
         """Whether the device did not answer; one that was waited for in vain answered all along."""
         waited = command.kind is CommandKind.OBSERVE and self.contains_time(command.method)
         return is_link_error(raised) and not (waited and type(raised) is TimeoutError)
+
+    @staticmethod
+    def _log(command: Command, what: str, *values: object) -> None:
+        if CALLS.isEnabledFor(LOG_LEVEL_IO):
+            with under_way(command):
+                CALLS.log(LOG_LEVEL_IO, f"%s {what}", command.method, *values)
 
     def replay(self, command: Command, outcome: Outcome) -> None:
         """Be as a command left the device, without calling it: this one is only what it is told.
@@ -208,13 +218,13 @@ class Device:
             self._attributes.take(command.kwargs, self._resources.get)
             return None
         if self.contains_time(command.method) is not None:
-            with device_call(), under_way(command):
+            with device_call(self.name), under_way(command):
                 await timed.carry_out(self.machine, command.method, kwargs, self._clock, self.lock)
             return None
         method = getattr(self.backend, command.method)
         heads = HeadsInStep(self.machine, command.method, bound_arguments(method, args, kwargs))
         try:
-            with device_call(), under_way(command):
+            with device_call(self.name), under_way(command):
                 value = await method(*args, **kwargs)
         except BaseException as error:
             heads.failed(error)

@@ -28,7 +28,7 @@ async def happened(device: Device, method: str, arguments: Mapping[str, Any]) ->
     if method not in _PICKED | _DROPPED:
         return None
     try:
-        with device_call():
+        with device_call(device.name):
             present = await _tips(device, method, arguments)
     except Exception:  # noqa: BLE001  # what a device raises is not ours to choose: it cannot tell
         return None

@@ -80,7 +80,7 @@ _MEND = "put it right at the device, or correct the definition of the workcell"
 
 async def _ask(device: Device, question: Awaitable[list[str]]) -> list[str]:
     async with device.lock:
-        with device_call():
+        with device_call(device.name):
             return await question
 
 

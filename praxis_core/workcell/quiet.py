@@ -19,11 +19,11 @@ from typing import Any
 from pylabrobot.machines.backend import MachineBackend
 
 _log = logging.getLogger(__name__)
-_called: ContextVar[bool] = ContextVar("praxis_device_called", default=False)
+_called: ContextVar[str | None] = ContextVar("praxis_device_called", default=None)
 
 
 def _print(*values: object, **options: Any) -> None:
-    if _called.get():
+    if _called.get() is not None:
         _log.debug("%s", " ".join(str(value) for value in values))
     else:
         builtins.print(*values, **options)  # noqa: T201  # what the chatterbox itself would do
@@ -36,11 +36,17 @@ def quieten(backend: MachineBackend) -> None:
             vars(sys.modules[cls.__module__])["print"] = _print
 
 
+def called_device() -> str | None:
+    """Name the device that the runtime is calling here; None: it is calling none."""
+    return _called.get()
+
+
 @contextmanager
-def device_call() -> Iterator[None]:
+def device_call(device: str = "") -> Iterator[None]:
     """Mark what is inside as a call of a device by the runtime."""
-    _called.set(True)
+    before = _called.get()
+    _called.set(device)
     try:
         yield
     finally:
-        _called.set(False)
+        _called.set(before)
