@@ -303,7 +303,9 @@ class Orchestrator:
                 names = [f"{opened.workcell.name}/{name}" for name in checked.asset_names]
                 holder = f"run {opened.run_id}"
                 await locked.enter_async_context(
-                    self._locks.hold(names, holder, wait_seconds=LOCK_WAIT_SECONDS)
+                    self._locks.hold(
+                        names, holder, wait_seconds=LOCK_WAIT_SECONDS, attempt=opened.number
+                    )
                 )
             try:
                 yield await self._take_up(opened, checked, bench)
@@ -364,7 +366,7 @@ class Orchestrator:
             stop=course.stop,
         )
         course.follow(
-            known.commands,
+            known.asked_for,
             run_id=opened.run_id,
             before_live=learning.write,
             going_live=partial(self._go_live, opened, bench, known) if opened.past else None,

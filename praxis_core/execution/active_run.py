@@ -124,11 +124,11 @@ class ActiveRun:
     ) -> None:
         """Write one measurement."""
         at = self._clock.now()
-        await self._journal.measure(
-            self.run_id,
-            self._progress.attempt,
-            Measurement(asset=asset, well=well, quantity=quantity, value=value, unit=unit, at=at),
+        measured = Measurement(
+            asset=asset, well=well, quantity=quantity, value=value, unit=unit, at=at
         )
+        with outside_protocol():
+            await self._journal.measure(self.run_id, self._progress.attempt, measured)
 
     async def bring(self, resource: Any, place: str) -> None:
         """Move labware to a named place of the workcell."""
@@ -159,10 +159,13 @@ class ActiveRun:
         return result[0]
 
     async def _again(self, call: StepCall, branch: Branch, done: StepRecord) -> Any:
-        await self._started(done.path, done.name, done.task_run_id, done.started_at)
         position = StepPosition(done.path, done.task_run_id, branch.path)
-        result = await self._inside(call, branch, position)
-        await self._ended(done.path, StepStatus.SUCCEEDED, done.ended_at or self._clock.now())
+        # What is done for the step starts tasks of its own.
+        with outside_protocol():
+            await self._started(done.path, done.name, done.task_run_id, done.started_at)
+            result = await self._inside(call, branch, position)
+            ended = done.ended_at or self._clock.now()
+            await self._ended(done.path, StepStatus.SUCCEEDED, ended)
         return result
 
     async def _inside(self, call: StepCall, branch: Branch, position: StepPosition) -> Any:

@@ -25,7 +25,7 @@ from praxis_core.journal.records import Learned
 from praxis_core.labware.encoded_error import EncodedError
 from praxis_core.labware.encoding import decode, decode_error, encode, encode_error
 from praxis_core.protocol.lifecycle import Answer, DoubtSubject
-from praxis_core.workcell.branches import current_branch
+from praxis_core.workcell.branches import current_branch, outside_protocol
 from praxis_core.workcell.clock import Clock
 
 NOW = "now"
@@ -118,14 +118,9 @@ class Learning:
         """
         deed, _ = self._next(SLEEP)
         known = self._recorded(deed)
-        if known is None:
-            deadline = self._clock.now() + timedelta(seconds=max(seconds, 0.0))
-            await self.write()
-            until = await self._learn(deed, deadline.isoformat())
-        else:
-            until = known.value
-        left = (datetime.fromisoformat(str(until)) - self._clock.now()).total_seconds()
-        await self._clock.sleep(max(left, 0.0))
+        # What is done for it starts tasks of its own, and at a replay it is not done.
+        with outside_protocol():
+            await self._sleep(deed, known, seconds)
 
     async def once(self, name: str, effect: Callable[[], Any]) -> Any:
         """Bring about an outside effect, unless it is known to have been.
@@ -140,22 +135,36 @@ class Learning:
         """
         deed, position = self._next(ONCE, name)
         known = self._recorded(deed)
-        if known is not None and known.done_at is not None:
+        with outside_protocol():
+            if known is None:
+                return await self._bring_about(deed, position, effect)
+            if known.done_at is None:
+                await self._doubt(deed)
             return self._again(known.value, position)
-        if known is not None:
-            await self._doubt(deed)
+
+    async def _sleep(self, deed: Deed, known: Learned | None, seconds: float) -> None:
+        if known is None:
+            deadline = self._clock.now() + timedelta(seconds=max(seconds, 0.0))
+            await self.write()
+            until = await self._learn(deed, deadline.isoformat())
+        else:
+            until = known.value
+        left = (datetime.fromisoformat(str(until)) - self._clock.now()).total_seconds()
+        await self._clock.sleep(max(left, 0.0))
+
+    async def _bring_about(self, deed: Deed, position: int, effect: Callable[[], Any]) -> Any:
         await self._until_live()
         await self.write()
         await self._learn(deed, None)
         try:
             result = effect()
             result = await result if inspect.isawaitable(result) else result
-            done: JsonValue = {"value": encode(result, f"the result of run.once({name!r})")}
+            value = encode(result, f"the result of run.once({deed.name!r})")
         except Exception as error:
             self._trail.blame(error, position)
             await self._done(deed, {"raised": _error(error)})
             raise
-        await self._done(deed, done)
+        await self._done(deed, {"value": value})
         return result
 
     async def write(self) -> None:

@@ -23,7 +23,10 @@ from praxis_core.journal.records import (
     StoredWorkcell,
 )
 from praxis_core.protocol.lifecycle import StepStatus
-from praxis_core.workcell.device_settings import DeviceSettings
+from praxis_core.workcell.device_settings import DeviceSettings, settings_of
+
+RESTORING = "r"
+"""How branches begin that hold the commands which set devices again: ``"r2"``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +121,15 @@ class Known:
     """What a resumed attempt replays."""
 
     commands: tuple[CommandRecord, ...] = ()
+    """What counts of the run's commands."""
     learned: tuple[Learned, ...] = ()
     steps: Mapping[str, StepRecord] = field(default_factory=dict)
     """The complete steps by their paths."""
+
+    @property
+    def asked_for(self) -> list[CommandRecord]:
+        """The commands of the protocol itself, without those that set devices again for it."""
+        return [one for one in self.commands if not one.command.branch.startswith(RESTORING)]
 
     def expected_settings(self, backends: Mapping[str, type[Any]]) -> JsonValue:
         """Tell what the devices were last set to, as ``DeviceSettings`` writes it down.
@@ -129,10 +138,23 @@ class Known:
             backends: Class of each device's backend.
         """
         settings = DeviceSettings(backends)
+        unknown: set[tuple[str, str]] = set()
         for one in sorted(self.commands, key=lambda each: each.number):
-            if one.outcome is not None:
-                settings.note(one.command, one.outcome)
-        expected: JsonValue = settings.as_json()
+            command, outcome = one.command, one.outcome
+            if outcome is None:
+                continue
+            groups = settings_of(backends[command.device], command)
+            touched = {(command.device, setting.group) for setting in groups}
+            if outcome.error is None:
+                settings.note(command, outcome)
+                unknown -= touched
+            else:
+                # What was set only half, the protocol knows, and has dealt with.
+                unknown |= touched
+        expected: dict[str, JsonValue] = {}
+        for device, each in settings.as_json().items():
+            found = cast("list[dict[str, JsonValue]]", each)
+            expected[device] = [one for one in found if (device, one["group"]) not in unknown]
         return expected
 
 

@@ -266,6 +266,8 @@ class Replay:
             return
         if self._switch is None:
             self._switch = asyncio.ensure_future(self._go_live(self._going_live, command))
+            # Whoever waits for it may be gone when it fails.
+            self._switch.add_done_callback(lambda task: task.cancelled() or task.exception())
         switch = self._switch
         try:
             await asyncio.shield(switch)
