@@ -15,6 +15,7 @@ from praxis_core.settings import PraxisSettings
 from praxis_core.simulator.lab_link import LabLink
 from praxis_core.workcell.clock import SimulatedClock
 from praxis_core.workcell.definition import WorkcellDefinition
+from praxis_core.workcell.io_log import io_logged
 from praxis_core.workcell.live_status import LiveStatus
 from praxis_core.workcell.runtime import WorkcellRuntime
 
@@ -55,10 +56,11 @@ async def open_devices(  # noqa: PLR0913, PLR0917  # what a runtime stands betwe
         epoch=epoch,
     )
     try:
-        await asyncio.gather(*(_connect(runtime, name) for name in definition.devices))
-        await runtime.recover()
-        _tell_the_watchdog(runtime, HostFiles.of(settings, definition.name))
-        yield runtime, line
+        with io_logged(settings.home_path / "logs" / f"workcell-{definition.name}-io"):
+            await asyncio.gather(*(_connect(runtime, name) for name in definition.devices))
+            await runtime.recover()
+            _tell_the_watchdog(runtime, HostFiles.of(settings, definition.name))
+            yield runtime, line
     finally:
         await live.stop()
         if line is not None:

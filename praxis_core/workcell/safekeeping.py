@@ -59,8 +59,10 @@ class Safekeeping:
 
     def note(self, command: Command, outcome: Outcome | None = None) -> None:
         """Take up a command: once before it is sent, and once with its outcome."""
+        before = self._settings.current(command.device)
         self._settings.note(command, outcome)
-        self.changed()
+        if self._settings.current(command.device) != before:
+            self.changed()
 
     def recall(self, command: Command, outcome: Outcome) -> None:
         """Take up a command of an earlier host, after which others may have changed what it set."""
