@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
+_JITTER_SECONDS = 0.001
+
 
 @dataclass(order=True, slots=True)
 class _Sleeper:
@@ -32,6 +34,12 @@ class HostClock:
         self._wait = wait
         self._sleepers: list[_Sleeper] = []
         self._numbers = count()
+
+    def hear(self, skipped: float) -> None:
+        """Take up by how many seconds the workcell's clock is ahead of the computer's."""
+        # It is read off two clocks one after the other: less would let the time run backwards.
+        if abs(skipped - self.skipped) > _JITTER_SECONDS:
+            self.skipped = skipped
 
     def now(self) -> datetime:
         """The time, UTC."""

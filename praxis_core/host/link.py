@@ -265,7 +265,7 @@ class HostLink:
                         raise MessageRefused(what="the host welcomed this run twice")
 
     def _take(self, response: Response) -> None:
-        self.clock.skipped = response.skipped
+        self.clock.hear(response.skipped)
         asked = self._pending.pop(response.id, None)
         if asked is not None and not asked.answer.done():
             asked.answer.set_result(response)
@@ -334,7 +334,7 @@ class HostLink:
         except BaseException:
             await to_the_end(connection.close())
             raise
-        self.clock.skipped = welcome.skipped
+        self.clock.hear(welcome.skipped)
         self.epoch = welcome.epoch
         self.connections += 1
         return connection, welcome

@@ -349,4 +349,4 @@ async def test_answers_are_json_that_others_can_read(
     assert welcome["epoch"] == host.get("/health")["epoch"]
     assert answer["id"] == 7
     assert answer["outcome"]["value"] == 5
-    assert answer["skipped"] >= 0
+    assert abs(answer["skipped"]) < 1
