@@ -345,12 +345,16 @@ class WorkcellRuntime:
             self.safekeeping.forget(device)
 
     async def _is_alone(self, run: AttendedRun) -> bool:
-        if any(other.run_id != run.run_id for other in self._runs):
-            return False
-        if self._journal is None:
-            return True
-        claims = await self._journal.claims(self.definition.name)
-        return all(claim.run_id == run.run_id for claim in claims)
+        """Whether no other run works here, or may come back to what it left."""
+        claimants: set[UUID] = set()
+        if self._journal is not None:
+            claims = await self._journal.claims(self.definition.name)
+            claimants = {claim.run_id for claim in claims}
+            for other in self._runs:
+                if other.lost and other.run_id not in claimants:
+                    self._runs.drop(other.run_id)  # given up, or overtaken, while it was away
+        others = claimants | {other.run_id for other in self._runs}
+        return others <= {run.run_id}
 
     @staticmethod
     def _names(run: AttendedRun, recorded: Iterable[CommandRecord]) -> list[str]:

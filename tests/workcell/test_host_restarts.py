@@ -250,3 +250,21 @@ async def test_a_new_run_that_is_alone_finds_everything_as_defined(world: World)
     assert first.assets.contents("dye_stock").volume == 50_000
     assert first.assets.has_tip("tips_300_01_tipspot_A1")
     assert world.lab.world.contents("dye_stock").volume == 50_000
+
+
+async def test_a_run_that_was_given_up_while_it_was_away_keeps_nothing(world: World) -> None:
+    """Its labware is put back with all the rest, once its claims are released."""
+    first = await world.host()
+    run = await world.begin(first)
+    await world.carry_out(run, first.execute, transfer)
+    await first.lost(run.run_id)
+    other = Attaching(uuid4(), 1, ["shaker"], ["plate_02"])
+
+    await first.attach(other)
+    assert first.assets.contents("plate_01_well_A1").volume == 100
+    await first.detach(other.run_id, RunStatus.SUCCEEDED)
+    await world.journal.release_claims(run.run_id)
+    await first.attach(replace(other, run_id=uuid4()))
+
+    assert first.assets.contents("plate_01_well_A1").volume == 0
+    assert world.lab.world.contents("plate_01_well_A1").volume == 0
