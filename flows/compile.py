@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
+from functools import partial
+from functools import partial
 from typing import Annotated, Any, cast, get_args
 from uuid import UUID
 
@@ -16,11 +18,15 @@ from pydantic.fields import FieldInfo
 from blocks import PraxisDatabase, PraxisStateStore
 from flows.artifact import publish_result
 from praxis_core.errors import NoRun
+from praxis_core.host.link import HostLink
+from praxis_core.host.link import HostLink
 from praxis_core.journal.record import Journal
 from praxis_core.journal.schema import require_current
 from praxis_core.orchestrator import Orchestrator, RunRequest
 from praxis_core.protocol.definition import define, parameter_model
 from praxis_core.settings import PraxisSettings
+from praxis_core.workcell.definition import WorkcellDefinition
+from praxis_core.workcell.definition import WorkcellDefinition
 from tasks import run_step
 
 WorkcellName = Annotated[
@@ -137,6 +143,15 @@ def _range(field: FieldInfo) -> str:
     return f"({', '.join(bounds)})" if bounds else ""
 
 
+def _link(settings: PraxisSettings, workcell: WorkcellDefinition, version: int) -> HostLink:
+    return HostLink.to(settings, workcell.name, workcell_version=version)
+
+
+def _link(settings: PraxisSettings, workcell: WorkcellDefinition, version: int) -> HostLink:
+    """The devices belong to the workcell's host; a flow process comes and goes."""
+    return HostLink.to(settings, workcell.name, workcell_version=version)
+
+
 async def _run(
     function: Callable[..., Awaitable[Any]], blocks: str, arguments: dict[str, Any]
 ) -> Any:
@@ -159,7 +174,12 @@ async def _run(
     settings = PraxisSettings(database_url=database_block.url, redis_url=SecretStr(store.url))
     async with database_block.open() as database:
         await require_current(database)
-        orchestrator = Orchestrator(journal=Journal(database), settings=settings, run_step=run_step)
+        orchestrator = Orchestrator(
+            journal=Journal(database),
+            settings=settings,
+            run_step=run_step,
+            link_for=partial(_link, settings),
+        )
         try:
             result = await orchestrator.run(request)
         finally:

@@ -1,11 +1,13 @@
 """Run a protocol from a file as a Prefect flow run in this process: ``python -m flows.run SPEC``.
 
 Reads the flow's parameters as JSON from standard input and writes the run's id as one line of JSON,
-so that the caller can follow the run in the database while it goes on.
+so that the caller can follow the run in the database while it goes on. With ``--resume RUN`` a run
+that stopped goes on under the same id, with the parameters that it had.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import logging
@@ -13,10 +15,12 @@ import os
 import sys
 from contextlib import suppress
 from typing import Any
+from uuid import UUID
 
 import httpx
 from prefect import Flow
 from prefect.client.orchestration import get_client
+from prefect.exceptions import PrefectException
 from prefect.flow_engine import run_flow_async
 from prefect.states import Pending
 from pydantic import ValidationError
@@ -31,8 +35,14 @@ PLACES = ("workcell", "assets", "simulate", "carry_from")
 """Parameters of every compiled flow that are not the protocol's."""
 
 
-async def run(spec: str, parameters: dict[str, Any]) -> None:
-    """Compile the protocol and run it here."""
+async def run(spec: str, parameters: dict[str, Any], resume: UUID | None = None) -> None:
+    """Compile the protocol and run it here.
+
+    Args:
+        spec: The file.
+        parameters: Of the flow; not those of a run that goes on.
+        resume: The run that goes on; None: a new one begins.
+    """
     if "PREFECT_API_URL" not in os.environ:
         raise SettingsError(
             setting="PREFECT_API_URL",
@@ -44,8 +54,16 @@ async def run(spec: str, parameters: dict[str, Any]) -> None:
     _refuse_unknown(protocol, flow, known)
     try:
         async with get_client() as client:
-            flow_run = await client.create_flow_run(flow, parameters=known, state=Pending())
-    except httpx.HTTPError as error:
+            if resume is None:
+                flow_run = await client.create_flow_run(flow, parameters=known, state=Pending())
+            else:
+                # Forced: Prefect lets no run begin again that has ended, or whose process it has
+                # not missed yet. Whether it may go on, the journal decides.
+                pending = Pending(message="Resumed.")
+                await client.set_flow_run_state(resume, pending, force=True)
+                flow_run = await client.read_flow_run(resume)
+                known = {**flow_defaults(flow), **flow_run.parameters}
+    except (httpx.HTTPError, PrefectException) as error:
         raise RequestError(
             what=f"Prefect does not take the run: {error}. See: praxis status. "
             "Start what is missing with: praxis up"
@@ -90,8 +108,12 @@ def flow_defaults(flow: Any) -> dict[str, Any]:
 
 def main() -> int:
     """Run, and say in one line why not."""
+    parser = argparse.ArgumentParser(prog="python -m flows.run")
+    parser.add_argument("spec")
+    parser.add_argument("--resume", type=UUID)
+    given = parser.parse_args()
     try:
-        asyncio.run(run(sys.argv[1], json.load(sys.stdin)))
+        asyncio.run(run(given.spec, json.load(sys.stdin), given.resume))
     except PraxisError as error:
         print(f"Error: {error}", file=sys.stderr)  # noqa: T201  # the process's answer
         return 1

@@ -48,8 +48,9 @@ class Attached:
 class Link(Protocol):
     """The devices of one workcell, as one run reaches them."""
 
-    clock: Clock
-    """The workcell's time."""
+    @property
+    def clock(self) -> Clock:
+        """The workcell's time."""
 
     async def attach(self, asking: Attaching) -> Attached:
         """Take up devices; commands of the run's earlier attempts have ended when this returns.
