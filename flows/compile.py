@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable
 from functools import partial
-from functools import partial
 from typing import Annotated, Any, cast, get_args
 from uuid import UUID
 
@@ -19,13 +18,11 @@ from blocks import PraxisDatabase, PraxisStateStore
 from flows.artifact import publish_result
 from praxis_core.errors import NoRun
 from praxis_core.host.link import HostLink
-from praxis_core.host.link import HostLink
 from praxis_core.journal.record import Journal
 from praxis_core.journal.schema import require_current
 from praxis_core.orchestrator import Orchestrator, RunRequest
 from praxis_core.protocol.definition import define, parameter_model
 from praxis_core.settings import PraxisSettings
-from praxis_core.workcell.definition import WorkcellDefinition
 from praxis_core.workcell.definition import WorkcellDefinition
 from tasks import run_step
 
@@ -141,10 +138,6 @@ def _range(field: FieldInfo) -> str:
         if getattr(constraint, name, None) is not None
     ]
     return f"({', '.join(bounds)})" if bounds else ""
-
-
-def _link(settings: PraxisSettings, workcell: WorkcellDefinition, version: int) -> HostLink:
-    return HostLink.to(settings, workcell.name, workcell_version=version)
 
 
 def _link(settings: PraxisSettings, workcell: WorkcellDefinition, version: int) -> HostLink:

@@ -22,7 +22,7 @@ from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectException
 from prefect.flow_engine import run_flow_async
-from prefect.states import Pending
+from prefect.states import Pending, State
 from pydantic import ValidationError
 
 from flows.compile import compile_protocol
@@ -54,12 +54,12 @@ async def run(spec: str, parameters: dict[str, Any], resume: UUID | None = None)
     _refuse_unknown(protocol, flow, known)
     try:
         async with get_client() as client:
+            pending: State[Any] = Pending()
             if resume is None:
-                flow_run = await client.create_flow_run(flow, parameters=known, state=Pending())
+                flow_run = await client.create_flow_run(flow, parameters=known, state=pending)
             else:
                 # Forced: Prefect lets no run begin again that has ended, or whose process it has
                 # not missed yet. Whether it may go on, the journal decides.
-                pending = Pending(message="Resumed.")
                 await client.set_flow_run_state(resume, pending, force=True)
                 flow_run = await client.read_flow_run(resume)
                 known = {**flow_defaults(flow), **flow_run.parameters}
