@@ -32,6 +32,8 @@ class AttendedRun:
     """What nobody knows; until it is answered, nothing more is sent for this run."""
     lost: bool = False
     """Its process is gone."""
+    recalled: bool = False
+    """An earlier host served it, and it has not come back to this one yet."""
 
     def allow(self, command: Command) -> None:
         """Let a command of this run through.

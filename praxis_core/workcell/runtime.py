@@ -209,7 +209,9 @@ class WorkcellRuntime:
         for claim in await self._journal.claims(self.definition.name):
             run = self._runs.find(claim.run_id)
             if run is None:
-                run = AttendedRun(claim.run_id, claim.attempt, DeckFollower(), claim.token)
+                run = AttendedRun(
+                    claim.run_id, claim.attempt, DeckFollower(), claim.token, recalled=True
+                )
                 self._runs.add(run)
             run.devices.add(claim.device)
         records = await self._journal.commands_of_unfinished(self.definition.name)
@@ -298,7 +300,7 @@ class WorkcellRuntime:
         if run is not known:
             await self._prepare(run, asking)
             self._runs.add(run)
-        if run.lost:
+        if run.lost or run.recalled:
             await self._come_back(run)
         return run
 
@@ -369,10 +371,11 @@ class WorkcellRuntime:
 
     async def _come_back(self, run: AttendedRun) -> None:
         """Let a run go on whose process was away, with its devices set as it left them."""
-        run.lost = False
-        if self._journal is None:
+        was_lost, run.lost, run.recalled = run.lost, False, False
+        if self._journal is None or run.doubt is not None:
             return
-        await self._move(run, RunStatus.RUNNING)
+        if was_lost:
+            await self._move(run, RunStatus.RUNNING)
         recorded = await self._journal.recorded(run.run_id)
         expected = self.safekeeping.expected_of(
             (record.command, record.outcome) for record in recorded if record.outcome is not None
@@ -413,6 +416,7 @@ class WorkcellRuntime:
             if outcome.error is not None:
                 raise decode_error(outcome.error)
             told.append(f"{what}; set again")
+        self.safekeeping.is_certain(run.devices)
         return told
 
     async def detach(self, run_id: UUID, ended: RunStatus) -> None:

@@ -69,6 +69,10 @@ class Safekeeping:
         self._settings.note(command, outcome)
         self._uncertain.add(command.device)
 
+    def is_certain(self, devices: Iterable[str]) -> None:
+        """Know that devices are set as is noted here: they were set again."""
+        self._uncertain.difference_update(devices)
+
     def forget(self, device: str) -> None:
         """Know nothing of a device any more: it was set up, or put back to what it was."""
         self._settings.forget(device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,7 +27,7 @@ from praxis_core.workcell.replica import Replica
 from praxis_core.workcell.runtime import WorkcellRuntime
 from praxis_core.workcell.under_way import under_way
 
-NAMES = ["star", "plate_01", "tips_300_01", "dye_stock"]
+LABWARE = ["plate_01", "tips_300_01", "dye_stock"]
 Pipette = Callable[[Replica], Awaitable[None]]
 
 
@@ -64,7 +64,12 @@ class World:
             await link.close()
         await self.lab.close()
 
-    async def begin(self, runtime: WorkcellRuntime, run_id: UUID | None = None) -> Attaching:
+    async def begin(
+        self,
+        runtime: WorkcellRuntime,
+        run_id: UUID | None = None,
+        devices: Sequence[str] = ("star",),
+    ) -> Attaching:
         """Begin an attempt of a run on a host."""
         request = AttemptRequest(
             run_id=run_id or uuid4(),
@@ -78,10 +83,10 @@ class World:
         attempt = await self.journal.begin_attempt(request)
         await self.journal.set_status(request.run_id, RunStatus.RUNNING)
         token = await self.journal.claim_devices(
-            "star", ["star"], run_id=request.run_id, attempt=attempt, take_over=True
+            "star", devices, run_id=request.run_id, attempt=attempt, take_over=True
         )
         asking = Attaching(
-            request.run_id, attempt, ["star"], NAMES[1:], token, resuming=run_id is not None
+            request.run_id, attempt, devices, LABWARE, token, resuming=run_id is not None
         )
         await runtime.attach(asking)
         return asking
@@ -99,7 +104,7 @@ class World:
             return await execute(replace(command, token=run.token))
 
         replica = Replica(self.definition, claimed, run_id=run.run_id, attempt=run.attempt)
-        await replica.attach(["star"])
+        await replica.attach(run.devices)
         with inside_protocol(Branch()):
             await protocol(replica)
 
@@ -250,6 +255,26 @@ async def test_a_new_run_that_is_alone_finds_everything_as_defined(world: World)
     assert first.assets.contents("dye_stock").volume == 50_000
     assert first.assets.has_tip("tips_300_01_tipspot_A1")
     assert world.lab.world.contents("dye_stock").volume == 50_000
+
+
+async def shake(replica: Replica) -> None:
+    """Shake, and go on shaking."""
+    await replica.asset("shaker").backend.start_shaking(speed=300)
+
+
+async def test_what_was_switched_off_while_no_host_was_there_is_set_again(world: World) -> None:
+    """A watchdog may have switched off anything; a run that comes back finds it as it was."""
+    first = await world.host()
+    run = await world.begin(first, devices=["shaker"])
+    await world.carry_out(run, first.execute, shake)
+    second = await world.host()
+    assert world.times("start_shaking") == 1
+
+    await second.attach(replace(run, resuming=True))
+
+    assert world.times("start_shaking") == 2
+    assert [one.key for one in await world.journal.recorded(run.run_id)][-1] == ("r1", 0)
+    assert [action.method for action in second.safe_actions()] == ["stop_shaking"]
 
 
 async def test_a_run_that_was_given_up_while_it_was_away_keeps_nothing(world: World) -> None:
