@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from praxis_core.errors import DeviceError
 from praxis_core.host.files import HostFiles, SafeCall, SafeFile
@@ -18,6 +18,7 @@ from praxis_core.workcell.definition import WorkcellDefinition
 from praxis_core.workcell.io_log import io_logged
 from praxis_core.workcell.live_status import LiveStatus
 from praxis_core.workcell.runtime import WorkcellRuntime
+from praxis_core.workcell.time_limits import TimeLimit, time_limit
 
 _log = logging.getLogger(__name__)
 
@@ -27,15 +28,23 @@ INSIDE = "inside"
 """Simulated devices live in the host and die with it: for measuring the host alone."""
 WAYS = (LAB, INSIDE)
 
+Opening = Callable[
+    [PraxisSettings, StoredWorkcell, Journal, LiveStatus, int],
+    AbstractAsyncContextManager[tuple[WorkcellRuntime, LabLink | None]],
+]
+"""``open_devices`` with its choices made."""
+
 
 @asynccontextmanager
-async def open_devices(  # noqa: PLR0913, PLR0917  # what a runtime stands between
+async def open_devices(  # noqa: PLR0913  # what a runtime stands between
     settings: PraxisSettings,
     stored: StoredWorkcell,
     journal: Journal,
     live: LiveStatus,
     epoch: int,
-    way: str,
+    *,
+    way: str = LAB,
+    time_limit: TimeLimit = time_limit,
 ) -> AsyncIterator[tuple[WorkcellRuntime, LabLink | None]]:
     """Take up the devices of a workcell as they are, and let go of them without changing them.
 
@@ -54,6 +63,7 @@ async def open_devices(  # noqa: PLR0913, PLR0917  # what a runtime stands betwe
         clock=SimulatedClock() if line is None else line.clock,
         reach=line,
         epoch=epoch,
+        time_limit=time_limit,
     )
     try:
         with io_logged(settings.home_path / "logs" / f"workcell-{definition.name}-io"):

@@ -18,6 +18,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from uuid import uuid4
 
 import uvicorn
@@ -25,7 +26,7 @@ from uvicorn.config import Config
 
 from praxis_core.errors import HostReplaced, PraxisError, ServiceUnreachable, SettingsError
 from praxis_core.host.address import Listening, listening, silence_seconds
-from praxis_core.host.devices import LAB, WAYS, open_devices
+from praxis_core.host.devices import LAB, WAYS, Opening, open_devices
 from praxis_core.host.files import REPLACED, HostFiles, holder, locked_by_me
 from praxis_core.host.monitor import Monitor
 from praxis_core.host.server import Served, application
@@ -40,6 +41,7 @@ from praxis_core.protocol.lifecycle import RunStatus
 from praxis_core.redis_connection import connect_async
 from praxis_core.settings import PraxisSettings
 from praxis_core.workcell.live_status import LiveStatus
+from praxis_core.workcell.time_limits import TimeLimit, time_limit
 
 _log = logging.getLogger(__name__)
 
@@ -68,13 +70,20 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(settings: PraxisSettings, workcell: str, *, devices: str = LAB) -> bool:
+async def serve(
+    settings: PraxisSettings,
+    workcell: str,
+    *,
+    devices: str = LAB,
+    time_limit: TimeLimit = time_limit,
+) -> bool:
     """Serve a workcell until SIGTERM or SIGINT, or until a newer host has replaced this one.
 
     Args:
         settings: Where everything is.
         workcell: Its name.
         devices: How simulated devices are made, one of ``WAYS``.
+        time_limit: After how many seconds a call is taken for hung.
 
     Returns:
         Whether to begin anew, because a run is on another version of the definition.
@@ -89,8 +98,9 @@ async def serve(settings: PraxisSettings, workcell: str, *, devices: str = LAB) 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ending.set)
     files = HostFiles.of(settings, workcell)
+    opening = partial(open_devices, way=devices, time_limit=time_limit)
     with locked_by_me(files.lock, workcell):
-        async with _opened(settings, workcell, files, devices, ending) as host:
+        async with _opened(settings, workcell, files, opening, ending) as host:
             await _answer(host, _sockets(settings, workcell, network), network, ending)
         settings.workcell_socket(workcell).unlink(missing_ok=True)
         if host.sessions.replaced.is_set():
@@ -103,7 +113,7 @@ async def _opened(
     settings: PraxisSettings,
     workcell: str,
     files: HostFiles,
-    devices: str,
+    opening: Opening,
     ending: asyncio.Event,
 ) -> AsyncIterator[Host]:
     """Make a host that is ready: devices taken up, knowledge regained, sessions expected."""
@@ -115,7 +125,7 @@ async def _opened(
         stored = await _wanted(journal, workcell)
         epoch = await journal.begin_host(workcell, uuid4(), os.getpid())
         live = LiveStatus(redis, workcell)
-        async with open_devices(settings, stored, journal, live, epoch, devices) as (
+        async with opening(settings, stored, journal, live, epoch) as (
             runtime,
             line,
         ):
