@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -77,6 +79,9 @@ def _text(answer: bytes | str) -> str:
     return answer.decode() if isinstance(answer, bytes) else answer
 
 
+GATHER_SECONDS = 0.1
+"""Between two publications: commands may come by the hundred a second, and people look at it."""
+
 LAST_WORD_SECONDS = 1.0
 """How long the end of a run waits for its last status to be published; what is there expires."""
 
@@ -94,26 +99,26 @@ class LiveStatus:
         self._key = redis_keys.workcell_status(workcell)
         self._channel = redis_keys.workcell_changes(workcell)
         self._expires_after = expires_after
-        self._unpublished: dict[str, str] = {}
+        self._unpublished: dict[str, Callable[[], DeviceStatus]] = {}
         self._changed = asyncio.Event()
-        self._ending = False
+        self._ending = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def show(self, device: str, status: DeviceStatus) -> None:
-        """Let others know; a newer status replaces one that was not published yet."""
-        self._unpublished[device] = status.as_json()
+    def show(self, device: str, status: Callable[[], DeviceStatus]) -> None:
+        """Let others know; ``status`` is asked for the newest one when it is published."""
+        self._unpublished[device] = status
         self._changed.set()
 
     def start(self) -> None:
         """Begin to publish, and to give signs of life."""
         if self._task is None:
-            self._ending = False
+            self._ending.clear()
             self._task = asyncio.create_task(self._publish_until_the_end(), name="live status")
 
     async def stop(self) -> None:
         """Publish what is left and end."""
         if self._task is not None:
-            self._ending = True
+            self._ending.set()
             self._changed.set()
             done, _ = await asyncio.wait({self._task}, timeout=LAST_WORD_SECONDS)
             if not done:
@@ -123,13 +128,16 @@ class LiveStatus:
 
     async def _publish_until_the_end(self) -> None:
         # What is shown while something is being published sets it again.
-        while not self._ending or self._changed.is_set():
+        while not self._ending.is_set() or self._changed.is_set():
             try:
                 async with asyncio.timeout(self._expires_after / 3):
                     await self._changed.wait()
             except TimeoutError:
                 pass
             await self._publish()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GATHER_SECONDS):
+                    await self._ending.wait()
 
     async def _publish(self) -> None:
         self._changed.clear()
@@ -137,7 +145,7 @@ class LiveStatus:
         try:
             async with self._client.pipeline(transaction=True) as pipeline:
                 for device, status in statuses.items():
-                    pipeline.hset(self._key, device, status)
+                    pipeline.hset(self._key, device, status().as_json())
                     pipeline.publish(self._channel, json.dumps({"device": device}))
                 pipeline.pexpire(self._key, round(self._expires_after * 1000))
                 await pipeline.execute()

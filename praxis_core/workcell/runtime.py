@@ -558,7 +558,7 @@ class WorkcellRuntime:
     ) -> None:
         self._statuses[device] = DeviceStatus(state, self.clock.now(), doing=doing, error=error)
         if self._live is not None:
-            self._live.show(device, self._status(device))
+            self._live.show(device, partial(self._status, device))
 
     def _status(self, device: str) -> DeviceStatus:
         holds = self._knowledge.holds(device)

@@ -93,10 +93,10 @@ async def test_the_last_status_is_published_whenever_it_comes(client: Any) -> No
     now = datetime.now(UTC)
     for turns in range(30):
         live.start()
-        live.show("left", DeviceStatus(DeviceState.IDLE, now))
+        live.show("left", lambda: DeviceStatus(DeviceState.IDLE, now))
         for _ in range(turns):
             await asyncio.sleep(0)
-        live.show("left", DeviceStatus(DeviceState.DISCONNECTED, now))
+        live.show("left", lambda: DeviceStatus(DeviceState.DISCONNECTED, now))
         await live.stop()
 
         published = json.loads(await client.hget(redis_keys.workcell_status("shakers"), "left"))
