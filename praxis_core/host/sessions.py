@@ -22,6 +22,7 @@ from praxis_core.errors import (
     HostNotRunning,
     HostReplaced,
     HostVersionMismatch,
+    MessageRefused,
     PraxisError,
     WorkcellChanged,
 )
@@ -169,6 +170,7 @@ class Sessions:
 
         Raises:
             HostVersionMismatch: it speaks another version.
+            MessageRefused: it wants the host of another workcell.
             HostNotRunning: this host is ending.
             WorkcellChanged: the run is on another version of the workcell's definition.
             ClaimLost: a newer attempt of the run has the devices.
@@ -195,6 +197,9 @@ class Sessions:
     def _refuse_other_versions(self, hello: Hello) -> None:
         if hello.version != VERSION:
             raise HostVersionMismatch(workcell=self._workcell, theirs=VERSION, ours=hello.version)
+        if hello.workcell != self._workcell:
+            what = f"it is for workcell {hello.workcell}, and this is the host of {self._workcell}"
+            raise MessageRefused(what=what)
         if hello.workcell_version in {None, self._version}:
             return
         others = [one for one in self._sessions.values() if one.run_id != hello.run_id]
@@ -290,6 +295,7 @@ class Sessions:
         session.ended = True
         if self._sessions.get(session.run_id) is session:
             del self._sessions[session.run_id]
+            self._entering.pop(session.run_id, None)
 
     def left(self, session: Session, connection: Connection) -> None:
         """Note that a connection is gone; the session waits for another one."""

@@ -25,6 +25,7 @@ from praxis_core.errors import (
     NotEncodable,
 )
 from praxis_core.host import wire
+from praxis_core.host.address import address_of
 from praxis_core.host.link import HostLink
 from praxis_core.journal.record import Journal
 from praxis_core.labware.encoding import decode_error
@@ -277,6 +278,16 @@ async def test_another_version_is_refused(
     assert isinstance(refusal, HostVersionMismatch)
     assert refusal.details["ours"] == wire.VERSION + 1
     assert refusal.details["theirs"] == wire.VERSION
+
+
+async def test_the_host_of_another_workcell_is_not_taken_for_ones_own(
+    host: HostProcess, settings: PraxisSettings, begin_run: BeginRun, log: Log
+) -> None:
+    """An address may have been mixed up."""
+    link = HostLink(address_of(settings, "bench"), "star")
+
+    with pytest.raises(MessageRefused, match="for workcell star"):
+        await link.attach((await begin_run()).asking())
 
 
 @pytest.mark.parametrize("frame", [b"\x00\xff garbage", "{}", b'{"id": 1, "command": {}}'])
