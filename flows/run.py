@@ -22,7 +22,7 @@ from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectException
 from prefect.flow_engine import run_flow_async
-from prefect.states import Pending, State
+from prefect.states import Pending
 from pydantic import ValidationError
 
 from flows.compile import compile_protocol
@@ -54,7 +54,7 @@ async def run(spec: str, parameters: dict[str, Any], resume: UUID | None = None)
     _refuse_unknown(protocol, flow, known)
     try:
         async with get_client() as client:
-            pending: State[Any] = Pending()
+            pending: Any = Pending()
             if resume is None:
                 flow_run = await client.create_flow_run(flow, parameters=known, state=pending)
             else:

@@ -214,7 +214,7 @@ class Orchestrator:
             )
             if not allowed:
                 past.refuse_other_source(protocol)
-            attempt = past.next_attempt(attempt)
+            attempt = past.next_attempt(attempt, other_code=allowed)
         progress = ProtocolState(
             run_id=request.run_id,
             protocol=definition.name,

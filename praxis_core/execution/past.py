@@ -47,8 +47,12 @@ class Past:
         found = snapshot.get("attributes", {}) if isinstance(snapshot, dict) else {}
         return cast("Mapping[str, Mapping[str, JsonValue]]", found)
 
-    def next_attempt(self, asked: AttemptRequest) -> AttemptRequest:
+    def next_attempt(self, asked: AttemptRequest, *, other_code: bool) -> AttemptRequest:
         """Ask for another attempt with the assets and parameters of the first that started.
+
+        Args:
+            asked: What is asked for.
+            other_code: Whether the protocol may have changed, and may have new parameters.
 
         Raises:
             RunNotResumable: other parameters are asked for.
@@ -57,10 +61,10 @@ class Past:
         other = {
             name: value
             for name, value in asked.parameters.items()
-            if name in first and first[name] != value
+            if (first[name] != value if name in first else not other_code)
         }
         if other:
-            was = {name: first[name] for name in other}
+            was = {name: first.get(name, "its default") for name in other}
             what = f"it began with {was}, and {other} is asked for. Start a new run for that"
             raise RunNotResumable(run_id=self.run.run_id, what=what)
         return replace(

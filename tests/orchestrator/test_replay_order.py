@@ -53,9 +53,7 @@ class Lab:
             await asyncio.sleep(0)
         self.done.append(command.method)
         self.delivered += 1
-        outcome = Outcome(
-            OutcomeStatus.SUCCEEDED, issued, datetime.now(UTC), value=len(self.done)
-        )
+        outcome = Outcome(OutcomeStatus.SUCCEEDED, issued, datetime.now(UTC), value=len(self.done))
         self.records[key] = replace(record, outcome=outcome, delivered=self.delivered)
         if number == self.kill_at:
             self.kill_at = None
@@ -151,7 +149,7 @@ async def test_a_whole_run_is_replayed_without_becoming_live() -> None:
     """A retry of what has succeeded moves nothing."""
 
     async def script(act: Act) -> list[JsonValue]:
-        return await asyncio.gather(act("a"), act("b"))
+        return list(await asyncio.gather(act("a"), act("b")))
 
     lab = Lab()
     first = await Attempt(lab).run(script)
@@ -329,16 +327,11 @@ def test_any_protocol_killed_anywhere_does_each_command_once(plan: _Plan, kills:
                         lab.delivered += 1
                         lab.done.append(record.command.method)
                         now = datetime.now(UTC)
-                        outcome = Outcome(
-                            OutcomeStatus.SUCCEEDED, now, now, value=len(lab.done)
-                        )
-                        lab.records[key] = replace(
-                            record, outcome=outcome, delivered=lab.delivered
-                        )
+                        outcome = Outcome(OutcomeStatus.SUCCEEDED, now, now, value=len(lab.done))
+                        lab.records[key] = replace(record, outcome=outcome, delivered=lab.delivered)
                 continue
             break
         assert sorted(log, key=str) == sorted(range(1, len(lab.done) + 1), key=str)
         assert len(lab.done) == len(lab.records)
 
     asyncio.run(check())
-
