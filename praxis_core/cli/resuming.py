@@ -7,6 +7,7 @@ import getpass
 import json
 from collections.abc import Sequence
 from contextlib import suppress
+from time import monotonic, sleep
 from typing import Annotated
 from uuid import UUID
 
@@ -35,6 +36,9 @@ from praxis_core.settings import PraxisSettings
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 RunId = Annotated[str, typer.Argument(help="Id of the run, or its first characters.")]
+
+HOOK_SECONDS = 30.0
+"""How long the end of what Prefect does after a crash is waited for."""
 
 _GONE = frozenset({RunStatus.INTERRUPTED, RunStatus.IN_DOUBT})
 
@@ -104,7 +108,10 @@ async def _allow(settings: PraxisSettings, run_id: UUID) -> None:
 
 def _refuse_while_it_works(run: RunRecord, flow_run: FlowRun) -> None:
     """Two processes of one run would do no harm, but the older one would say that it failed."""
-    pid = _process_of(run.run_id)
+    # Of a run that Prefect calls ended, a process for its hooks may still be there for a moment.
+    deadline = monotonic() + (HOOK_SECONDS if flow_run.ended else 0.0)
+    while (pid := _process_of(run.run_id)) is not None and monotonic() < deadline:
+        sleep(0.5)
     if pid is not None:
         what = f"process {pid} still works on it; wait for it, or end it with: kill {pid}"
         raise RunNotResumable(run_id=run.run_id, what=what)

@@ -275,6 +275,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
     logging.basicConfig(level=logging.INFO, format=form, stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        handler.setLevel(logging.INFO)  # what goes over the devices' lines has files of its own
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
         again = asyncio.run(serve(PraxisSettings(), given.workcell, devices=given.devices))
