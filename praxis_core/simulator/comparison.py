@@ -21,14 +21,15 @@ def differences(truth: Entries, assets: Entries) -> list[str]:
 
     Returns:
         One line per difference: containers, tips in spots and on heads with what is in them,
-        grippers, and what movable labware stands on. Empty: they say the same.
+        grippers, and what movable labware stands on. What is recorded as unknown differs from
+        nothing. Empty: they say the same.
     """
     return [
         *_liquids(truth["liquids"], assets["containers"]),
         *_spots(truth["tips"], assets),
         *_heads(truth["tips"], assets["heads"], ""),
         *_heads(truth["tips"], assets["heads96"], "96:"),
-        *_grippers(truth["grippers"], assets["grippers"]),
+        *_grippers(truth["grippers"], assets["grippers"], assets["grippers_unknown"]),
         *_places(truth["places"], assets["locations"], set(truth["grippers"].values())),
     ]
 
@@ -40,6 +41,8 @@ def _liquids(truly: Entries, recorded: Entries) -> Iterator[str]:
 
 def _liquid(name: str, truly: Entries | None, recorded: Entries) -> Iterator[str]:
     there = truly or {"volume": 0.0, "amounts": {}}
+    if recorded.get("unknown"):
+        return
     if not _same(there["volume"], recorded["volume"]):
         yield f"{name}: {there['volume']:g} µL, recorded are {recorded['volume']:g} µL"
     for solute in {*there["amounts"], *recorded["amounts"]}:
@@ -50,6 +53,8 @@ def _liquid(name: str, truly: Entries | None, recorded: Entries) -> Iterator[str
 
 def _spots(tips: Entries, assets: Entries) -> Iterator[str]:
     for spot, recorded in assets["tip_spots"].items():
+        if recorded is None:
+            continue
         if (spot in tips) != recorded:
             yield f"{spot}: {_a_tip(spot in tips)}, recorded is {_a_tip(recorded)}"
         elif spot in tips:
@@ -60,8 +65,9 @@ def _spots(tips: Entries, assets: Entries) -> Iterator[str]:
 def _heads(tips: Entries, heads: Entries, prefix: str) -> Iterator[str]:
     for device, channels in heads.items():
         recorded = {f"{device}[{prefix}{number}]": tip for number, tip in channels.items()}
-        truly = {name for name in tips if _is_channel(name, device, prefix)}
-        for name in truly ^ set(recorded):
+        unknown = {name for name, tip in recorded.items() if tip["there"] is None}
+        truly = {name for name in tips if _is_channel(name, device, prefix)} - unknown
+        for name in truly ^ (set(recorded) - unknown):
             yield f"{name}: {_a_tip(name in truly)}, recorded is {_a_tip(name in recorded)}"
         for name in truly & set(recorded):
             yield from _liquid(name, tips[name]["liquid"], recorded[name])
@@ -72,16 +78,16 @@ def _is_channel(name: str, device: str, prefix: str) -> bool:
     return name.startswith(start) and name[len(start) : -len(end)].isdigit()
 
 
-def _grippers(truly: Entries, recorded: Entries) -> Iterator[str]:
+def _grippers(truly: Entries, recorded: Entries, unknown: Entries) -> Iterator[str]:
     for device, held in recorded.items():
-        if truly.get(device) != held:
+        if device not in unknown and truly.get(device) != held:
             yield f"{device} holds {truly.get(device)}, recorded is {held}"
 
 
 def _places(truly: Entries, recorded: Entries, held: set[str]) -> Iterator[str]:
     for name, place in truly.items():
         known = recorded.get(name)
-        if name in held or known is None:
+        if name in held or known is None or known["unknown"]:
             continue
         if place["parent"] != known["parent"]:
             yield f"{name} is on {place['parent']}, recorded is {known['parent']}"

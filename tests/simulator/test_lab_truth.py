@@ -278,3 +278,21 @@ async def test_the_comparison_finds_what_differs(small: WorkcellDefinition) -> N
             "star[1]: a tip, recorded is no tip",
             "tips_tipspot_A1: no tip, recorded is a tip",
         ]
+
+
+async def test_what_is_recorded_as_unknown_differs_from_nothing(small: WorkcellDefinition) -> None:
+    """A wrong figure that counts no more is not wrong; the one beside it is."""
+    with _bench(small) as bench:
+        await _play(bench, [("pick_up_tips", 1, 2), ("aspirate", 1, 2, 50.0)])
+        books: Any = bench.books.snapshot()
+        books["containers"]["plate_well_A1"] |= {"volume": 7.0, "unknown": "spilled"}
+        books["containers"]["plate_well_B1"]["volume"] += 1
+        books["tip_spots"]["tips_tipspot_A1"] = None
+        books["heads"]["star"]["0"] |= {"volume": 7.0, "unknown": "spilled"}
+        books["heads"]["star"]["5"] = {**books["heads"]["star"]["1"], "there": None}
+        books["grippers"]["star"] = "other"
+        books["grippers_unknown"]["star"] = "nobody looked"
+        books["locations"]["plate"] |= {"parent": "deck", "unknown": "nobody looked"}
+        assert differences(bench.truth(), books) == [
+            "plate_well_B1: 150 µL, recorded are 151 µL",
+        ]
