@@ -32,7 +32,7 @@ class Handler(LiquidHandlerChatterboxBackend):
         """Take liquid."""
         DONE.append(f"aspirate {[(op.resource.name, op.volume) for op in ops]}")
 
-    async def dispense96(self, dispense: Any) -> None:
+    async def dispense96(self, dispense: Any) -> None:  # noqa: ARG002
         """Lose the answer: nobody knows whether it happened."""
         DONE.append("dispense with all")
         raise TimeoutError("no answer")
