@@ -115,6 +115,8 @@ class _OpenedRun:
     state: PraxisState
     past: Past | None
     """What earlier attempts left; None: none has started."""
+    state_begun: bool = False
+    """Until then it may be another attempt's, or lost: nothing of it is touched."""
     course: Course | None = None
     learning: Learning | None = None
 
@@ -234,6 +236,7 @@ class Orchestrator:
             opened.state.begin()
         else:
             opened.state.begin(resuming=True)
+        opened.state_begun = True
 
     async def _initialise_and_execute(self, opened: _OpenedRun) -> Any:
         """Phases 2 and 3, and the release of everything that was taken for them."""
@@ -476,6 +479,8 @@ class Orchestrator:
 
     async def _archived(self, opened: _OpenedRun) -> dict[str, JsonValue] | None:
         """Give the last content of the state; None: out of reach, so it stays where it is."""
+        if not opened.state_begun:
+            return None
         try:
             if opened.progress.error is not None:
                 opened.state[ERROR_FLAG] = opened.progress.error

@@ -167,7 +167,8 @@ class Journal(History):
             run_id: The run.
             status: One that ends it.
             summary: What a person wants to know about the result.
-            final_state: Content of the run's PraxisState, archived here; None: it was out of reach.
+            final_state: Content of the run's PraxisState, archived here; None: it was out of reach,
+                and what an earlier attempt left here stays.
             error: What ended it, when it did not succeed.
             attempt: The attempt that says so; refused when another has begun since.
 

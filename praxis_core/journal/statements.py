@@ -102,7 +102,9 @@ START = _statement(
     _CHANGE_STATUS.format(results="", start=", assets = :bound, start_snapshot = :start_snapshot")
 )
 FINISH = _statement(
-    _CHANGE_STATUS.format(results=", summary = :summary, final_state = :final_state", start="")
+    _CHANGE_STATUS.format(
+        results=", summary = :summary, final_state = coalesce(:final_state, final_state)", start=""
+    )
 )
 
 NEXT_ATTEMPT = _statement("""

@@ -264,7 +264,7 @@ ADD = Act(_ONCE + ADDING, once=True)
 BEGIN = Act(
     ANNOUNCE
     + """
-local about = redis.call('HMGET', KEYS[2], 'epoch', 'recorded', 'empty')
+local about = redis.call('HMGET', KEYS[2], 'begun', 'recorded', 'empty')
 local there = redis.call('EXISTS', KEYS[1]) == 1
 local complete = about[1] and (there or about[3])
 if ARGV[3] == '1' and not complete then return redis.error_reply('LOST') end
@@ -273,7 +273,7 @@ if about[2] and about[2] ~= redis.call('HGET', KEYS[3], '') then
 end
 local now = redis.call('TIME')
 local epoch = now[1] .. '.' .. now[2]
-redis.call('HSET', KEYS[2], 'epoch', epoch)
+redis.call('HSET', KEYS[2], 'epoch', epoch, 'begun', epoch)
 redis.call('HDEL', KEYS[2], 'ended', 'archived')
 if not there then redis.call('HSET', KEYS[2], 'empty', '1') end
 for i = 1, 3 do redis.call('PERSIST', KEYS[i]) end
@@ -283,7 +283,8 @@ return {epoch}
 )
 """A new attempt: the state is writable and does not expire; writers of earlier ones are refused.
 
-ARGV[3]: '1' when an earlier attempt has written, so that nothing may be missing; else '0'.
+ARGV[3]: '1' when an earlier attempt has written, so that nothing may be missing; else '0'. What
+other programs have written since Redis lost a state is not taken for it: it has no 'begun'.
 """
 
 _END = """

@@ -204,6 +204,21 @@ def test_what_redis_lost_is_an_error_and_never_empty(
     assert sorted(client.scan_iter()) == left
 
 
+def test_what_others_write_after_a_loss_is_not_taken_for_the_state(
+    attempt: Callable[[], PraxisState],
+    client: redis.Redis,
+    open_state: Callable[[], PraxisState],
+) -> None:
+    """Neither what they write into the lost one, nor the second time that an attempt begins."""
+    attempt().update(a=1)
+    client.flushdb()
+    open_state()["flag"] = True
+
+    for _ in range(2):
+        with pytest.raises(StateLost):
+            open_state().begin(resuming=True)
+
+
 def _lose(client: redis.Redis, run_id: UUID, what: str) -> None:
     keys = {
         "state": redis_keys.run_state(run_id),
