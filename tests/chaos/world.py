@@ -126,15 +126,31 @@ class World:
 
     # --- runs -------------------------------------------------------------------------------------
 
-    def finish(self, story: Story, run_id: UUID, process: ForkServerProcess | None = None) -> None:
-        """Bring a run to its end: tend the host, resume what was killed, answer what is asked."""
-        for _ in range(ATTEMPTS):
+    def finish(
+        self,
+        story: Story,
+        run_id: UUID,
+        process: ForkServerProcess | None = None,
+        also: frozenset[Ended] = frozenset(),
+    ) -> int:
+        """Bring a run to its end: tend the host, resume what was killed, answer what is asked.
+
+        Args:
+            story: What runs.
+            run_id: The run.
+            process: Its attempt that is under way.
+            also: Other ends of an attempt after which it may be resumed.
+
+        Returns:
+            How many attempts that took.
+        """
+        for number in range(ATTEMPTS):
             process = process or self.start(story, run_id)
             wait_for(lambda one=process: self._has_ended(one), seconds=120)
             code = process.exitcode
             if code == Ended.SUCCEEDED:
-                return
-            assert code in {Ended.IN_DOUBT, -signal.SIGKILL}, self.said(run_id)
+                return number + 1
+            assert code in {Ended.IN_DOUBT, -signal.SIGKILL, *also}, self.said(run_id)
             if code == Ended.IN_DOUBT:
                 asyncio.run(self._answer(run_id))
             process = None
@@ -150,6 +166,11 @@ class World:
             host = (self.folder / "host.log").read_text()[-4000:]
             return f"{(self.folder / f'{run_id}.log').read_text()[-8000:]}\n--- host:\n{host}"
         return "nothing"
+
+    def stops(self, run_id: UUID) -> list[str]:
+        """Give the errors with which attempts of a run stopped."""
+        lines = (self.folder / f"{run_id}.log").read_text().splitlines()
+        return [line for line in lines if line.startswith("praxis_core.errors.")]
 
     async def _store(self) -> None:
         async with Database(self.settings.addresses().database_url) as database:
