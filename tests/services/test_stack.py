@@ -27,8 +27,8 @@ from praxis_core.services.prefect_api import PrefectApi
 from praxis_core.services.process import ProcessRecord
 from praxis_core.services.registration import Registration
 from praxis_core.services.stack import down, status, up
-from praxis_core.services.worker import WORK_POOL, EmbeddedWorker
 from praxis_core.services.workcells import stored_workcells
+from praxis_core.services.worker import WORK_POOL, EmbeddedWorker
 from praxis_core.settings import PraxisSettings
 
 UP = "from praxis_core.services.stack import up; from praxis_core.settings import PraxisSettings; "
