@@ -1,0 +1,139 @@
+"""Runs of deployments: whatever dies, Prefect's own Retry goes on from where the run was."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from time import monotonic
+
+import pytest
+
+from praxis_core.protocol.lifecycle import OutcomeStatus, RunStatus
+from praxis_core.services.prefect_api import PrefectApi
+from praxis_core.settings import PraxisSettings
+from tests.chaos.prefect_runs import Planned, PrefectRuns, opened
+from tests.chaos.report import Report
+from tests.chaos.world import wait_for
+
+SECONDS = 0.02
+"""What each call takes, so that there is a middle of a run."""
+
+
+class Victim(StrEnum):
+    """What is killed at a random command."""
+
+    FLOW = "process of the run"
+    HOST = "host"
+    WORKER = "worker"
+    SERVER = "Prefect server"
+
+
+KILLS = {Victim.FLOW: 15, Victim.HOST: 15, Victim.WORKER: 10, Victim.SERVER: 20}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a run."""
+
+    victim: str
+    at: str
+    attempts: int
+    answers: list[str]
+    states: list[str]
+    resumed: list[str]
+    faults: list[str]
+    seconds: float
+
+
+@pytest.fixture(scope="module")
+def runs(stack: PraxisSettings) -> Iterator[PrefectRuns]:
+    """Runs of the stack's deployments."""
+    with opened(stack) as runs:
+        yield runs
+
+
+@pytest.fixture(scope="module")
+def planned(runs: PrefectRuns) -> Planned:
+    """A serial dilution that nothing happened to."""
+    return runs.plan("serial-dilution")
+
+
+@pytest.mark.parametrize("victim", [Victim.FLOW, Victim.HOST])
+def test_what_was_killed_goes_on_from_where_it_was(
+    runs: PrefectRuns, planned: Planned, victim: Victim
+) -> None:
+    """Under the same id, each effect once, and the page says from where."""
+    result = carry_out(runs, planned, victim)
+
+    assert result.faults == []
+    assert victim is Victim.HOST or len(result.resumed) == 1
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("victim", Victim)
+def test_killed_again_and_again(
+    runs: PrefectRuns, planned: Planned, report: Report, victim: Victim
+) -> None:
+    """Each at random commands."""
+    results = []
+    for _ in range(KILLS[victim]):
+        results.append(carry_out(runs, planned, victim))
+        report.add("prefect", results[-1])
+    assert [fault for result in results for fault in result.faults] == []
+
+
+def carry_out(runs: PrefectRuns, planned: Planned, victim: Victim) -> Result:
+    """Kill at a random effect, bring the run to its end, and compare."""
+    began = monotonic()
+    target = random.choice(sorted(planned.truth.effects))  # noqa: S311  # no secret
+    run_id = runs.start("serial-dilution", SECONDS)
+    match victim:
+        case Victim.FLOW | Victim.HOST:
+            pid = runs.flow_process(run_id)
+            if victim is Victim.HOST:
+                pid = runs.host()
+            point = random.choice(["before_effect", "after_effect"])  # noqa: S311  # no secret
+            runs.control.kill(pid, **{point: f"{run_id}/{target}"})
+            target = f"{point} {target}"
+        case Victim.WORKER:
+            assert runs.wait_for_effect(run_id, target)
+            runs.restart(runs.worker())
+        case Victim.SERVER:
+            assert runs.wait_for_effect(run_id, target)
+            runs.restart(runs.server())
+    course = runs.finish(run_id)
+    return Result(
+        victim=victim,
+        at=target,
+        attempts=course.attempts,
+        answers=course.answers,
+        states=course.states,
+        resumed=course.resumed,
+        faults=runs.faults(course, planned),
+        seconds=monotonic() - began,
+    )
+
+
+@pytest.mark.chaos
+def test_cancelling_ends_the_command_and_leaves_all_safe(runs: PrefectRuns, report: Report) -> None:
+    """What is heated and shaken is switched off, and the history says what became of each."""
+    planned = runs.plan("dose-response")
+    for _ in range(5):
+        target = random.choice(sorted(planned.truth.effects))  # noqa: S311  # no secret
+        run_id = runs.start("dose-response", 0.1)
+        assert runs.wait_for_effect(run_id, target)
+
+        with PrefectApi(runs.settings) as api:
+            assert api.set_state(run_id, "CANCELLING") == "ACCEPT"
+        flow_run = runs.ended(run_id)
+
+        wait_for(lambda one=run_id: runs.status(one) is RunStatus.CANCELLED)
+        outcomes = [one.outcome for one in runs.recorded(run_id)]
+        left_on = runs.control.truth()["devices"]
+        report.add("prefect", {"victim": "cancelled", "at": target, "states": [str(flow_run)]})
+        assert flow_run.state_type == "CANCELLED"
+        assert all(one is not None and one.status is OutcomeStatus.SUCCEEDED for one in outcomes)
+        assert left_on is None
+        assert runs.truth(run_id).effects <= planned.truth.effects
