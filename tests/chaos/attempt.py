@@ -28,6 +28,7 @@ from praxis_core.journal.record import Journal
 from praxis_core.orchestrator import Orchestrator, RunRequest
 from praxis_core.protocol.loading import load_protocol
 from praxis_core.settings import PraxisSettings
+from praxis_core.workcell.time_limits import time_limit
 
 
 class Ended(IntEnum):
@@ -46,12 +47,14 @@ def settings_of(places: Mapping[str, Any]) -> PraxisSettings:
 
 
 def host(places: Mapping[str, Any], workcell: str, log: Path) -> None:
-    """Serve a workcell."""
+    """Serve a workcell; ``hung_seconds`` among the places is the time limit of every call."""
     _begin(log)
-    asyncio.run(serve(settings_of(places), workcell))
+    settings, hung = settings_of(places), places.get("hung_seconds")
+    limit = time_limit if hung is None else lambda *_: float(hung)
+    asyncio.run(serve(settings, workcell, time_limit=limit))
 
 
-def attempt(
+def attempt(  # noqa: PLR0913, PLR0917  # what a process is told
     places: Mapping[str, Any], workcell: str, log: Path, run_id: UUID, spec: str, words: Any
 ) -> None:
     """Carry out one attempt of a run, as a flow does."""

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,11 @@ from tests.chaos.report import Report
 from tests.chaos.stories import Story
 from tests.chaos.world import World
 
-OpenWorld = Callable[[Story], World]
+RESULTS = os.environ.get("PRAXIS_CHAOS_RESULTS")
+"""Read before the tests make an environment of their own."""
+
+OpenWorld = Callable[..., World]
+"""Takes a story, and settings of its own by name."""
 
 
 @pytest.fixture
@@ -21,7 +26,7 @@ def open_world(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Op
     """Opens the world of a story; it ends with the test."""
     with ExitStack() as opened:
 
-        def make(story: Story) -> World:
+        def make(story: Story, **own: Any) -> World:
             folder = tmp_path / story.name
             folder.mkdir()
             places = {
@@ -30,6 +35,7 @@ def open_world(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Op
                 "redis_url": redis_url,
                 "lease_seconds": 5,
                 "grace_seconds": 5,
+                **own,
             }
             return opened.enter_context(closing(World(folder, story.workcell(), places)))
 
@@ -39,5 +45,4 @@ def open_world(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Op
 @pytest.fixture(scope="session")
 def report() -> Report:
     """Where results are written when ``PRAXIS_CHAOS_RESULTS`` names a file."""
-    named = os.environ.get("PRAXIS_CHAOS_RESULTS")
-    return Report(Path(named) if named else None)
+    return Report(Path(RESULTS) if RESULTS else None)

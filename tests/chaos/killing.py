@@ -154,7 +154,7 @@ def carry_out(world: World, plan: Plan, case: Case) -> Result:
     """Kill, bring the run to its end, and compare with the uninterrupted one."""
     began, run_id = monotonic(), uuid4()
     world.answers.clear()
-    process, hit = _kill(world, case, run_id)
+    process, hit = kill(world, case, run_id)
     world.finish(case.story, run_id, process)
     world.control.clear()
     truth = world.truth(run_id)
@@ -175,20 +175,18 @@ def carry_out(world: World, plan: Plan, case: Case) -> Result:
     )
 
 
-def _kill(world: World, case: Case, run_id: UUID) -> tuple[ForkServerProcess | None, bool]:
+def kill(world: World, case: Case, run_id: UUID) -> tuple[ForkServerProcess | None, bool]:
     """Start a run and kill; give its process if that is to go on, and whether anything died."""
     if case.victim is Victim.LINK:
         how = "drop_before" if case.point is Point.INTENT else "drop"
         world.control.fail(case.deed.device, how=how, method=case.deed.method, nth=case.deed.nth)
         return world.start(case.story, run_id), True
     if case.point in {Point.INTENT, Point.EFFECT}:
-        return _kill_at_effect(world, case, run_id)
-    return _kill_at_gate(world, case, run_id)
+        return _at_effect(world, case, run_id)
+    return _at_gate(world, case, run_id)
 
 
-def _kill_at_effect(
-    world: World, case: Case, run_id: UUID
-) -> tuple[ForkServerProcess | None, bool]:
+def _at_effect(world: World, case: Case, run_id: UUID) -> tuple[ForkServerProcess | None, bool]:
     process = world.start(case.story, run_id)
     victim = process if case.victim is Victim.FLOW else world.host
     assert victim.pid is not None
@@ -202,7 +200,7 @@ def _kill_at_effect(
     return (None if hit and victim is process else process), hit
 
 
-def _kill_at_gate(world: World, case: Case, run_id: UUID) -> tuple[ForkServerProcess | None, bool]:
+def _at_gate(world: World, case: Case, run_id: UUID) -> tuple[ForkServerProcess | None, bool]:
     early = case.point is Point.BEFORE_INTENT or case.deed.kind == CommandKind.OBSERVE
     event = Event.INTENT if early else Event.OUTCOME
     with world.gate.closed_for(case.deed.branch, case.deed.ordinal, event):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,10 @@ class Story:
     assets: dict[str, str] = field(hash=False)
     labware: frozenset[str]
     parameters: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    def told(self, **parameters: Any) -> Story:
+        """Give the same one with other parameters."""
+        return replace(self, parameters={**self.parameters, **parameters})
 
     def workcell(self) -> WorkcellDefinition:
         """Give a workcell of this story's name: building a whole deck takes PyLabRobot a second."""
@@ -82,5 +86,59 @@ DOSES = Story(
     ),
 )
 """The 96-head, and a heater-shaker that is on for a while."""
+
+_SMALL = frozenset(
+    ["carrier_tips", "tips_300_01", "carrier_plates", "plate_01", "carrier_troughs", "diluent"]
+)
+
+FAILING = Story(
+    name="failing",
+    spec="tests.chaos.protocols:failing",
+    assets={"tips": "tips_300_01", "plate": "plate_01", "diluent": "diluent"},
+    labware=_SMALL,
+)
+"""Every device, and tips that are thrown away in a ``finally``."""
+
+LEARNING = Story(
+    name="learning",
+    spec="tests.chaos.protocols:learning",
+    assets={"tips": "tips_300_01", "plate": "plate_01", "diluent": "diluent"},
+    labware=_SMALL,
+)
+"""A counter, what another program writes, and a pause."""
+
+RANDOM = Story(
+    name="random",
+    spec="tests.chaos.random_protocols:made_up",
+    assets={
+        "tips": "tips_300_01",
+        "plate": "plate_01",
+        "other": "plate_02",
+        "diluent": "diluent",
+    },
+    labware=_SMALL | {"plate_02"},
+)
+"""Whatever the parameter ``program`` says."""
+
+_SPARE = frozenset(["tips_300_03", "tips_300_04", "dose_plate", "dye_stock", "enzyme"])
+
+SCRIPTS = Story(
+    name="scripts",
+    spec="tests.chaos.scripts:script",
+    assets={
+        name: name
+        for name in (
+            "tips_300_01",
+            "tips_300_02",
+            "tips_1000_01",
+            "plate_01",
+            "plate_02",
+            "diluent",
+            "substrate",
+        )
+    },
+    labware=frozenset(one.name for one in load_definition(STAR).labware) - _SPARE,
+)
+"""Scripts that were not written for Praxis; the parameter ``name`` says which."""
 
 LIBRARY = (DILUTION, DOSES)

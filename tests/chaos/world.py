@@ -78,6 +78,7 @@ class World:
         self.control: LabControl = self.lab.control()
         self.gate = Gate(self.settings.addresses().database_url)
         asyncio.run(self._store())
+        self._marked = 0
         self.answers: list[tuple[str, Answer]] = []
         self._host: ForkServerProcess | None = None
         self._runs: list[ForkServerProcess] = []
@@ -199,12 +200,18 @@ class World:
 
     # --- truth ------------------------------------------------------------------------------------
 
+    def mark(self) -> int:
+        """Give the number of the last record of the lab's log; ``truth`` reads what comes later."""
+        for record in self.control.log(after=self._marked):
+            self._marked = record["n"]
+        return self._marked
+
     def truth(self, run_id: UUID) -> Truth:
         """Tell what a run physically did, and what is there now."""
         truth = self.control.truth()
         effects = Counter(
             str(one.get("tag")).removeprefix(f"{run_id}/")
-            for one in self.control.effects()
+            for one in self.control.effects(after=self._marked)
             if str(one.get("tag")).startswith(str(run_id))
         )
         return Truth(
