@@ -37,8 +37,10 @@ check: $(INSTALLED) ## Lint, format, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-chaos: $(INSTALLED) ## Run only the tests that kill processes at work
-	$(BIN)/python -m pytest -m chaos
+chaos: $(INSTALLED) ## Kill everything everywhere (an hour), and write docs/reliability.md
+	rm -f chaos.jsonl
+	PRAXIS_CHAOS_RESULTS=chaos.jsonl $(BIN)/python -m pytest -m chaos tests/chaos
+	$(BIN)/python -m tests.chaos.page chaos.jsonl
 
 bench: $(INSTALLED) ## Measure, and write docs/benchmarks.md
 	$(BIN)/python -m benchmarks

@@ -26,8 +26,6 @@ from praxis_core.services.valkey import EmbeddedValkey
 from praxis_core.settings import PraxisSettings
 from praxis_core.state import PraxisState
 
-pytestmark = pytest.mark.chaos
-
 Accident = Callable[[], None]
 accident: Accident | None = None
 

@@ -206,7 +206,6 @@ def test_ctrl_c_before_the_run_has_begun(praxis: CommandLine) -> None:
     assert praxis.statuses() == before
 
 
-@pytest.mark.chaos
 def test_a_killed_run_is_not_followed_for_ever(
     praxis: CommandLine, deployed: str, processes_of: Callable[[str], list[int]]
 ) -> None:

@@ -189,7 +189,6 @@ def slow_run(bare_stack: PraxisSettings, tmp_path: Path) -> tuple[UUID, Path]:
     return run.id, diary
 
 
-@pytest.mark.chaos
 def test_runs_outlive_their_worker_and_end_in_order_with_the_stack(
     bare_stack: PraxisSettings, slow_run: tuple[UUID, Path]
 ) -> None:
@@ -212,7 +211,6 @@ def test_runs_outlive_their_worker_and_end_in_order_with_the_stack(
     assert worker.runs() == []
 
 
-@pytest.mark.chaos
 def test_two_starts_at_once_after_everything_was_killed_give_one_stack(
     bare_stack: PraxisSettings,
 ) -> None:

@@ -21,8 +21,6 @@ from praxis_core.services.process import ProcessRecord
 from praxis_core.services.valkey import EmbeddedValkey
 from praxis_core.settings import PraxisSettings
 
-pytestmark = pytest.mark.chaos
-
 RunPostgres = Callable[[EmbeddedPostgres], EmbeddedPostgres]
 RunValkey = Callable[[EmbeddedValkey], EmbeddedValkey]
 
