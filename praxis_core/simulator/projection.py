@@ -89,13 +89,14 @@ class Projection:
 
     def _follow_places(self, places: dict[str, Place | None], held: set[str | None]) -> None:
         moved: list[tuple[Resource, Place]] = []
-        for name, place in places.items():
+        # What comes from something that goes is taken off it first.
+        for name, place in sorted(places.items(), key=lambda each: each[1] is None):
             resource = self._model.resources.find(name)
             if resource is None or _stands(resource, place):
                 continue
             if place is not None and place.parent is not None:
                 moved.append((resource, place))
-            elif name in held:
+            elif name in held or _goes_with_its_parent(resource, place, places):
                 continue  # it stays in the tree where it was, as PyLabRobot has it
             resource.unassign()
             self._known.clear()
@@ -126,6 +127,16 @@ class Projection:
         if key not in self._known:
             self._known[key] = compute(*args, **kwargs)
         return self._known[key]
+
+
+def _goes_with_its_parent(
+    resource: Resource, place: Place | None, places: dict[str, Place | None]
+) -> bool:
+    """Whether a resource leaves as a part of what it stands on: a carrier keeps its sites."""
+    parent = resource.parent
+    if place is not None or parent is None or parent.name not in places:
+        return False
+    return places[parent.name] is None
 
 
 def _stands(resource: Resource, place: Place | None) -> bool:

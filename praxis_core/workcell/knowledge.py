@@ -126,23 +126,26 @@ class Knowledge:
         """
         if names is None:
             self.assets.learn(self._initial)
-            for resource in list(self._model.resources):
-                if resource.name not in self._native:
-                    resource.unassign()
+            self._put_home(self._homes, [one for one in self._model.resources if self._came(one)])
         else:
             self.assets.set_back(self._initial.restricted(names))
-        self._put_home(self._homes if names is None else [n for n in names if n in self._homes])
+            self._put_home([name for name in names if name in self._homes])
         for device in self._devices if names is None else [n for n in names if n in self._devices]:
             self._devices[device].forget_tips()
         self._show_volumes()
 
-    def _put_home(self, names: Iterable[str]) -> None:
+    def _came(self, resource: Resource) -> bool:
+        """Whether a resource is not of the definition, nor a part of one that is not either."""
+        here = resource.parent
+        return resource.name not in self._native and (here is None or here.name in self._native)
+
+    def _put_home(self, names: Iterable[str], going: Iterable[Resource] = ()) -> None:
         moved = [
             (self._model.resources.get(name), self._homes[name])
             for name in names
             if not _Home.of(self._model.resources.get(name)).is_(self._homes[name])
         ]
-        for resource, _ in moved:
+        for resource in (*(resource for resource, _ in moved), *going):
             resource.unassign()
         for resource, home in moved:
             home.take(resource)

@@ -311,6 +311,21 @@ async def test_a_person_puts_and_takes_labware(host: Host) -> None:
     assert "new" not in host.control.truth()["places"]
 
 
+async def test_a_carrier_that_somebody_brought_comes_and_goes_as_a_whole(host: Host) -> None:
+    """Its sites stay its own; what was put from the deck onto it goes home."""
+    carrier = make("PLT_CAR_L5AC_A00", "brought")
+    carrier[0] = make("cor_96_wellplate_360uL_Fb", "fresh")
+    for _ in range(2):
+        made = encode_resource(carrier)
+        host.control.hands("brought", "deck", definition=made, location=(900.0, 63.0, 100.0))
+        host.control.hands("fresh", "brought-1")
+        host.control.hands("plate", "brought-0")
+        host.control.stage()
+        places = host.control.truth()["places"]
+        assert not {"brought", "brought-0", "fresh"} & set(places)
+        assert places["plate"]["parent"] == host["carrier_plates[0]"].name
+
+
 async def test_deck_changes_travel_with_the_command(host: Host) -> None:
     """What a script puts on its deck is there when its command comes; a move is no news."""
     new = make("cor_96_wellplate_360uL_Fb", "fresh")
