@@ -1,0 +1,144 @@
+"""Protocols that nobody wrote, killed anywhere, end as if nothing had happened."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.context import ForkServerProcess
+from time import monotonic
+from uuid import uuid4
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as some
+
+from praxis_core.protocol.lifecycle import CommandKind
+from tests.chaos.conftest import OpenWorld
+from tests.chaos.killing import plan
+from tests.chaos.random_protocols import Program, programs
+from tests.chaos.report import Report
+from tests.chaos.stories import RANDOM
+from tests.chaos.world import World, wait_for
+
+FEW = settings(
+    max_examples=3,
+    deadline=None,
+    database=None,
+    # Making one smaller would take as long as finding it, and kills do not hit twice alike.
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+MANY = settings(FEW, max_examples=60)
+
+DEVICES = ("star", "reader", "shaker")
+
+Seconds = tuple[float, float, float]
+"""How long the calls of each device take."""
+takes = some.tuples(*[some.sampled_from([0.0, 0.001, 0.003, 0.005])] * len(DEVICES))
+
+
+@dataclass(frozen=True)
+class Kill:
+    """What dies, and when."""
+
+    host: bool
+    after: bool
+    share: float
+    """Of the effects of the undisturbed run."""
+
+
+kills = some.builds(Kill, some.booleans(), some.booleans(), some.floats(0, 1))
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one program."""
+
+    program: Program
+    kill: Kill
+    effects: int
+    hit: bool
+    asked: int
+    twice: list[str]
+    missing: list[str]
+    right: bool
+    seconds: float
+
+    @property
+    def faults(self) -> list[str]:
+        """Say what broke the promise; empty: nothing."""
+        found = [f"{key} twice" for key in self.twice] + [f"{key} missing" for key in self.missing]
+        if not self.right:
+            found.append("the deck is not as after the uninterrupted run")
+        return found
+
+
+def test_a_few_programs(open_world: OpenWorld) -> None:
+    """A few of those that ``make chaos`` goes through."""
+    _try(open_world(RANDOM), FEW, lambda _: None)
+
+
+@pytest.mark.chaos
+def test_many_programs(open_world: OpenWorld, report: Report) -> None:
+    """Steps, caught errors, branches within branches, and devices that take their time."""
+    results: list[Result] = []
+
+    def note(result: Result) -> None:
+        report.add("random", result)
+        results.append(result)
+
+    _try(open_world(RANDOM), MANY, note)
+    assert sum(result.hit for result in results) > 0.9 * len(results)
+
+
+def _try(world: World, thorough: settings, note: Callable[[Result], None]) -> None:
+    @thorough
+    @given(program=programs, seconds=takes, kill=kills)
+    def come_to_the_same(program: Program, seconds: Seconds, kill: Kill) -> None:
+        result = carry_out(world, program, seconds, kill)
+        note(result)
+        assert result.faults == []
+
+    come_to_the_same()
+
+
+def carry_out(world: World, program: Program, seconds: Seconds, kill: Kill) -> Result:
+    """Run a program undisturbed, then once more with a kill, and compare."""
+    began, story, run_id = monotonic(), RANDOM.told(program=program), uuid4()
+    world.answers.clear()
+    world.mark()
+    undisturbed = plan(world, story)
+    wanted = undisturbed.truth
+    world.mark()
+    for device, real in zip(DEVICES, seconds, strict=True):
+        world.control.set_time(real, device=device)
+    process = world.start(story, run_id)
+    hit = _killed(world, kill, process, sum(wanted.effects.values()))
+    world.finish(story, run_id, None if hit and not kill.host else process)
+    world.control.clear()
+    truth = world.truth(run_id)
+    once = {deed.key for deed in undisturbed.deeds if deed.kind == CommandKind.ONCE}
+    return Result(
+        program=program,
+        kill=kill,
+        effects=sum(wanted.effects.values()),
+        hit=hit,
+        asked=len(world.answers),
+        twice=sorted(key for key in truth.effects - wanted.effects if key in once),
+        missing=sorted(wanted.effects - truth.effects),
+        right=(truth.liquids, truth.places, truth.tips)
+        == (wanted.liquids, wanted.places, wanted.tips),
+        seconds=monotonic() - began,
+    )
+
+
+def _killed(world: World, kill: Kill, process: ForkServerProcess, effects: int) -> bool:
+    """Kill at an effect, and say whether that came; after the end there is nothing to kill."""
+    victim = world.host if kill.host else process
+    assert victim.pid is not None
+    nth = 1 + int(kill.share * (effects - 1))
+    when = {"after_effect": nth} if kill.after else {"before_effect": nth}
+    world.control.kill(victim.pid, **when)
+    wait_for(lambda: not victim.is_alive() or not process.is_alive())
+    return victim.exitcode == -signal.SIGKILL
