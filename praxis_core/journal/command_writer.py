@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,14 +20,12 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Dialect, TextClause, select
-from sqlalchemy.dialects.postgresql import JSON
-from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy import select
 
 from praxis_core.errors import JournalError, PraxisError, ServiceUnreachable
 from praxis_core.journal import rows, statements
-from praxis_core.journal.columns import JSON_OR_NULL, Instant
-from praxis_core.journal.database import Database, dumps, refused
+from praxis_core.journal.database import Database, refused
+from praxis_core.journal.pipeline import Pipeline, Prepared, Values
 from praxis_core.journal.records import CommandRecord, Measurement
 from praxis_core.journal.tables import CommandRow
 from praxis_core.labware.encoded_error import EncodedError
@@ -53,51 +51,11 @@ _LOST = ("08", "57P")
 """How the SQLSTATEs begin with which Postgres ends a connection."""
 _PASSES = ("25006", "40", "53", "55P03", "57", "58")
 """Those of a full disk, of a lock and of what else is no fault of a row: an outcome waits."""
-_REFUSED = (psycopg.Error, TypeError, ValueError)
-"""What the driver raises when a row cannot be written; the last two before it sends anything."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Statement:
-    """One of ``statements`` as the driver takes it."""
-
-    sql: bytes
-    columns: tuple[str, ...]
-
-    def parameters(self, values: Mapping[str, Any]) -> dict[str, object]:
-        """What the driver is given.
-
-        Raises:
-            JournalError: a value is no JSON, or a time has no zone.
-        """
-        return {name: _parameter(name, values[name]) for name in self.columns}
-
-
-def _parameter(name: str, value: Any) -> object:
-    kind = statements.TYPES[name]
-    if isinstance(kind, JSON):
-        if value is None and kind is JSON_OR_NULL:
-            return None
-        try:
-            return dumps(value)
-        except (TypeError, ValueError) as error:
-            raise JournalError(what=f"a value cannot be stored: {error}") from error
-    if isinstance(kind, Instant):
-        return kind.process_bind_param(value, _DIALECT)
-    return value
-
-
-_DIALECT: Dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]  # SQLAlchemy's own
-
-
-def _compiled(statement: TextClause) -> _Statement:
-    compiled = statement.compile(dialect=_DIALECT)
-    return _Statement(compiled.string.encode(), tuple(compiled.params))
-
-
-_INTENT, _OUTCOME, _OBSERVED = map(
-    _compiled, (statements.INTENT, statements.OUTCOME, statements.OBSERVED)
-)
+_INTENT = Prepared.of("intent", statements.INTENT)
+_OUTCOME = Prepared.of("outcome", statements.OUTCOME)
+_MEASURED = Prepared.of("measured", statements.MEASURED)
+_OBSERVED = Prepared.of("observed", statements.OBSERVED)
 
 
 @dataclass(eq=False, slots=True)
@@ -106,9 +64,9 @@ class _Waiting:
 
     done: asyncio.Future[None]
     since: float
-    sql: bytes = b""
-    """Empty: nothing is written, somebody only waits until everything before it is."""
-    values: Mapping[str, object] | None = None
+    statement: Prepared | None = None
+    """None: nothing is written, somebody only waits until everything before it is."""
+    values: Values = ()
     command: Command | None = None
     outcome: Outcome | None = None
     """None: it is the intent."""
@@ -143,7 +101,7 @@ class CommandWriter:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._waiting: deque[_Waiting] = deque()
-        self._connection: psycopg.AsyncConnection | None = None
+        self._connection: Pipeline | None = None
         self._writing: asyncio.Task[None] | None = None
         self._soon: asyncio.TimerHandle | None = None
         self._refused: dict[tuple[UUID, int], PraxisError] = {}
@@ -161,9 +119,9 @@ class CommandWriter:
         told = self._refused.pop((command.run_id, command.attempt), None)
         if told is not None:
             raise told
-        values = _INTENT.parameters(rows.intent_values(command, at, epoch))
+        values = _INTENT.values(rows.intent_values(command, at, epoch))
         self._no_longer_withdrawn(command)
-        waiting = self._put(sql=_INTENT.sql, values=values, command=command)
+        waiting = self._put(statement=_INTENT, values=values, command=command)
         self._write_now()
         try:
             await self._written(waiting)
@@ -183,14 +141,10 @@ class CommandWriter:
         Raises:
             JournalError: a value cannot be stored.
         """
-        statement = _OBSERVED if command.kind is CommandKind.OBSERVE else _OUTCOME
-        values = (
-            rows.intent_values(command, outcome.started_at)
-            | rows.outcome_values(outcome)
-            | rows.measurement_values(measurements)
+        statement, columns = _ended(command, outcome, measurements)
+        waiting = self._put(
+            statement=statement, values=statement.values(columns), command=command, outcome=outcome
         )
-        parameters = statement.parameters(values)
-        waiting = self._put(sql=statement.sql, values=parameters, command=command, outcome=outcome)
         waiting.done.add_done_callback(partial(self._remember_refusal, command))
         self._write_soon()
         return waiting.done
@@ -250,7 +204,8 @@ class CommandWriter:
         """Wait for what is not kept; given up here only if Postgres hangs, else where it failed."""
         limit = self.patience + STATEMENT_SECONDS
         try:
-            await asyncio.wait_for(waiting.done, limit)
+            async with asyncio.timeout(limit):
+                await waiting.done
         except TimeoutError as error:
             no_answer = psycopg.OperationalError(f"no answer for {limit:.0f} s")
             raise self._database.unreachable(no_answer) from error
@@ -308,7 +263,7 @@ class CommandWriter:
         """
         try:
             counts = await self._execute(batch)
-        except _REFUSED:
+        except psycopg.Error:
             await self._write_singly(batch)
             return
         for one, count in zip(batch, counts, strict=True):
@@ -322,8 +277,6 @@ class CommandWriter:
                 if one.kept and (error.sqlstate or "").startswith(_PASSES):
                     raise self._database.unreachable(error) from error
                 one.finish(refused(error))
-            except (TypeError, ValueError) as error:
-                one.finish(JournalError(what=f"a value cannot be stored: {error}"))
             else:
                 await self._resolve(one, count)
 
@@ -334,40 +287,37 @@ class CommandWriter:
             The number of rows that each has written.
 
         Raises:
-            psycopg.Error, TypeError, ValueError: one of them is refused, so nothing is written.
+            psycopg.Error: one of them is refused, so nothing is written.
             ServiceUnreachable: all of them may be written.
         """
-        if not any(one.sql for one in batch):
+        work = [(one.statement, one.values) for one in batch if one.statement is not None]
+        if not work:
             return [1] * len(batch)
         connection = await self._connected()
-        cursors = [connection.cursor() for _ in batch]
         try:
-            # Without a BEGIN, all that goes between two syncs of a pipeline is one transaction.
-            async with connection.pipeline():
-                for cursor, one in zip(cursors, batch, strict=True):
-                    if one.sql:
-                        await cursor.execute(one.sql, one.values, prepare=True)
+            counts = iter(await connection.execute(work))
         except psycopg.Error as error:
             if connection.closed or (error.sqlstate or "").startswith(_LOST):
                 raise self._database.unreachable(error) from error
             if error.sqlstate == _DEADLOCK and len(batch) == 1:
                 return await self._execute(batch)
             raise
-        return [
-            cursor.rowcount if one.sql else 1 for cursor, one in zip(cursors, batch, strict=True)
-        ]
+        return [1 if one.statement is None else next(counts) for one in batch]
 
-    async def _connected(self) -> psycopg.AsyncConnection:
+    async def _connected(self) -> Pipeline:
         if self._connection is None or self._connection.closed:
             await self._disconnect()
-            self._connection = await self._database.connect()
+            self._connection = Pipeline(await self._database.connect())
+            try:
+                await self._connection.prepare((_INTENT, _OUTCOME, _MEASURED, _OBSERVED))
+            except psycopg.Error as error:
+                raise self._database.unreachable(error) from error
         return self._connection
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(psycopg.Error):
-                await connection.close()
+            await connection.close()
 
     async def _resolve(self, one: _Waiting, count: int) -> None:
         """Tell who waits; where no row was written, look whether it is there already.
@@ -452,10 +402,22 @@ def _withdrawal(command: Command, why: str) -> _Waiting:
         error=EncodedError(f"{kind.__module__}:{kind.__qualname__}", why),
         sent=Sent.NONE,
     )
-    ended = rows.intent_values(command, now) | rows.outcome_values(outcome)
-    values = _OUTCOME.parameters(ended | rows.measurement_values([]))
+    statement, columns = _ended(command, outcome, ())
+    values = statement.values(columns)
     done = asyncio.get_running_loop().create_future()
-    return _Waiting(done, time.monotonic(), _OUTCOME.sql, values, command, outcome, withdrawn=True)
+    return _Waiting(done, time.monotonic(), statement, values, command, outcome, withdrawn=True)
+
+
+def _ended(
+    command: Command, outcome: Outcome, measurements: Sequence[Measurement]
+) -> tuple[Prepared, dict[str, object]]:
+    """Choose the statement that writes an outcome, and give its columns."""
+    columns = rows.intent_values(command, outcome.started_at) | rows.outcome_values(outcome)
+    if command.kind is CommandKind.OBSERVE:
+        return _OBSERVED, columns | rows.measurement_values(measurements)
+    if measurements:
+        return _MEASURED, columns | rows.measurement_values(measurements)
+    return _OUTCOME, columns
 
 
 def _name(command: Command) -> str:

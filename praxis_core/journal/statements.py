@@ -148,15 +148,15 @@ _MEASURED = """measured AS (
         FROM done, unnest(:assets, :wells, :quantities, :values, :units, :times) AS m
     )"""
 
-_ENDED = f"""done AS (
-      UPDATE praxis.command SET outcome = :outcome, started_at = :started_at,
+_ENDS = f"""UPDATE praxis.command SET outcome = :outcome, started_at = :started_at,
           ended_at = :ended_at, value = :value, error = :error, attributes = :attributes,
           sent = :sent, delivered = nextval('praxis.command_delivered')
         WHERE {_KEY} AND fingerprint = :fingerprint AND outcome IS NULL
-        RETURNING run_id, attempt, branch, ordinal
-    )"""  # noqa: S608  # constants
+        RETURNING run_id, attempt, branch, ordinal"""  # noqa: S608  # constants
+_ENDED = f"done AS ({_ENDS})"
 
-OUTCOME = _statement(f"WITH {_ENDED}, {_MEASURED} SELECT ordinal FROM done")  # noqa: S608  # constants
+OUTCOME = _statement(_ENDS)
+MEASURED = _statement(f"WITH {_ENDED}, {_MEASURED} SELECT ordinal FROM done")  # noqa: S608  # constants
 
 # With an intent or without one, in one statement: a command that reads is written as a whole.
 OBSERVED = _statement(f"""
