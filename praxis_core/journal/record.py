@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
+from functools import partial
+from typing import TypeVar
 from uuid import UUID
 
 from pydantic import JsonValue
@@ -30,6 +32,8 @@ from praxis_core.journal.records import (
 from praxis_core.journal.step_buffer import StepBuffer
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import Answer, DoubtSubject, RunStatus, StepStatus
+
+_Written = TypeVar("_Written")
 
 RETRY_SECONDS = 0.1
 """Between two attempts to write, while Postgres does not answer."""
@@ -214,8 +218,8 @@ class Journal(History):
         return await super().steps(run_id)
 
     async def flush(self) -> None:
-        """Write the steps that are waiting to be written together."""
-        await self._steps.flush()
+        """Write the steps that are waiting to be written together; a restart is waited for."""
+        await self._patiently(self._steps.flush)
 
     async def event(
         self, run_id: UUID | None, kind: str, message: str, details: JsonValue = None
@@ -384,7 +388,8 @@ class Journal(History):
         """
         key = {"run_id": run_id, "branch": branch, "ordinal": ordinal, "kind": kind}
         row = {"attempt": attempt, "name": name, "value": value}
-        [(counts,)] = await self._database.execute(statements.LEARN, key | row)
+        learn = partial(self._database.execute, statements.LEARN, key | row)
+        [(counts,)] = await self._patiently(learn)
         first: JsonValue = counts
         return first
 
@@ -420,7 +425,7 @@ class Journal(History):
             JournalError: another command has this identity, or this one has its outcome already; or
                 the attempt has ended.
         """
-        await self._steps_before(command)
+        await self._patiently(partial(self._steps.flush, command.run_id))
         await self.writer.intent(command, at, epoch=epoch)
 
     async def command_outcome(
@@ -485,12 +490,12 @@ class Journal(History):
 
     # ----------------------------------------------------------------------------------------------
 
-    async def _steps_before(self, command: Command) -> None:
-        """Write the steps that a command may belong to, as patiently as the command itself."""
+    async def _patiently(self, write: Callable[[], Awaitable[_Written]]) -> _Written:
+        """Write what comes to the same when it is written twice, as patiently as a command."""
         limit = time.monotonic() + self.writer.patience
         while True:
             try:
-                return await self._steps.flush(command.run_id)
+                return await write()
             except ServiceUnreachable:
                 if time.monotonic() > limit:
                     raise

@@ -16,6 +16,7 @@ from uuid import UUID
 
 import httpx
 import psutil
+import psycopg
 from typer.testing import CliRunner
 
 from praxis_core.cli import app
@@ -33,6 +34,7 @@ from praxis_core.services.stack import up
 from praxis_core.services.worker import EmbeddedWorker
 from praxis_core.settings import PraxisSettings
 from praxis_core.simulator.lab_control import LabControl
+from tests.chaos.own_services import OF_PRAXIS
 from tests.chaos.world import Truth, wait_for
 
 MINUTES = 4
@@ -136,6 +138,12 @@ class PrefectRuns:
         assert process.wait_until(lambda: not record.alive, 30)
         up(self.settings, register=None)
 
+    def end_connections(self) -> None:
+        """End all connections of runs and of the host to Postgres."""
+        with psycopg.connect(self.settings.addresses().database_url, autocommit=True) as connection:
+            for (pid,) in connection.execute(OF_PRAXIS, [connection.info.dbname]).fetchall():
+                connection.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+
     def wait_for_effect(self, run_id: UUID, key: str) -> bool:
         """Wait until a command has had its effect; False: the run ended before."""
         last = self._mark
@@ -226,6 +234,15 @@ class PrefectRuns:
             places=truth["places"],
             tips=truth["tips"],
         )
+
+    def left_on(self) -> list[str]:
+        """Name the devices that heat or shake."""
+        return [
+            name
+            for name, one in self.control.truth()["devices"].items()
+            if one["settings"].get("shaking")
+            or any(heat["target"] is not None for heat in one["heats"].values())
+        ]
 
     def faults(self, course: Course, planned: Planned) -> list[str]:
         """Say what broke the promise; empty: nothing."""

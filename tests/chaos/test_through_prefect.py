@@ -10,7 +10,7 @@ from time import monotonic
 
 import pytest
 
-from praxis_core.protocol.lifecycle import OutcomeStatus, RunStatus
+from praxis_core.protocol.lifecycle import RunStatus
 from praxis_core.services.prefect_api import PrefectApi
 from praxis_core.settings import PraxisSettings
 from tests.chaos.prefect_runs import Planned, PrefectRuns, opened
@@ -28,9 +28,22 @@ class Victim(StrEnum):
     HOST = "host"
     WORKER = "worker"
     SERVER = "Prefect server"
+    CONNECTIONS = "connections to Postgres, with retries"
+    CALL = "call of a device fails, with retries"
 
 
-KILLS = {Victim.FLOW: 15, Victim.HOST: 15, Victim.WORKER: 10, Victim.SERVER: 20}
+RETRIES = {Victim.CONNECTIONS: 4, Victim.CALL: 1}
+"""Prefect's own, in the process of the run."""
+
+CANCELS = 5
+KILLS = {
+    Victim.FLOW: 15,
+    Victim.HOST: 15,
+    Victim.WORKER: 10,
+    Victim.SERVER: 20,
+    Victim.CONNECTIONS: 5,
+    Victim.CALL: 5,
+}
 
 
 @dataclass(frozen=True)
@@ -85,10 +98,10 @@ def test_killed_again_and_again(
 
 
 def carry_out(runs: PrefectRuns, planned: Planned, victim: Victim) -> Result:
-    """Kill at a random effect, bring the run to its end, and compare."""
+    """Strike at a random effect, bring the run to its end, and compare."""
     began = monotonic()
     target = random.choice(sorted(planned.truth.effects))  # noqa: S311  # no secret
-    run_id = runs.start("serial-dilution", SECONDS)
+    run_id = runs.start("serial-dilution", SECONDS, retries=RETRIES.get(victim, 0))
     match victim:
         case Victim.FLOW | Victim.HOST:
             pid = runs.flow_process(run_id)
@@ -97,12 +110,13 @@ def carry_out(runs: PrefectRuns, planned: Planned, victim: Victim) -> Result:
             point = random.choice(["before_effect", "after_effect"])  # noqa: S311  # no secret
             runs.control.kill(pid, **{point: f"{run_id}/{target}"})
             target = f"{point} {target}"
-        case Victim.WORKER:
+        case Victim.CALL:
+            nth = random.randint(1, 20)  # noqa: S311  # no secret
+            runs.control.fail("star", how="before", method="aspirate", nth=nth)
+            target = f"aspirate number {nth}"
+        case _:
             assert runs.wait_for_effect(run_id, target)
-            runs.restart(runs.worker())
-        case Victim.SERVER:
-            assert runs.wait_for_effect(run_id, target)
-            runs.restart(runs.server())
+            _strike(runs, victim)
     course = runs.finish(run_id)
     return Result(
         victim=victim,
@@ -116,24 +130,48 @@ def carry_out(runs: PrefectRuns, planned: Planned, victim: Victim) -> Result:
     )
 
 
+def _strike(runs: PrefectRuns, victim: Victim) -> None:
+    match victim:
+        case Victim.WORKER:
+            runs.restart(runs.worker())
+        case Victim.SERVER:
+            runs.restart(runs.server())
+        case Victim.CONNECTIONS:
+            runs.end_connections()
+
+
 @pytest.mark.chaos
 def test_cancelling_ends_the_command_and_leaves_all_safe(runs: PrefectRuns, report: Report) -> None:
-    """What is heated and shaken is switched off, and the history says what became of each."""
+    """What is heated and shaken is switched off, and a resumed run sets it again and goes on."""
     planned = runs.plan("dose-response")
-    for _ in range(5):
+    faults = []
+    for _ in range(CANCELS):
+        began = monotonic()
         target = random.choice(sorted(planned.truth.effects))  # noqa: S311  # no secret
-        run_id = runs.start("dose-response", 0.1)
+        run_id = runs.start("dose-response", 5 * SECONDS)
         assert runs.wait_for_effect(run_id, target)
 
         with PrefectApi(runs.settings) as api:
             assert api.set_state(run_id, "CANCELLING") == "ACCEPT"
         flow_run = runs.ended(run_id)
+        cancelled = flow_run.state_type == "CANCELLED"
+        if cancelled:
+            wait_for(lambda one=run_id: runs.status(one) is RunStatus.CANCELLED)
+            assert all(one.outcome is not None for one in runs.recorded(run_id))
+            assert runs.left_on() == []
+            assert runs.truth(run_id).effects <= planned.truth.effects
 
-        wait_for(lambda one=run_id: runs.status(one) is RunStatus.CANCELLED)
-        outcomes = [one.outcome for one in runs.recorded(run_id)]
-        left_on = runs.control.truth()["devices"]
-        report.add("prefect", {"victim": "cancelled", "at": target, "states": [str(flow_run)]})
-        assert flow_run.state_type == "CANCELLED"
-        assert all(one is not None and one.status is OutcomeStatus.SUCCEEDED for one in outcomes)
-        assert left_on is None
-        assert runs.truth(run_id).effects <= planned.truth.effects
+        course = runs.finish(run_id)
+        result = Result(
+            victim="cancelled" if cancelled else "cancelled too late",
+            at=target,
+            attempts=course.attempts,
+            answers=course.answers,
+            states=[f"{flow_run.state_name}", *course.states],
+            resumed=course.resumed,
+            faults=runs.faults(course, planned),
+            seconds=monotonic() - began,
+        )
+        report.add("prefect", result)
+        faults += result.faults
+    assert faults == []

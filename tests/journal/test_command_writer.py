@@ -104,13 +104,16 @@ async def test_commands_wait_while_postgres_restarts(
     following = asyncio.create_task(
         journal.command_intent(replace(command, ordinal=1, step="1"), AT)
     )
-    await asyncio.wait([following], timeout=0.2)
-    assert not ended.done()
-    assert not following.done()
+    flushed = asyncio.create_task(journal.flush())
+    learned = asyncio.create_task(journal.learn(command.run_id, 1, "0", 0, "now", "", "noon"))
+    await asyncio.wait([following, flushed, learned], timeout=0.2)
+    assert not any(one.done() for one in (ended, following, flushed, learned))
 
     postgres.wait(await asyncio.to_thread(postgres.launch))
     await following
+    await flushed
 
+    assert await learned == "noon"
     assert ended.done()
     first, second = await journal.commands(command.run_id)
     assert (first.outcome, second.outcome) == (outcome, None)
