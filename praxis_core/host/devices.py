@@ -6,9 +6,11 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from uuid import UUID
 
 from praxis_core.errors import DeviceError
 from praxis_core.host.files import HostFiles, SafeCall, SafeFile
+from praxis_core.host.spool import Spool
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import StoredWorkcell
 from praxis_core.settings import PraxisSettings
@@ -69,7 +71,7 @@ async def open_devices(  # noqa: PLR0913  # what a runtime stands between
         with io_logged(settings.home_path / "logs" / f"workcell-{definition.name}-io"):
             await asyncio.gather(*(_connect(runtime, name) for name in definition.devices))
             await runtime.recover()
-            _tell_the_watchdog(runtime, HostFiles.of(settings, definition.name))
+            _tell_the_watchdog(runtime, HostFiles.of(settings, definition.name), epoch)
             yield runtime, line
     finally:
         await live.stop()
@@ -77,21 +79,18 @@ async def open_devices(  # noqa: PLR0913  # what a runtime stands between
             await line.close()
 
 
-def _tell_the_watchdog(runtime: WorkcellRuntime, files: HostFiles) -> None:
+def _tell_the_watchdog(runtime: WorkcellRuntime, files: HostFiles, epoch: int) -> None:
     """Keep written what must be made safe if this process dies, from before it is switched on."""
-    file = SafeFile(files.safe)
+    file, spool = SafeFile(files.safe), Spool(files.spool)
 
     def say() -> None:
-        file.say(
-            [
-                SafeCall(
-                    each.device, each.method, each.why, each.after_seconds, each.args, each.kwargs
-                )
-                for each in runtime.safe_actions()
-            ]
-        )
+        file.say([SafeCall.of(each, epoch) for each in runtime.safe_actions()])
 
-    runtime.safekeeping.changed = say
+    def keep(run_id: UUID, kind: str, message: str) -> None:
+        name = runtime.definition.name
+        spool.write(kind, message, workcell=name, run=str(run_id))
+
+    runtime.safekeeping.changed, runtime.safekeeping.unwritten = say, keep
     say()
 
 

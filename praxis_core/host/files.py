@@ -67,6 +67,7 @@ class SafeCall:
         after_seconds: how long after the host's death it is due.
         args: positional arguments, encoded.
         kwargs: keyword arguments, encoded.
+        epoch: of the host that said so: a device that a newer one has on another computer refuses.
     """
 
     device: str
@@ -75,12 +76,13 @@ class SafeCall:
     after_seconds: float = 0.0
     args: tuple[JsonValue, ...] = ()
     kwargs: Mapping[str, JsonValue] = field(default_factory=dict)
+    epoch: int | None = None
 
     @classmethod
-    def of(cls, action: SafeAction) -> SafeCall:
+    def of(cls, action: SafeAction, epoch: int | None = None) -> SafeCall:
         """Take what the table of safe states says."""
         what = (action.device, action.method, action.why, action.after_seconds)
-        return cls(*what, action.args, action.kwargs)
+        return cls(*what, action.args, action.kwargs, epoch)
 
     def as_json(self) -> dict[str, JsonValue]:
         """Give it as plain values."""
@@ -91,6 +93,7 @@ class SafeCall:
             "kwargs": dict(self.kwargs),
             "reason": self.reason,
             "after_seconds": self.after_seconds,
+            "epoch": self.epoch,
         }
 
 

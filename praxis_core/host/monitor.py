@@ -6,10 +6,12 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from pydantic import JsonValue
 
 from praxis_core.errors import PraxisError
+from praxis_core.host.spool import import_spool
 from praxis_core.journal.record import Journal
 from praxis_core.simulator.lab_link import LabLink
 from praxis_core.workcell.live_status import DeviceState
@@ -24,12 +26,13 @@ DEVICE_BACK = "device_back"
 
 
 class Monitor:
-    """Connects devices again that come back, and writes both down.
+    """Connects devices again that come back, and writes down what could not be before.
 
     Args:
         runtime: The devices.
         line: The lines to them; None: they are in this process.
         journal: Whose audit log tells of changes.
+        spool: What is to be in the audit log, too.
         seconds: Between two looks.
     """
 
@@ -38,12 +41,14 @@ class Monitor:
         runtime: WorkcellRuntime,
         line: LabLink | None,
         journal: Journal,
+        spool: Path,
         *,
         seconds: float,
     ) -> None:
         self._runtime = runtime
         self._line = line
         self._journal = journal
+        self._spool = spool
         self._seconds = seconds
         self._away = {name for name, one in runtime.status().items() if _is_away(one.state)}
 
@@ -63,6 +68,14 @@ class Monitor:
             for name, status in self._runtime.status().items():
                 if status.state not in _LEFT_ALONE:
                     await self._look(name)
+            await self._bring_in()
+
+    async def _bring_in(self) -> None:
+        """Bring into the audit log what could not be written there at its time."""
+        try:
+            await import_spool(self._journal, self._spool)
+        except PraxisError as error:
+            _log.warning("%s is not in the audit log yet: %s", self._spool, error)
 
     async def _look(self, device: str) -> None:
         try:

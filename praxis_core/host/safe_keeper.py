@@ -131,11 +131,12 @@ async def send_to_lab(socket: Path, call: SafeCall) -> None:
         DeviceLinkLost: the lab does not answer.
         LabRefused: the device refuses.
     """
+    greeting = {"device": call.device, "safe": True, "epoch": call.epoch}
     request = {"id": 1, "method": call.method, "args": list(call.args), "kwargs": {**call.kwargs}}
     try:
         reader, writer = await asyncio.open_unix_connection(str(socket), limit=LIMIT)
         try:
-            writer.write(line({"device": call.device, "safe": True}) + line(request))
+            writer.write(line(greeting) + line(request))
             hello, answer = await read(reader), await read(reader)
         finally:
             writer.close()

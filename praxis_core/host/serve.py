@@ -148,7 +148,7 @@ async def _opened(
                 release=runtime.release,
                 watched=lambda: holder(files.watch) is not None,
             )
-            monitor = Monitor(runtime, line, journal, seconds=settings.monitor_seconds)
+            monitor = Monitor(runtime, line, journal, files.spool, seconds=settings.monitor_seconds)
             async with monitor.watching():
                 yield Host(served, sessions, silence_seconds(settings))
     await redis.aclose()

@@ -64,6 +64,8 @@ class Device:
         self.name = name
         self.machine = machine
         self.lock = asyncio.Lock()
+        """Held for each call: the device does one thing at a time."""
+        self._turns = asyncio.Lock()
         self.connected = False
         self.set_up_anew = True
         """Whether it was set up and not adopted: nothing on it is as an earlier host left it."""
@@ -92,7 +94,7 @@ class Device:
 
     async def disconnect(self) -> None:
         """Let go of the device, after the command in flight."""
-        async with self.lock:
+        async with self._turns, self.lock:
             self.connected = False
             with device_call(self.name):
                 await self.machine.stop()
@@ -106,12 +108,13 @@ class Device:
         return timed.find(self.machine, method)
 
     def turn(self, command: Command) -> AbstractAsyncContextManager[None]:
-        """Give what is held while a command is carried out: the device's lock.
+        """Give what is held while a command is carried out and recorded, one after the other.
 
-        A command that contains time takes the lock itself, for each of its calls: while a shaker
-        shakes for an hour, it can be asked for its temperature.
+        What makes the device safe waits for no turn, only for the call that is under way: a command
+        may be waiting for a database. One that contains time has no turn: while a shaker shakes for
+        an hour, it can be asked for its temperature.
         """
-        return nullcontext() if self.contains_time(command.method) else self.lock
+        return nullcontext() if self.contains_time(command.method) else self._turns
 
     def arguments(self, command: Command) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Decode the arguments of a command against the resources that live here.
@@ -224,8 +227,9 @@ class Device:
         method = getattr(self.backend, command.method)
         heads = HeadsInStep(self.machine, command.method, bound_arguments(method, args, kwargs))
         try:
-            with device_call(self.name), under_way(command):
-                value = await method(*args, **kwargs)
+            async with self.lock:
+                with device_call(self.name), under_way(command):
+                    value = await method(*args, **kwargs)
         except BaseException as error:
             heads.failed(error)
             raise

@@ -200,9 +200,14 @@ class ExactlyOnce:
         reachable = work.device.connected and work.device.quarantine is None
         if not self._reach.can_sense or not reachable:
             return None
-        asking = asyncio.ensure_future(happened(work.device, work.command.method, work.arguments))
+        asking = asyncio.ensure_future(self._asked(work))
         done, _ = await asyncio.wait({asking}, timeout=ASKING_SECONDS)
         return asking.result() if done else None
+
+    @staticmethod
+    async def _asked(work: _Work) -> bool | None:
+        async with work.device.lock:
+            return await happened(work.device, work.command.method, work.arguments)
 
     async def _proved(self, command: Command) -> Outcome:
         now = self._clock.now()

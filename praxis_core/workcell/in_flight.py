@@ -99,6 +99,11 @@ class CommandsInFlight:
             if one.command.run_id == run_id and (wanted is None or one.command.device in wanted)
         ]
 
+    def break_off(self, run_id: UUID) -> None:
+        """Break off what of a run has not begun."""
+        for one in self.of(run_id):
+            one.break_off()
+
     async def end(self, run_id: UUID, devices: Iterable[str] | None = None) -> None:
         """Break off what of a run was not sent, and wait for the rest of it."""
         while ending := self.of(run_id, devices):

@@ -438,16 +438,21 @@ class WorkcellRuntime:
             await self.safekeeping.switch_off(run)
 
     async def lost(self, run_id: UUID) -> None:
-        """Make the devices of a run safe whose process is gone, after its commands under way.
+        """Make the devices of a run safe whose process is gone.
 
+        On each device its call under way ends first, but neither those of others nor a journal that
+        does not answer are waited for. What a command still switches on is switched off after it.
         The run is interrupted: its attempt may come back, or a new one take over.
         """
         run = self._runs.find(run_id)
         if run is None or run.lost:
             return
         run.lost = True
-        await self._in_flight.end(run_id)
+        self._in_flight.break_off(run_id)
         await self.safekeeping.make_safe(run)
+        if self._in_flight.of(run_id):
+            await self._in_flight.end(run_id)
+            await self.safekeeping.make_safe(run)
         await self._move(run, RunStatus.INTERRUPTED)
 
     async def _move(self, run: AttendedRun, status: RunStatus) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from uuid import UUID
 
 from pydantic import JsonValue
 
@@ -22,6 +23,9 @@ from praxis_core.workcell.kinds import kind_of
 from praxis_core.workcell.safe_state import SafeAction, safe_actions
 
 _log = logging.getLogger(__name__)
+
+TRY_EVERY = 1.0
+"""Seconds between two tries with a device that refuses what makes it safe."""
 
 _BRANCH = "safe"
 """Stands where a command has its branch; what makes devices safe belongs to no run's history."""
@@ -53,6 +57,8 @@ class Safekeeping:
         self._count = 0
         self.changed: Callable[[], None] = _nothing
         """Called when ``actions`` may say something else."""
+        self.unwritten: Callable[[UUID, str, str], None] = _nobody
+        """Told of what the journal could not be told: the run, a word and a sentence."""
 
     def _none(self) -> DeviceSettings:
         return DeviceSettings({name: type(one.backend) for name, one in self._devices.items()})
@@ -118,15 +124,16 @@ class Safekeeping:
     async def make_safe(self, run: AttendedRun) -> None:
         """Make the devices of a run safe: some things now, others when they have held long enough.
 
-        What is under way on a device ends first. What a device refuses is told, and stops nothing.
+        The call under way on a device ends first. What a device refuses is told, and tried again.
         """
         self.hold_no_longer(run.devices)
         actions = self.actions(sorted(run.devices))
-        await asyncio.gather(
-            *(self._carry_out(run, action) for action in actions if action.after_seconds <= 0)
-        )
-        for device in {action.device for action in actions if action.after_seconds > 0}:
-            later = [one for one in actions if one.device == device and one.after_seconds > 0]
+        now = [action for action in actions if action.after_seconds <= 0]
+        done = await asyncio.gather(*(self._carry_out(run, action) for action in now))
+        due = [(TRY_EVERY, action) for action, well in zip(now, done, strict=True) if not well]
+        due += [(one.after_seconds, one) for one in actions if one.after_seconds > 0]
+        for device in {action.device for _, action in due}:
+            later = [(after, one) for after, one in due if one.device == device]
             self._holding[device] = asyncio.create_task(
                 self._hold(run, device, later), name=f"holding {device} for run {run.run_id}"
             )
@@ -145,37 +152,61 @@ class Safekeeping:
             if task is not None:
                 task.cancel()
 
-    async def _hold(self, run: AttendedRun, device: str, actions: list[SafeAction]) -> None:
-        began = asyncio.get_running_loop().time()
-        for action in sorted(actions, key=lambda one: one.after_seconds):
-            # Real time, whatever the workcell's clock says: on a simulated one waiting makes it.
-            due = began + action.after_seconds
-            await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
-            if action in self.actions([device]):
-                await to_the_end(self._carry_out(run, action))
+    async def _hold(
+        self, run: AttendedRun, device: str, later: list[tuple[float, SafeAction]]
+    ) -> None:
+        """Carry out each action after its seconds, and what fails again and again."""
+        # Real time, whatever the workcell's clock says: on a simulated one waiting makes it.
+        time = asyncio.get_running_loop().time
+        due = [(time() + after, action, action.after_seconds <= 0) for after, action in later]
+        while due:
+            due.sort(key=lambda one: one[0])
+            at, action, again = due.pop(0)
+            await asyncio.sleep(max(0.0, at - time()))
+            if action not in self.actions([device]):
+                continue
+            if not await to_the_end(self._carry_out(run, action, again=again)):
+                due.append((time() + TRY_EVERY, action, True))
         self._holding.pop(device, None)
 
-    async def _carry_out(self, run: AttendedRun, action: SafeAction) -> None:
+    async def _carry_out(
+        self, run: AttendedRun, action: SafeAction, *, again: bool = False
+    ) -> bool:
+        """Send what makes a device safe.
+
+        Args:
+            run: Whose device it is.
+            action: What is sent.
+            again: It failed before, and that was told.
+
+        Returns:
+            Whether there is nothing left to be tried.
+        """
+        failure = await self._sent(run, action)
+        if failure is None:
+            what = f"{action.device}.{action.method} was sent, because {action.why}"
+            await self._tell(run, "made_safe", what)
+        elif not again:
+            await self._tell(run, "not_made_safe", failure)
+        return failure is None or action.method is None
+
+    async def _sent(self, run: AttendedRun, action: SafeAction) -> str | None:
+        """Send it; say why that could not be, or failed."""
         device = self._devices[action.device]
-        if action.method is None or not device.connected or device.quarantine is not None:
-            why = action.why if action.method is None else f"{action.why}, and cannot be reached"
-            await self._tell(run, "not_made_safe", f"{action.device}: {why}")
-            return
-        command = self._command(run, action.device, action.method, action)
+        if action.method is None:
+            return f"{device.name}: {action.why}"
+        if not device.connected or device.quarantine is not None:
+            return f"{device.name}: {action.why}, and cannot be reached"
+        command = self._command(run, device.name, action.method, action)
         try:
             args, kwargs = device.arguments(command)
         except NotDecodable as error:
-            await self._tell(run, "not_made_safe", f"{action.device}: {error}")
-            return
-        async with device.lock:
-            outcome = (await device.call(command, args, kwargs)).outcome
+            return f"{device.name}: {error}"
+        outcome = (await device.call(command, args, kwargs)).outcome
         self.note(command, outcome)
         if outcome.error is None:
-            what = f"{action.device}.{action.method} was sent, because {action.why}"
-            await self._tell(run, "made_safe", what)
-        else:
-            what = f"{action.device}.{action.method} failed: {outcome.error.message}; {action.why}"
-            await self._tell(run, "not_made_safe", what)
+            return None
+        return f"{device.name}.{action.method} failed: {outcome.error.message}; {action.why}"
 
     def _command(self, run: AttendedRun, device: str, method: str, action: SafeAction) -> Command:
         self._count += 1
@@ -200,7 +231,8 @@ class Safekeeping:
         try:
             await self._journal.event(run.run_id, kind, message)
         except (JournalError, ServiceError) as unwritten:
-            _log.warning("not in the audit trail: %s", unwritten)
+            _log.warning("not in the audit trail yet: %s", unwritten)
+            self.unwritten(run.run_id, kind, message)
 
 
 def restoring(run: AttendedRun, difference: Difference, backend: type, ordinal: int) -> Command:
@@ -219,6 +251,10 @@ def restoring(run: AttendedRun, difference: Difference, backend: type, ordinal: 
         fingerprint=fingerprint(device, setting.method, setting.args, setting.kwargs),
         token=run.token,
     )
+
+
+def _nobody(_run_id: UUID, _kind: str, _message: str) -> None:
+    """Nobody wants to hear of it."""
 
 
 def _nothing() -> None:

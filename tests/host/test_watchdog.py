@@ -24,6 +24,7 @@ from praxis_core.host.safe_keeper import SafeKeeper, send_to_lab
 from praxis_core.services.environment import environment
 from praxis_core.services.process import wait_until
 from praxis_core.settings import PraxisSettings
+from praxis_core.simulator.lab_link import LabLink
 from praxis_core.workcell.definition import load_definition
 
 pytestmark = pytest.mark.chaos
@@ -296,6 +297,26 @@ async def test_what_is_held_goes_off_in_its_time_unless_a_host_is_there(
 
     assert bench.effects() == effects
     await keeping.stop()
+
+
+async def test_a_device_that_a_newer_host_has_is_left_to_that(bench: Bench) -> None:
+    """It may serve the workcell from another computer; whoever is dead here has no say."""
+    await asyncio.to_thread(bench.lab)
+    newer = LabLink(bench.settings.lab_socket("star"), epoch=7)
+    await newer.connect("shaker")
+    told: list[str] = []
+
+    async def send(call: SafeCall) -> None:
+        await send_to_lab(bench.settings.lab_socket("star"), call)
+
+    for epoch in (6, 7):
+        calls = [SafeCall("shaker", "stop_shaking", "it shakes", epoch=epoch)]
+        write_safe_calls(bench.files.safe, calls)
+        await SafeKeeper(bench.files.safe, send, lambda kind, *_, **__: told.append(kind)).finish()
+
+    assert told == ["not_made_safe", "made_safe"]
+    assert bench.effects() == 1
+    await newer.close()
 
 
 async def test_a_device_refuses_what_would_move_something(bench: Bench) -> None:
