@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from time import monotonic, time
 
-_JITTER_SECONDS = 0.001
+_STEP_SECONDS = 1.0
+"""By more than this a clock does not run slower; it was set back."""
 
 
 @dataclass(order=True, slots=True)
@@ -20,7 +22,9 @@ class _Sleeper:
 
 
 class HostClock:
-    """Shows the time that the host told last, and lets the host do the waiting.
+    """Shows the time that the host told, goes on from there, and lets the host do the waiting.
+
+    The computer's own time of day plays no part: it may jump, or differ from the host's.
 
     Of several sleepers only the one with the earliest deadline makes the host wait: on a simulated
     workcell the clock jumps to whatever is waited for.
@@ -30,20 +34,28 @@ class HostClock:
     """
 
     def __init__(self, wait: Callable[[datetime], Awaitable[None]]) -> None:
-        self.skipped = 0.0
+        self._ahead = time() - monotonic()
+        self._heard = False
         self._wait = wait
         self._sleepers: list[_Sleeper] = []
         self._numbers = count()
 
-    def hear(self, skipped: float) -> None:
-        """Take up by how many seconds the workcell's clock is ahead of the computer's."""
-        # It is read off two clocks one after the other: less would let the time run backwards.
-        if abs(skipped - self.skipped) > _JITTER_SECONDS:
-            self.skipped = skipped
+    def hear(self, told: float, waited: float) -> None:
+        """Take up what time the host says it is.
+
+        Args:
+            told: Seconds since 1970 on the workcell's clock.
+            waited: For how many seconds the answer was waited for: it may be that old.
+        """
+        ours = monotonic() + self._ahead
+        set_back = told + waited < ours - _STEP_SECONDS
+        # What comes late says an earlier time: the time does not run backwards by that.
+        if told > ours or set_back or not self._heard:
+            self._ahead, self._heard = told - monotonic(), True
 
     def now(self) -> datetime:
         """The time, UTC."""
-        return datetime.now(UTC) + timedelta(seconds=self.skipped)
+        return datetime.fromtimestamp(monotonic() + self._ahead, UTC)
 
     async def sleep(self, seconds: float) -> None:
         """Wait until ``seconds`` have passed on the workcell's clock."""
@@ -53,7 +65,11 @@ class HostClock:
             await asyncio.sleep(0)  # others who lie down now may want to wake earlier
             while self.now() < me.deadline:
                 first = self._sleepers[0]
-                await (self._wait(me.deadline) if first is me else first.awake.wait())
+                if first is me:
+                    # Whatever the clock shows after that: the host has waited for it.
+                    await self._wait(me.deadline)
+                    return
+                await first.awake.wait()
         finally:
             self._sleepers.remove(me)
             heapq.heapify(self._sleepers)

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import count
+from time import monotonic
 from typing import Any
 
 from pydantic import JsonValue
@@ -77,6 +78,7 @@ class _Asked:
     frame: bytes
     answer: asyncio.Future[Response]
     sent_on: ClientConnection | None = None
+    sent_at: float = 0.0
 
 
 class HostLink:
@@ -238,7 +240,7 @@ class HostLink:
         return response
 
     async def _send(self, connection: ClientConnection, asked: _Asked) -> None:
-        asked.sent_on = connection
+        asked.sent_on, asked.sent_at = connection, monotonic()
         with suppress(ConnectionClosed):  # the keeper sends it again
             await connection.send(asked.frame)
 
@@ -265,8 +267,8 @@ class HostLink:
                         raise MessageRefused(what="the host welcomed this run twice")
 
     def _take(self, response: Response) -> None:
-        self.clock.hear(response.skipped)
         asked = self._pending.pop(response.id, None)
+        self.clock.hear(response.now, 0.0 if asked is None else monotonic() - asked.sent_at)
         if asked is not None and not asked.answer.done():
             asked.answer.set_result(response)
 
@@ -328,13 +330,14 @@ class HostLink:
 
     async def _greet(self, connection: ClientConnection) -> tuple[ClientConnection, Welcome]:
         assert self._hello is not None  # noqa: S101  # for the type checker
+        began = monotonic()
         try:
             await connection.send(hello_bytes(self._hello))
             welcome = _welcome(read_reply(await connection.recv()))
         except BaseException:
             await to_the_end(connection.close())
             raise
-        self.clock.hear(welcome.skipped)
+        self.clock.hear(welcome.now, monotonic() - began)
         self.epoch = welcome.epoch
         self.connections += 1
         return connection, welcome

@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections import defaultdict
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Protocol, assert_never
 from uuid import UUID
 
@@ -142,9 +141,9 @@ class Sessions:
         """Set when a run is on another version of the workcell, and no other run is in the way."""
 
     @property
-    def skipped(self) -> float:
-        """Seconds by which the workcell's clock is ahead of the computer's."""
-        return (self._devices.clock.now() - datetime.now(UTC)).total_seconds()
+    def now(self) -> float:
+        """The time of the workcell's clock, in seconds since 1970."""
+        return self._devices.clock.now().timestamp()
 
     def overview(self) -> list[dict[str, Any]]:
         """Tell which runs there are, for people."""
@@ -231,7 +230,7 @@ class Sessions:
         return Welcome(
             assets=attached.assets,
             epoch=self._epoch,
-            skipped=self.skipped,
+            now=self.now,
             attributes={name: dict(values) for name, values in attached.attributes.items()},
             last_deck_change=attached.last_deck_change,
         )
@@ -276,9 +275,9 @@ class Sessions:
     ) -> bytes:
         encoded = None if error is None else encode_error(error)
         try:
-            return reply_bytes(Response(number, self.skipped, outcome, done, encoded))
+            return reply_bytes(Response(number, self.now, outcome, done, encoded))
         except TypeError as unwritable:
-            return reply_bytes(Response(number, self.skipped, error=encode_error(unwritable)))
+            return reply_bytes(Response(number, self.now, error=encode_error(unwritable)))
 
     async def _execute(self, session: Session, command: Command) -> Outcome:
         identity = (command.run_id, command.attempt, command.token)

@@ -10,9 +10,9 @@ from the run                                  answer
 ``{"id", "bye": status}``                     ``{"id", "done": null}``
 ============================================  =================================================
 
-Instead of each answer there may come ``{"id", "error": error}``. Every answer carries ``skipped``:
-seconds by which the workcell's clock is ahead of the computer's. ``refused`` may come at any time;
-it is the last word of the host on this connection.
+Instead of each answer there may come ``{"id", "error": error}``. Every answer carries ``now``:
+the time of the workcell's clock in seconds since 1970. ``refused`` may come at any time; it is the
+last word of the host on this connection.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Welcome:
     assets: JsonValue
     epoch: int | None
     """Of the host; a new one is a new process."""
-    skipped: float
+    now: float
     attributes: dict[str, dict[str, JsonValue]] = field(default_factory=dict)
     last_deck_change: int = 0
 
@@ -120,7 +120,7 @@ class Response:
     """The end of one request: an outcome, an error, or what was found when it was done."""
 
     id: int
-    skipped: float
+    now: float
     outcome: Outcome | None = None
     done: JsonValue = None
     error: EncodedError | None = None
@@ -182,7 +182,7 @@ def refusal(error: Exception) -> bytes:
 
 
 def _response_parts(response: Response) -> dict[str, object]:
-    parts: dict[str, object] = {"id": response.id, "skipped": response.skipped}
+    parts: dict[str, object] = {"id": response.id, "now": response.now}
     if response.error is not None:
         return {**parts, "error": response.error}
     if response.outcome is not None:
@@ -239,7 +239,7 @@ def _response(parts: dict[str, Any]) -> Response:
     outcome, error = parts.get("outcome"), parts.get("error")
     return Response(
         id=parts["id"],
-        skipped=parts["skipped"],
+        now=parts["now"],
         outcome=None if outcome is None else _outcome(outcome),
         done=parts.get("done"),
         error=None if error is None else EncodedError(**error),

@@ -113,7 +113,7 @@ class Lab:
             if hello is None:
                 return
             if hello.get("control"):
-                client.send({"ok": True, "skipped": self.world.truth.skipped})
+                client.send({"ok": True, "now": self.world.time.now()})
                 await self._requests(client, self._control)
             else:
                 await self._serve_device(client, hello)
@@ -130,7 +130,7 @@ class Lab:
             return
         adopts = self.world.model.definition.devices[name].adopts
         initialised = adopts and self.world.draft().device(name).initialised
-        client.send({"ok": True, "initialised": initialised, "skipped": self.world.truth.skipped})
+        client.send({"ok": True, "initialised": initialised, "now": self.world.time.now()})
         safe = bool(hello.get("safe"))
 
         async def answer(request: Message) -> Message:
@@ -197,7 +197,7 @@ class Lab:
         except Exception as error:  # noqa: BLE001  # whatever it is, the client has to hear it
             message = {"id": request.get("id"), "error": asdict(encode_error(error))}
             message["sent"] = "none"
-        message["skipped"] = self.world.truth.skipped
+        message["now"] = self.world.time.now()
         client.send(message)
 
     async def _control(self, request: Message) -> Message:

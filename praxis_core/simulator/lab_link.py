@@ -126,7 +126,7 @@ class LabLink:
         self.socket = socket
         self.epoch = epoch
         self.clock = LabClock(self)
-        self._skipped = 0.0
+        self._ahead: float | None = None
         self._wires: dict[str, _Wire] = {}
         self._shared: dict[str, PlainAttributes] = {}
         self._set_up: set[str] = set()
@@ -134,9 +134,12 @@ class LabLink:
         self._opening = asyncio.Lock()
 
     @property
-    def skipped(self) -> float:
-        """Seconds that the lab's clock is ahead of the computer's, as last heard."""
-        return self._skipped
+    def now(self) -> float:
+        """The lab's time in seconds since 1970; the computer's, until the lab has told any.
+
+        It goes on from what the lab told, whatever becomes of the computer's time of day.
+        """
+        return time.time() if self._ahead is None else time.monotonic() + self._ahead
 
     def backend(self, name: str, definition: DeviceDefinition) -> MachineBackend:
         """Make the backend of a device; nothing is connected yet."""
@@ -316,8 +319,10 @@ class LabLink:
 
     def hear(self, message: Message) -> None:
         """Note what time it is in the lab."""
-        if "skipped" in message:
-            self._skipped = max(self._skipped, float(message["skipped"]))
+        if "now" in message:
+            ahead = float(message["now"]) - time.monotonic()
+            # What comes late says an earlier time: the time does not run backwards by that.
+            self._ahead = ahead if self._ahead is None else max(self._ahead, ahead)
 
 
 class LabClock:
@@ -328,7 +333,7 @@ class LabClock:
 
     def now(self) -> datetime:
         """The time, UTC."""
-        return datetime.fromtimestamp(time.time() + self._link.skipped, UTC)
+        return datetime.fromtimestamp(self._link.now, UTC)
 
     async def sleep(self, seconds: float) -> None:
         """Let the lab's clock reach the time ``seconds`` from now, without waiting for real.
@@ -336,7 +341,7 @@ class LabClock:
         Raises:
             DeviceLinkLost: the lab is not there, or went away.
         """
-        deadline = time.time() + self._link.skipped + max(seconds, 0.0)
+        deadline = self._link.now + max(seconds, 0.0)
         await self._link.control("sleep_until", deadline=deadline)
 
 

@@ -360,4 +360,4 @@ async def test_answers_are_json_that_others_can_read(
     assert welcome["epoch"] == host.get("/health")["epoch"]
     assert answer["id"] == 7
     assert answer["outcome"]["value"] == 5
-    assert abs(answer["skipped"]) < 1
+    assert abs(answer["now"] - time.time()) < 5

@@ -70,9 +70,9 @@ def test_a_command_arrives_as_it_was_sent(command: Command, again: bool) -> None
 
 @settings(max_examples=40)
 @given(outcomes, st.floats(0, 1e9))
-def test_an_outcome_arrives_as_it_was_sent(outcome: Outcome, skipped: float) -> None:
+def test_an_outcome_arrives_as_it_was_sent(outcome: Outcome, now: float) -> None:
     """With its error, which may be one of ours."""
-    response = wire.Response(7, skipped, outcome)
+    response = wire.Response(7, now, outcome)
 
     arrived = wire.read_reply(wire.reply_bytes(response))
 
@@ -171,7 +171,7 @@ def test_what_is_no_hello_is_refused(frame: bytes) -> None:
         b'{"welcome": null}',
         b'{"refused": {}}',
         b'{"id": 1}',
-        b'{"id": 1, "skipped": 0, "outcome": {"status": "well"}}',
+        b'{"id": 1, "now": 0, "outcome": {"status": "well"}}',
     ],
 )
 def test_what_is_no_reply_is_refused(frame: bytes) -> None:
