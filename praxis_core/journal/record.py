@@ -440,7 +440,7 @@ class Journal(History):
         Raises:
             JournalError: there is no intent, or another outcome; a measurement is not finite.
         """
-        await self._steps_before(command)
+        await self._patiently(partial(self._steps.flush, command.run_id))
         await self.writer.ended(command, outcome, measurements)
 
     async def settled(self) -> None:
