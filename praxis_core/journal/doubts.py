@@ -28,6 +28,13 @@ _HAPPENED = text("""
         AND (outcome IS NULL OR sent = 'unknown')
 """)
 
+_KNOWN = text("""
+    SELECT outcome FROM praxis.command
+      WHERE run_id = :run_id AND branch = :branch AND ordinal = :ordinal AND NOT tail
+        AND outcome IS NOT NULL AND sent IS DISTINCT FROM 'unknown'
+      FOR UPDATE
+""")
+
 
 async def raise_doubt(
     session: AsyncSession, run_id: UUID, values: dict[str, JsonValue]
@@ -70,9 +77,7 @@ async def answer(
     asked = rows.doubt(row)
     if asked.answer is not None:
         raise NothingToAnswer(run_id=run_id, status=status.value)
-    if said not in asked.choices:
-        choices = ", ".join(asked.choices)
-        raise AnswerRefused(answer=said.value, run_id=run_id, what=asked.what, choices=choices)
+    await _refuse_unless_possible(session, asked, said)
     await _close(session, [doubt_id], said, by, details)
     if said is Answer.ABORT:
         await _abort(session, run_id, status, by)
@@ -80,6 +85,24 @@ async def answer(
         await _take(session, asked, said, details)
     await session.refresh(row)
     return row
+
+
+async def _refuse_unless_possible(session: AsyncSession, asked: Doubt, said: Answer) -> None:
+    """Take only what was offered, and nothing that is known to be wrong by now.
+
+    A command whose outcome came after the question was asked, from a host that was only slow, would
+    happen twice if it were set aside.
+    """
+    what, choices = asked.what, list(asked.choices)
+    if asked.subject is DoubtSubject.COMMAND and Answer.DID_NOT_HAPPEN in choices:
+        values = {"run_id": asked.run_id, "branch": asked.branch, "ordinal": asked.ordinal}
+        outcome = await session.scalar(_KNOWN, values)
+        if outcome is not None:
+            choices.remove(Answer.DID_NOT_HAPPEN)
+            what = f"{what}; its outcome has come in since: it {outcome}"
+    if said not in choices:
+        possible = ", ".join(choices)
+        raise AnswerRefused(answer=said.value, run_id=asked.run_id, what=what, choices=possible)
 
 
 async def mark_tail(session: AsyncSession, run_id: UUID, number: int) -> Sequence[CommandRow]:

@@ -135,6 +135,22 @@ async def test_a_command_that_did_not_happen_is_done_when_it_comes_up_again(
     assert found == second
 
 
+async def test_what_has_happened_meanwhile_cannot_be_said_not_to_have(
+    journal: Journal, doubtful: Command, outcome: Outcome
+) -> None:
+    """An outcome that came late answers the question; done again, it would happen twice."""
+    doubt = await _ask(journal, doubtful)
+    await journal.command_outcome(doubtful, outcome, [])
+
+    with pytest.raises(AnswerRefused, match="its outcome has come in since: it succeeded"):
+        await journal.answer_doubt(doubt, Answer.DID_NOT_HAPPEN, "ada")
+
+    assert len(await journal.open_doubts(doubtful.run_id)) == 1
+    await journal.answer_doubt(doubt, Answer.HAPPENED, "ada")
+    [record] = await journal.recorded(doubtful.run_id)
+    assert record.outcome == outcome
+
+
 async def test_abort_ends_the_run_with_all_its_questions(
     journal: Journal, doubtful: Command
 ) -> None:
