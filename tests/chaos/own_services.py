@@ -62,6 +62,17 @@ class OwnServices:
         """Kill it, and start it again."""
         self._restart(self._valkey)
 
+    def kill(self, *, postgres: bool, valkey: bool) -> None:
+        """Kill one, or both; nothing is started again."""
+        for service, wanted in ((self._postgres, postgres), (self._valkey, valkey)):
+            if wanted:
+                _kill(service)
+
+    def bring_back(self) -> None:
+        """Start what is not running."""
+        for service in (self._postgres, self._valkey):
+            service.wait(service.launch())
+
     def end_a_backend(self) -> None:
         """End one connection of Praxis, whichever it is, in the middle of whatever it does."""
         with self._postgres.connect(DATABASE) as connection:
@@ -82,8 +93,12 @@ class OwnServices:
 
     @staticmethod
     def _restart(service: Any) -> None:
-        killed = service.record()
-        assert killed is not None
-        process.send(signal.SIGKILL, killed)
-        assert process.wait_until(lambda: not killed.alive, 20)
+        _kill(service)
         service.wait(service.launch())
+
+
+def _kill(service: Any) -> None:
+    killed = service.record()
+    assert killed is not None
+    process.send(signal.SIGKILL, killed)
+    assert process.wait_until(lambda: not killed.alive, 20)

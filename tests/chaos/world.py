@@ -25,6 +25,7 @@ from praxis_core.simulator.lab_process import LabProcess
 from praxis_core.workcell.definition import WorkcellDefinition
 from tests.chaos import attempt
 from tests.chaos.attempt import Ended, settings_of
+from tests.chaos.clock_steps import stepping
 from tests.chaos.gate import Gate
 from tests.chaos.stories import Story
 
@@ -70,6 +71,9 @@ class World:
     ) -> None:
         self.workcell = workcell
         self.places = dict(places)
+        """Where processes that are started from now on find everything."""
+        self.clock_step = 0.0
+        """Seconds by which the wall clock of those processes jumps when they are told to."""
         self.settings = settings_of(places)
         self.folder = folder
         self.settings.socket_folder.mkdir(parents=True, exist_ok=True)
@@ -115,7 +119,11 @@ class World:
         return process
 
     def _start(self, target: Callable[..., None], log: Path, *words: Any) -> ForkServerProcess:
-        process = _forks.Process(target=target, args=(self.places, self.workcell.name, log, *words))
+        does = (target, self.places, self.workcell.name, log, *words)
+        if self.clock_step:
+            process = _forks.Process(target=stepping, args=(self.clock_step, *does))
+        else:
+            process = _forks.Process(target=target, args=does[1:])
         process.start()
         return process
 
@@ -177,6 +185,10 @@ class World:
         async with Database(self.settings.addresses().database_url) as database:
             definition = self.workcell.model_dump(mode="json")
             await Journal(database).store_workcell(self.workcell.name, definition)
+
+    def answer(self, run_id: UUID) -> None:
+        """Answer what is asked about a run."""
+        asyncio.run(self._answer(run_id))
 
     async def _answer(self, run_id: UUID) -> None:
         """Look at the deck, and say what is true."""
