@@ -8,7 +8,7 @@ that are no data (connections, threads, the deck, trackers) stay where they are.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import fields, is_dataclass
 from enum import Enum
@@ -77,6 +77,16 @@ class PlainAttributes:
             elif not isinstance(value, _CONTAINERS):
                 self._no_data[name] = type(value)
         return changes
+
+    def of(self, names: Iterable[str]) -> dict[str, JsonValue]:
+        """Encode some attributes as they are now, without those that are no data or not there.
+
+        Returns:
+            Encoded value by attribute name.
+        """
+        has = vars(self._backend)
+        encoded = {name: self._encoded(name, has[name]) for name in names if name in has}
+        return {name: value for name, value in encoded.items() if value is not _NO_DATA}
 
     def take(self, attributes: Mapping[str, JsonValue], resolve: Callable[[str], Resource]) -> None:
         """Give the backend the values of the one on the other side."""

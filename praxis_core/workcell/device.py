@@ -76,6 +76,8 @@ class Device:
         self._written = written
         self._own_io = WrittenCounter()
         self._attributes = PlainAttributes(self.backend)
+        self._originals: dict[str, JsonValue] = {}
+        """What attributes were before scripts wrote them, by name."""
         self._methods = frozenset(coroutine_methods(type(self.backend))) - LIFECYCLE - LOCAL
         quieten(self.backend)
 
@@ -194,7 +196,7 @@ class Device:
         """
         self._attributes.take(outcome.attributes, self._resources.get)
         if command.method == SET_ATTRIBUTES:
-            self._attributes.take(command.kwargs, self._resources.get)
+            self._write(command.kwargs)
         if not moves_tips(command.method):
             return
         args, kwargs = self.arguments(command)
@@ -211,6 +213,15 @@ class Device:
             for tracker in (*self.machine.head.values(), *self.machine.head96.values()):
                 tracker.clear()
 
+    def put_back_attributes(self) -> None:
+        """Let the backend be as it was before scripts wrote its attributes."""
+        self._attributes.take(self._originals, self._resources.get)
+        self._originals.clear()
+
+    def _write(self, attributes: Mapping[str, JsonValue]) -> None:
+        self._originals = self._attributes.of(attributes) | self._originals
+        self._attributes.take(attributes, self._resources.get)
+
     def _count(self) -> int | None:
         return self._own_io.count if self._written is None else self._written()
 
@@ -218,7 +229,7 @@ class Device:
         self, command: Command, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> JsonValue:
         if command.method == SET_ATTRIBUTES:
-            self._attributes.take(command.kwargs, self._resources.get)
+            self._write(command.kwargs)
             return None
         if self.contains_time(command.method) is not None:
             with device_call(self.name), under_way(command):

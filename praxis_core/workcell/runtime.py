@@ -345,6 +345,7 @@ class WorkcellRuntime:
         self._knowledge.stage(names)
         for device in self._devices if names is None else run.devices:
             self.safekeeping.forget(device)
+            self._devices[device].put_back_attributes()
 
     async def _is_alone(self, run: AttendedRun) -> bool:
         """Whether no other run works here, or may come back to what it left."""
