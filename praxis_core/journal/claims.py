@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, func, insert, select, text, update
+from sqlalchemy import ColumnElement, Row, Uuid, bindparam, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from praxis_core.errors import DeviceClaimed, JournalError
@@ -17,15 +17,34 @@ STOPPED = frozenset({RunStatus.INTERRUPTED, RunStatus.IN_DOUBT})
 
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('praxis.claim:' || :name, 0))")
 
+STAGE_SET = "stage_set"
+"""Kind of the event that says what was put back to its beginning for a run; no names: all."""
+
 OVERTAKEN_BY = text("""
-    SELECT o.run_id FROM praxis.claim mine
-      JOIN praxis.run_attempt a ON a.run_id = mine.run_id AND a.number = mine.attempt
-      JOIN praxis.claim o ON o.workcell = mine.workcell AND o.device = mine.device
-        AND o.token > mine.token AND o.run_id <> mine.run_id
-    WHERE mine.run_id = :run_id AND a.started_at IS NOT NULL
-    ORDER BY o.token DESC LIMIT 1
-""")
-"""The last run that had a device of this one after it: what stands there is no longer its own."""
+    WITH mine AS (
+      SELECT c.workcell, c.device, c.token, a.started_at, a.assets
+      FROM praxis.claim c JOIN praxis.run_attempt a ON a.run_id = c.run_id AND a.number = c.attempt
+      WHERE c.run_id = :run_id AND a.started_at IS NOT NULL
+    ), names AS (
+      SELECT device AS name FROM mine
+      UNION SELECT jsonb_path_query(assets::jsonb, '$.*[*]') #>> '{}' FROM mine
+    )
+    SELECT run_id FROM (
+      SELECT o.run_id, o.claimed_at AS at FROM mine
+        JOIN praxis.claim o ON o.workcell = mine.workcell AND o.device = mine.device
+          AND o.token > mine.token AND o.run_id <> :run_id
+      UNION ALL
+      SELECT (e.details ->> 'run')::uuid, e.at FROM praxis.run_event e
+        WHERE e.run_id IS NULL AND e.kind = 'stage_set'
+          AND e.details ->> 'run' <> CAST(:run_id AS text)
+          AND e.details ->> 'workcell' IN (SELECT workcell FROM mine)
+          AND e.at > (SELECT min(started_at) FROM mine)
+          AND (json_typeof(e.details -> 'names') = 'null' OR EXISTS (
+            SELECT FROM names WHERE (e.details -> 'names')::jsonb @> to_jsonb(name)))
+    ) AS other ORDER BY at DESC LIMIT 1
+""").bindparams(bindparam("run_id", type_=Uuid()))
+"""The last run that had a device of this one after it, or for which something of it was put back:
+what stands there is no longer its own."""
 
 
 async def claim(  # noqa: PLR0913  # what is claimed, by whom

@@ -278,6 +278,24 @@ class Journal(History):
         async with self._database.session() as session, session.begin():
             await claims.release(session, run_id, attempt, devices)
 
+    async def stage_set(self, workcell: str, run_id: UUID, names: Collection[str] | None) -> None:
+        """Write down that things are put back to what the definition says, for a new run.
+
+        Args:
+            workcell: Its name.
+            run_id: The new run.
+            names: Devices and labware; None: all there are. ``overtaken_by`` tells it those who had
+                left something there.
+        """
+        what = "all" if names is None else ", ".join(sorted(names))
+        message = f"workcell {workcell}: put back to its beginning for run {run_id}: {what}"
+        details: JsonValue = {
+            "workcell": workcell,
+            "run": str(run_id),
+            "names": None if names is None else [*sorted(names)],
+        }
+        await self.event(None, claims.STAGE_SET, message, details)
+
     async def begin_host(self, workcell: str, host: UUID, pid: int) -> int:
         """Make a host the newest of its workcell; no command of an older one passes any more.
 

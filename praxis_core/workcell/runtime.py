@@ -291,7 +291,7 @@ class WorkcellRuntime:
         await self._take_from_others(asking)
         self.safekeeping.hold_no_longer(asking.devices)
         run = AttendedRun(asking.run_id, asking.attempt, DeckFollower())
-        if known is not None and known.attempt == asking.attempt:
+        if known is not None and known.attempt == asking.attempt and not _is_unknown(known, asking):
             run = known
         elif known is not None:
             await self._in_flight.end(known.run_id)
@@ -341,6 +341,9 @@ class WorkcellRuntime:
             self._new = False
             return
         names = None if await self._is_alone(run) else sorted(run.devices | run.labware)
+        if self._journal is not None:
+            # Before it is done: what others left here is no longer as they left it.
+            await self._journal.stage_set(self.definition.name, run.run_id, names)
         await self._reach.stage(names)
         self._knowledge.stage(names)
         for device in self._devices if names is None else run.devices:
@@ -625,6 +628,11 @@ class WorkcellRuntime:
             known = ", ".join(self._devices)
             raise DeviceUnknown(workcell=self.definition.name, device=name, known=known)
         return device
+
+
+def _is_unknown(run: AttendedRun, asking: Attaching) -> bool:
+    """Whether an earlier host may not even have set the stage for a run: it had only claimed."""
+    return run.recalled and not asking.resuming
 
 
 def _connected(devices: Iterable[Device]) -> list[Device]:

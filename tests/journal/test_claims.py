@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from pydantic import JsonValue
 from sqlalchemy import text
 
 from praxis_core.errors import (
@@ -120,6 +121,28 @@ async def test_a_run_that_never_started_was_not_overtaken(
     await _claim(journal, other_id, LH)
 
     assert await journal.overtaken_by(run_id) is None
+
+
+@pytest.mark.parametrize(
+    ("names", "touched"),
+    [(None, True), (["plate_01", "reader"], True), ([LH], True), (["plate_02", "reader"], False)],
+)
+async def test_a_run_whose_things_were_put_back_for_another_one_is_overtaken(
+    journal: Journal, run_id: UUID, other_id: UUID, names: list[str] | None, *, touched: bool
+) -> None:
+    """Whichever devices the other one has; what was put back before it started is its own."""
+    await _claim(journal, run_id, LH)
+    await journal.stage_set("star", other_id, None)
+    assets: dict[str, JsonValue] = {"plate": "plate_01", "tips": ["tips_01", "tips_02"]}
+    await journal.start(run_id, assets=assets, start_snapshot=None)
+    await journal.set_status(run_id, RunStatus.FAILED)
+    await journal.release_claims(run_id)
+    await journal.stage_set("another", other_id, None)
+    assert await journal.overtaken_by(run_id) is None
+
+    await journal.stage_set("star", other_id, names)
+
+    assert await journal.overtaken_by(run_id) == (other_id if touched else None)
 
 
 async def test_a_new_attempt_replaces_the_claims_of_the_old_one(

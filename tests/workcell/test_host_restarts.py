@@ -71,6 +71,14 @@ class World:
         devices: Sequence[str] = ("star",),
     ) -> Attaching:
         """Begin an attempt of a run on a host."""
+        asking = await self.claim(run_id, devices)
+        await runtime.attach(asking)
+        return asking
+
+    async def claim(
+        self, run_id: UUID | None = None, devices: Sequence[str] = ("star",)
+    ) -> Attaching:
+        """Begin an attempt of a run that has not come to a host yet."""
         request = AttemptRequest(
             run_id=run_id or uuid4(),
             run_name="by hand",
@@ -85,11 +93,9 @@ class World:
         token = await self.journal.claim_devices(
             "star", devices, run_id=request.run_id, attempt=attempt, take_over=True
         )
-        asking = Attaching(
+        return Attaching(
             request.run_id, attempt, devices, LABWARE, token, resuming=run_id is not None
         )
-        await runtime.attach(asking)
-        return asking
 
     async def carry_out(
         self, run: Attaching, execute: Callable[[Command], Awaitable[Outcome]], protocol: Pipette
@@ -293,3 +299,39 @@ async def test_a_run_that_was_given_up_while_it_was_away_keeps_nothing(world: Wo
 
     assert first.assets.contents("plate_01_well_A1").volume == 0
     assert world.lab.world.contents("plate_01_well_A1").volume == 0
+
+
+async def test_a_new_run_whose_host_died_before_it_came_finds_everything_as_defined(
+    world: World,
+) -> None:
+    """It had claimed its devices, so the next host knows of it; but nothing was set up for it."""
+    first = await world.host()
+    before = await world.begin(first)
+    await world.carry_out(before, first.execute, transfer)
+    await first.detach(before.run_id, RunStatus.SUCCEEDED)
+    await world.journal.release_claims(before.run_id)
+    run = await world.claim()
+
+    second = await world.host()
+    await second.attach(run)
+
+    assert world.lab.world.contents("dye_stock").volume == 50_000
+    await world.carry_out(run, second.execute, transfer)
+    assert world.lab.world.contents("plate_01_well_A1").volume == 100
+
+
+async def test_a_run_knows_that_another_one_has_set_the_stage_anew(world: World) -> None:
+    """The other one has a device of its own, but was alone, and has put back everything."""
+    host = await world.host()
+    run = await world.begin(host)
+    await world.carry_out(run, host.execute, transfer)
+    await host.detach(run.run_id, RunStatus.FAILED)
+    await world.journal.set_status(run.run_id, RunStatus.FAILED)
+    await world.journal.release_claims(run.run_id)
+    assert await world.journal.overtaken_by(run.run_id) is None
+
+    other = await world.begin(host, devices=["shaker"])
+
+    assert world.lab.world.contents("plate_01_well_A1").volume == 0
+    assert await world.journal.overtaken_by(run.run_id) == other.run_id
+    assert await world.journal.overtaken_by(other.run_id) is None
