@@ -10,20 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from zlib import crc32
 
 import psycopg
 
-LOCK = 4711
-
 TRIGGER = """
 CREATE SCHEMA IF NOT EXISTS gate;
-CREATE TABLE IF NOT EXISTS gate.closed (branch text, ordinal integer, event text);
+CREATE TABLE IF NOT EXISTS gate.closed
+  (workcell text, lock integer, branch text, ordinal integer, event text);
 CREATE OR REPLACE FUNCTION gate.wait() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  IF EXISTS (SELECT FROM gate.closed c
-             WHERE c.branch = NEW.branch AND c.ordinal = NEW.ordinal AND c.event = TG_OP) THEN
-    PERFORM pg_advisory_xact_lock(4711);
-  END IF;
+  PERFORM pg_advisory_xact_lock(c.lock) FROM gate.closed c
+    JOIN praxis.workcell w ON w.name = c.workcell
+    JOIN praxis.protocol_run r ON r.workcell_id = w.id AND r.id = NEW.run_id
+    WHERE c.branch = NEW.branch AND c.ordinal = NEW.ordinal AND c.event = TG_OP;
   RETURN NEW;
 END $$;
 CREATE OR REPLACE TRIGGER a_gate BEFORE INSERT OR UPDATE OF outcome ON praxis.command
@@ -41,9 +41,16 @@ class Event(StrEnum):
 
 
 class Gate:
-    """The gate of one database."""
+    """The gate of one workcell; several of them share a database.
 
-    def __init__(self, url: str) -> None:
+    Args:
+        url: Of the database.
+        workcell: Its name.
+    """
+
+    def __init__(self, url: str, workcell: str) -> None:
+        self._workcell = workcell
+        self._lock = crc32(workcell.encode()) >> 1
         self._connection = psycopg.connect(url, autocommit=True)
         self._connection.execute(TRIGGER)
 
@@ -54,19 +61,18 @@ class Gate:
     @contextmanager
     def closed_for(self, branch: str, ordinal: int, event: Event) -> Iterator[None]:
         """Stop the row of one command until the block ends."""
-        self._connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
-        self._connection.execute(
-            "INSERT INTO gate.closed VALUES (%s, %s, %s)", (branch, ordinal, event)
-        )
+        self._connection.execute("SELECT pg_advisory_lock(%s)", (self._lock,))
+        closed = (self._workcell, self._lock, branch, ordinal, event)
+        self._connection.execute("INSERT INTO gate.closed VALUES (%s, %s, %s, %s, %s)", closed)
         try:
             yield
         finally:
-            self._connection.execute("DELETE FROM gate.closed")
-            self._connection.execute("SELECT pg_advisory_unlock(%s)", (LOCK,))
+            self._connection.execute("DELETE FROM gate.closed WHERE lock = %s", (self._lock,))
+            self._connection.execute("SELECT pg_advisory_unlock(%s)", (self._lock,))
 
     def waiting(self) -> list[int]:
         """Name the backends that stand at the gate."""
-        return [pid for (pid,) in self._connection.execute(WAITING, (LOCK,))]
+        return [pid for (pid,) in self._connection.execute(WAITING, (self._lock,))]
 
     def turn_back(self) -> None:
         """End the backends that stand at the gate: what they wanted to write is not written."""

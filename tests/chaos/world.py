@@ -80,7 +80,7 @@ class World:
         self.lab = LabProcess(workcell, folder / "lab", self.settings.lab_socket(workcell.name))
         self.lab.start()
         self.control: LabControl = self.lab.control()
-        self.gate = Gate(self.settings.addresses().database_url)
+        self.gate = Gate(self.settings.addresses().database_url, workcell.name)
         asyncio.run(self._store())
         self._marked = 0
         self.answers: list[tuple[str, Answer]] = []
