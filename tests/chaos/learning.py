@@ -10,6 +10,8 @@ from time import monotonic
 from typing import Any
 from uuid import UUID, uuid4
 
+from redis import Redis
+
 from praxis_core.errors import StateError
 from praxis_core.redis_connection import connect
 from praxis_core.state import PraxisState
@@ -81,15 +83,15 @@ def _another_program(world: World, run_id: UUID) -> Iterator[None]:
     """Let somebody else write ever higher numbers into the run's state."""
     ended = threading.Event()
 
-    def write(state: PraxisState) -> None:
+    def write(client: Redis) -> None:
         number = 0
         while not ended.wait(0.001):
             number += 1
             with suppress(StateError):  # it has not begun, or has ended
-                state["said"] = number
+                PraxisState(run_id, client)["said"] = number
 
     with connect(world.settings.addresses().redis_url) as client:
-        thread = threading.Thread(target=write, args=(PraxisState(run_id, client),))
+        thread = threading.Thread(target=write, args=(client,))
         thread.start()
         try:
             yield
