@@ -76,6 +76,7 @@ class Device:
         self._written = written
         self._own_io = WrittenCounter()
         self._attributes = PlainAttributes(self.backend)
+        self._made = self._attributes.of(vars(self.backend))
         self._originals: dict[str, JsonValue] = {}
         """What attributes were before scripts wrote them, by name."""
         self._methods = frozenset(coroutine_methods(type(self.backend))) - LIFECYCLE - LOCAL
@@ -212,6 +213,15 @@ class Device:
         if isinstance(self.machine, LiquidHandler):
             for tracker in (*self.machine.head.values(), *self.machine.head96.values()):
                 tracker.clear()
+
+    def recall(self, command: Command) -> None:
+        """Know that an earlier host let a script write attributes; what they were is not known.
+
+        What they are made with is the best there is.
+        """
+        if command.method == SET_ATTRIBUTES:
+            made = {name: self._made[name] for name in command.kwargs if name in self._made}
+            self._originals = made | self._originals
 
     def put_back_attributes(self) -> None:
         """Let the backend be as it was before scripts wrote its attributes."""

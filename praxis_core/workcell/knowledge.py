@@ -167,6 +167,7 @@ class Knowledge:
         for changes in history.due(record.command.deck_changes):
             self.follow(history.deck, changes)
         command, outcome = record.command, record.outcome
+        self._devices[command.device].recall(command)
         if outcome is None:
             self.doubt(command)
             return
