@@ -22,7 +22,8 @@ CREATE OR REPLACE FUNCTION gate.wait() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   PERFORM pg_advisory_xact_lock(c.lock) FROM gate.closed c
     JOIN praxis.workcell w ON w.name = c.workcell
-    JOIN praxis.protocol_run r ON r.workcell_id = w.id AND r.id = NEW.run_id
+    JOIN praxis.run_attempt a ON a.workcell_id = w.id
+      AND a.run_id = NEW.run_id AND a.number = NEW.attempt
     WHERE c.branch = NEW.branch AND c.ordinal = NEW.ordinal AND c.event = TG_OP;
   RETURN NEW;
 END $$;
