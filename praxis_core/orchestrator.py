@@ -272,7 +272,7 @@ class Orchestrator:
                 else _snapshot(attached),
                 attempt=opened.number,
             )
-            return await self._execute(opened, checked, bench)
+            return await self._execute(opened, checked, bench, attached.last_deck_change)
 
     def _link(self, opened: _OpenedRun) -> Link:
         """The way to the devices; a rehearsal on a real workcell makes its own."""
@@ -353,7 +353,9 @@ class Orchestrator:
         except PraxisError as another:
             error.add_note(str(another))
 
-    async def _execute(self, opened: _OpenedRun, checked: CheckedRequest, bench: Bench) -> Any:
+    async def _execute(
+        self, opened: _OpenedRun, checked: CheckedRequest, bench: Bench, heard: int
+    ) -> Any:
         """Phase 3: the protocol function itself."""
         course = opened.course
         assert course is not None  # noqa: S101  # for the type checker
@@ -371,6 +373,7 @@ class Orchestrator:
         course.follow(
             known.asked_for,
             run_id=opened.run_id,
+            heard=heard,
             before_live=learning.write,
             going_live=partial(self._go_live, opened, bench, known) if opened.past else None,
         )

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from praxis_core.errors import CommandInDoubt, DeviceNotConnected, PraxisError, ReplayDivergence
+from praxis_core.execution.deck_told import DeckTold
 from praxis_core.execution.replay import GoingLive, Replay
 from praxis_core.execution.trail import COMMAND, Deed, Trail
 from praxis_core.journal.records import CommandRecord
@@ -37,6 +38,8 @@ class Course:
         """Why nothing may happen any more, whatever the protocol catches."""
         self._link = link
         self._replay: Replay | None = None
+        self._deck = DeckTold((), 0)
+        self._is_live = True
         self._token: int | None = None
         self._attributes: Mapping[str, Mapping[str, JsonValue]] = {}
         self._before_live: Callable[[], Awaitable[None]] | None = None
@@ -54,6 +57,7 @@ class Course:
         before_live: Callable[[], Awaitable[None]],
         going_live: Callable[[GoingLive], Awaitable[None]] | None,
         run_id: Any,
+        heard: int = 0,
     ) -> None:
         """Replay what is known before anything is sent.
 
@@ -62,8 +66,11 @@ class Course:
             before_live: Called before each command that is sent.
             going_live: Called once before the first one; None: nothing to do then.
             run_id: The run.
+            heard: Number of the last change of the deck that the devices' side has heard of.
         """
         self._before_live = before_live
+        self._deck = DeckTold(records, heard)
+        self._is_live = not records
         self._replay = Replay(
             run_id,
             records,
@@ -97,6 +104,7 @@ class Course:
             raise DeviceNotConnected(device=command.device, method=command.method)
         name = f"{command.device}.{command.method}"
         position = self.trail.add(Deed(COMMAND, command.branch, command.ordinal, name))
+        self._deck.take(command.deck_changes)
         try:
             return await self._replay.execute(command)
         except (CommandInDoubt, ReplayDivergence) as stopped:
@@ -170,7 +178,13 @@ class Course:
     async def _live(self, command: Command) -> Outcome:
         if self._before_live is not None:
             await self._before_live()
-        return await self._link.execute(replace(command, token=self._token))
+        self._is_live = True
+        return await self._send(command)
+
+    async def _send(self, command: Command) -> Outcome:
+        """Send a command; with it goes whatever of the deck was not told yet."""
+        changes = self._deck.due(command)
+        return await self._link.execute(replace(command, token=self._token, deck_changes=changes))
 
     async def _lifecycle(self, command: Command) -> Outcome:
         """Attach to a device or detach from it; what it is like, the run knows from its start."""
@@ -178,4 +192,8 @@ class Course:
             now = self._link.clock.now()
             attributes = dict(self._attributes[command.device])
             return Outcome(OutcomeStatus.SUCCEEDED, now, now, attributes=attributes)
-        return await self._link.execute(replace(command, token=self._token))
+        if self._is_live:
+            self._deck.take(command.deck_changes)
+            return await self._send(command)
+        # What a replay has come to so far is no news of the deck.
+        return await self._link.execute(replace(command, token=self._token, deck_changes=()))
