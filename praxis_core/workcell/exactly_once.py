@@ -227,10 +227,12 @@ class ExactlyOnce:
 
     async def _intend(self, work: _Work) -> None:
         command, run = work.command, work.run
-        if self._journal is None or command.kind is CommandKind.OBSERVE:
+        if self._journal is None:
             return
         key = (command.branch, command.ordinal)
-        run.written.add(key)
+        run.written.add(key)  # also what is only read: sent again, it is told what it read
+        if command.kind is CommandKind.OBSERVE:
+            return
         run.unsent.add(key)
         await self._journal.command_intent(command, self._clock.now(), epoch=self._epoch)
         run.unsent.discard(key)

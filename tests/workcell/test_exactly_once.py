@@ -273,3 +273,13 @@ async def test_a_lost_run_is_made_safe_and_set_again_when_it_comes_back(bench: B
     assert (await bench.journal.run(run.run_id)).status is RunStatus.RUNNING
     restored = (await bench.journal.recorded(run.run_id))[-1]
     assert restored.key == ("r1", 0)
+
+
+async def test_what_was_read_is_told_again_and_not_read_again(bench: Bench) -> None:
+    """The run lost its connection before it heard: it hears what is in the journal."""
+    run = await bench.begin("left")
+    reading = replace(command(run, "wiggle"), kind=CommandKind.OBSERVE)
+    read = await bench.runtime.execute(reading)
+
+    assert await bench.runtime.execute(reading) == read
+    assert bench.backend().done == ["wiggle"]
