@@ -363,7 +363,7 @@ class Zombies:
 
     def _leases(self) -> bool:
         url = self._world.settings.addresses().redis_url
-        name = f"{self._world.workcell.name}/{self._plan.story.assets['tips']}"
+        name = f"{self._world.workcell.name}/{min(self._plan.story.assets.values())}"
         with redis.Redis.from_url(url) as client:
             return bool(client.exists(redis_keys.asset_lock(name)))
 
