@@ -151,7 +151,9 @@ class Course:
             try:
                 await asyncio.wait({task})
             except asyncio.CancelledError:
-                self.trail.cancelled()
+                # What is still to be replayed was done before, and stays as it is.
+                if self._replay is None or self._replay.is_over:
+                    self.trail.cancelled()
                 cancelled = True
                 task.cancel()
         value = task.result()

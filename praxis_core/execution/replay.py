@@ -103,6 +103,11 @@ class Replay:
         """How many outcomes of the journal were given."""
         return self._replayed
 
+    @property
+    def is_over(self) -> bool:
+        """Whether all outcomes of the journal were given."""
+        return not self._due
+
     async def execute(self, command: Command) -> Outcome:
         """Give the known outcome of a command, or carry it out.
 
