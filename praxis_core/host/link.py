@@ -248,12 +248,24 @@ class HostLink:
         """Read what the host says, and connect again whenever the connection is lost."""
         try:
             while True:
-                await self._read(connection)
-                self._connection = None
-                connection, _ = await self._connect(_WILL_PASS)
-                await self._ask_again(connection)
+                try:
+                    connection = await self._kept(connection)
+                except asyncio.CancelledError:
+                    # A process that is told to end cancels all its tasks at once, and those of them
+                    # that must come to an end still need their answers.
+                    if self._keeper is None:
+                        raise
         except Exception as error:  # noqa: BLE001  # whoever waits for an answer is told
             self._fail(error)
+
+    async def _kept(self, connection: ClientConnection) -> ClientConnection:
+        """Read to the end of a connection, and give the next one."""
+        if self._connection is not connection:
+            await self._ask_again(connection)
+        await self._read(connection)
+        self._connection = None
+        connection, _ = await self._connect(_WILL_PASS)
+        return connection
 
     async def _read(self, connection: ClientConnection) -> None:
         with suppress(ConnectionClosed):

@@ -361,3 +361,22 @@ async def test_answers_are_json_that_others_can_read(
     assert answer["id"] == 7
     assert answer["outcome"]["value"] == 5
     assert abs(answer["now"] - time.time()) < 5
+
+
+async def test_a_process_that_cancels_all_its_tasks_still_gives_its_devices_back(
+    host: HostProcess, link: HostLink, begin_run: BeginRun, log: Log
+) -> None:
+    """As ``asyncio.run`` does when it is told to end: what must come to an end has its answers."""
+    run = await begin_run()
+    await link.attach(run.asking())
+    await link.execute(run.spill(0))
+    here = asyncio.current_task()
+
+    for task in asyncio.all_tasks() - {here}:
+        task.cancel()
+
+    outcome = await link.execute(run.spill(1))
+    await link.detach(RunStatus.CANCELLED)
+    assert outcome.status is OutcomeStatus.SUCCEEDED
+    assert log()[-2:] == ["begin spill 1", "end spill 1"]
+    assert host.get("/health")["runs"] == []
