@@ -1,6 +1,7 @@
 """What a command costs through the host of its workcell, beside a step of DBOS.
 
-Both write to the same Postgres. The devices live in the host and take no time; intent and outcome of each command are journaled.
+Both write to the same Postgres. The devices live in the host and take no time; intent and outcome
+of each command are journaled.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, redirect_stdout
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from statistics import median
@@ -129,8 +131,6 @@ async def run_on(
     link = HostLink.to(settings, "bench")
 
     async def execute(command: Command) -> Outcome:
-        from dataclasses import replace
-
         return await link.execute(replace(command, token=token))
 
     bench = Bench(definition, run_id=run_id, link=link, execute=execute)
@@ -174,7 +174,6 @@ async def dbos_step(settings: PraxisSettings) -> Callable[[], Awaitable[float]]:
             "name": "bench",
             "system_database_url": url,
             "log_level": "ERROR",
-            "run_admin_server": False,
         }
     )
 

@@ -27,8 +27,8 @@ from praxis_core.services.prefect_server import EmbeddedPrefect
 from praxis_core.services.registration import COMMAND
 from praxis_core.services.stack import up
 from praxis_core.services.valkey import EmbeddedValkey
-from praxis_core.services.worker import EmbeddedWorker
 from praxis_core.services.workcells import EmbeddedLab, EmbeddedWatchdog, known_here
+from praxis_core.services.worker import EmbeddedWorker
 from praxis_core.settings import PraxisSettings
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from random import Random
@@ -37,6 +37,9 @@ class StepLog:
         """Keep the name, then carry it out."""
         self.names.append(call.name)
         return await call.invoke()
+
+    async def once(self, name: str, effect: Callable[[], Any]) -> Any:
+        """Nothing is brought about."""
 
     async def record(
         self, quantity: str, value: float, *, unit: str, asset: str | None, well: str | None
