@@ -31,6 +31,7 @@
     │   ├── RunRefused
     │   ├── RealHardwareRefused
     │   ├── RunNotFound
+    │   │   └── RunNotBegun
     │   ├── NoRun
     │   ├── AssetUnknown
     │   ├── PlaceUnknown
@@ -270,6 +271,10 @@ class RunNotFound(RequestError):
     """No run has the id {run_id}. List runs with: praxis run list"""
 
 
+class RunNotBegun(RunNotFound):
+    """Run {run_id} has not begun, and nothing has moved. In Prefect it is {what}"""
+
+
 class NoRun(RequestError):
     """{what} needs a run, and the protocol was called directly. Start it as a run (praxis run start), or leave this call out."""
 
@@ -396,7 +401,7 @@ class DeviceQuarantined(DeviceError):
 
 
 class DeviceLinkLost(DeviceError):
-    """The connection to device {device} was lost{when}: {what}"""
+    """The connection to device {device} was lost{when}: {what}. What runs here: praxis status"""
 
 
 class PhysicsRefused(DeviceError):

@@ -20,8 +20,7 @@ def lost_runs(settings: PraxisSettings, runs: Iterable[RunRecord]) -> dict[UUID,
     lost: dict[UUID, FlowRun] = {}
     with PrefectApi(settings, timeout=ASKED_SECONDS) as api:
         for run in runs:
-            # One in doubt has stopped, and says why.
-            if run.status.ended or run.status is RunStatus.IN_DOUBT:
+            if not _should_go_on(run):
                 continue
             try:
                 flow_run = api.read_flow_run(run.run_id)
@@ -29,6 +28,16 @@ def lost_runs(settings: PraxisSettings, runs: Iterable[RunRecord]) -> dict[UUID,
                 continue
             except ServiceError:
                 break
-            if flow_run.ended:
+            if is_lost(run, flow_run):
                 lost[run.run_id] = flow_run
     return lost
+
+
+def is_lost(run: RunRecord, flow_run: FlowRun) -> bool:
+    """Whether a run goes on in the history and has ended in Prefect."""
+    return flow_run.ended and _should_go_on(run)
+
+
+def _should_go_on(run: RunRecord) -> bool:
+    # One in doubt has stopped, and says why.
+    return not run.status.ended and run.status is not RunStatus.IN_DOUBT

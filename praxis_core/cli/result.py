@@ -14,8 +14,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from praxis_core.cli.console import console, print_json, table
-from praxis_core.cli.lost import lost_runs
+from praxis_core.cli.lost import is_lost
 from praxis_core.cli.opening import journal
+from praxis_core.cli.waiting import in_prefect, not_in_history, waits_for
+from praxis_core.errors import RunNotFound
 from praxis_core.execution.readout import PlateReadout, of_attempt, plate_readouts
 from praxis_core.journal.records import (
     AttemptRecord,
@@ -43,6 +45,9 @@ TOLD = frozenset({"resumed", "restored", "device_quarantined", "claim_lost", "cl
 """Kinds of events that say what a person has to know of a run."""
 
 
+IN_THE_QUESTION = frozenset({"device", "method"})
+
+
 def as_json(record: Any) -> dict[str, JsonValue]:
     """A frozen record as JSON."""
     data: dict[str, JsonValue] = to_jsonable_python(
@@ -54,7 +59,10 @@ def as_json(record: Any) -> dict[str, JsonValue]:
 async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool = False) -> None:
     """Print state, steps, measurements, summary, data files and address of a run."""
     async with journal(settings) as records:
-        run = await records.run(run_id)
+        try:
+            run = await records.run(run_id)
+        except RunNotFound:
+            raise not_in_history(settings, run_id) from None
         steps = [step for step in await records.steps(run_id) if step.attempt == run.attempt]
         measurements = of_attempt(await records.measurements(run_id), run.attempt)
         files = await records.data_files(run_id)
@@ -63,7 +71,8 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
         doubts = await records.doubts(run_id)
     with PrefectApi(settings) as api:
         url = api.run_url(run_id)
-    lost = lost_runs(settings, [run]).get(run_id)
+    flow_run = None if run.status is RunStatus.SUCCEEDED else in_prefect(settings, run_id)
+    lost = flow_run if flow_run is not None and is_lost(run, flow_run) else None
     if as_json_:
         parts: dict[str, Sequence[Any]] = {
             "steps": steps,
@@ -80,6 +89,11 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
         print_json({"run": as_json(run), **listed, "ended_in_prefect": ended, "url": url})
         return
     _show_run(run, lost)
+    waiting = waits_for(settings, run, flow_run)
+    if waiting is not None:
+        console.print(escape(waiting))
+    elif lost is not None or run.status in RESUMABLE:
+        console.print(f"Go on from where it was: praxis run resume {run.run_id}")
     _show_attempts(attempts, events)
     show_questions(run_id, [doubt for doubt in doubts if doubt.answer is None])
     rows = [
@@ -115,9 +129,6 @@ def _show_run(run: RunRecord, lost: FlowRun | None) -> None:
         for name, value in run.summary.items():
             console.print(f"  {escape(name)}: {escape(_number(value))}")
 
-    if lost is not None or run.status in RESUMABLE:
-        console.print(f"Go on from where it was: praxis run resume {run.run_id}")
-
 
 def _show_attempts(attempts: Sequence[AttemptRecord], events: Sequence[EventRecord]) -> None:
     if len(attempts) > 1:
@@ -145,9 +156,11 @@ def show_questions(run_id: UUID, asked: Sequence[Doubt]) -> None:
     """Print what a run asks, with the words that answer it."""
     for doubt in asked:
         console.print(f"\n[bold yellow]Question {doubt.id}:[/bold yellow] {escape(doubt.what)}")
-        if isinstance(doubt.details, dict):
-            for name, value in doubt.details.items():
-                console.print(f"  {escape(name)}: {escape(str(value))}")
+        # What stands in the question already, or is for programs, is not said twice.
+        details = doubt.details if isinstance(doubt.details, dict) else {}
+        for name, value in details.items():
+            if isinstance(value, str) and name not in IN_THE_QUESTION:
+                console.print(f"  {escape(name)}: {escape(value)}")
         number = f" --question {doubt.id}" if len(asked) > 1 else ""
         console.print("  Look at the deck, then say what is true:")
         for choice in doubt.choices:

@@ -20,6 +20,7 @@ from praxis_core.cli.lost import ASKED_SECONDS
 from praxis_core.cli.opening import journal, run_id_of
 from praxis_core.cli.result import as_json, show_questions
 from praxis_core.cli.starting import announce, follow_deployed, run_here
+from praxis_core.cli.waiting import not_in_history
 from praxis_core.errors import (
     NothingToAnswer,
     RequestError,
@@ -29,6 +30,7 @@ from praxis_core.errors import (
     ServiceError,
 )
 from praxis_core.execution.consent import allow_current_code
+from praxis_core.journal.record import Journal
 from praxis_core.journal.records import Doubt, RunRecord
 from praxis_core.protocol.lifecycle import Answer, RunStatus
 from praxis_core.services.prefect_api import FlowRun, PrefectApi
@@ -89,16 +91,25 @@ async def _resumable(settings: PraxisSettings, run_id: UUID) -> tuple[RunRecord,
         RunNotResumable: it cannot go on.
     """
     async with journal(settings) as records:
-        run = await records.run(run_id)
+        run = await _known(settings, records, run_id)
         if run.status is RunStatus.SUCCEEDED:
-            raise RunNotResumable(run_id=run_id, what="it has succeeded")
+            what = "it has succeeded. To do it once more, start a new one: praxis run start"
+            raise RunNotResumable(run_id=run_id, what=what)
         for doubt in await records.open_doubts(run_id):
             raise RunNeedsAnswer(run_id=run_id, what=doubt.what, choices=_choices(run_id, doubt))
         other = await records.overtaken_by(run_id)
         if other is not None:
-            what = f"run {other} has had its devices since; nothing is as this run left it"
+            what = f"run {other} has had its devices since; nothing is as this run left it. "
+            what += "Start a new one"
             raise RunNotResumable(run_id=run_id, what=what)
         return run, (await records.protocol(run.protocol)).entrypoint
+
+
+async def _known(settings: PraxisSettings, records: Journal, run_id: UUID) -> RunRecord:
+    try:
+        return await records.run(run_id)
+    except RunNotFound:
+        raise not_in_history(settings, run_id) from None
 
 
 async def _allow(settings: PraxisSettings, run_id: UUID) -> None:
@@ -183,7 +194,7 @@ async def _answer(
     value: JsonValue,
 ) -> tuple[Doubt, list[Doubt]]:
     async with journal(settings) as records:
-        run = await records.run(run_id)
+        run = await _known(settings, records, run_id)
         asked = await records.open_doubts(run_id)
         doubt = _asked(run, asked, question)
         answered = await records.answer_doubt(doubt.id, said, getpass.getuser(), value)
@@ -217,8 +228,11 @@ def release(run: RunId, *, as_json_: AsJson = False) -> None:
 
 async def _release(settings: PraxisSettings, run_id: UUID) -> RunStatus:
     async with journal(settings) as records:
-        run = await records.run(run_id)
+        run = await _known(settings, records, run_id)
         asked = await records.open_doubts(run_id)
+        if run.status.ended and not asked and not await _has_devices(records, run):
+            what = f"run {run_id} has ended ({_words(run.status)}) and has no devices"
+            raise RequestError(what=what)
         by = getpass.getuser()
         if asked:
             await records.answer_doubt(asked[0].id, Answer.ABORT, by)
@@ -228,6 +242,10 @@ async def _release(settings: PraxisSettings, run_id: UUID) -> RunStatus:
         await records.release_claims(run_id)
         await records.event(run_id, "run_released", f"{by} gave the run up.", {"by": by})
         return (await records.run(run_id)).status
+
+
+async def _has_devices(records: Journal, run: RunRecord) -> bool:
+    return any(claim.run_id == run.run_id for claim in await records.claims(run.workcell))
 
 
 def _refuse_unless_gone(settings: PraxisSettings, run: RunRecord) -> None:

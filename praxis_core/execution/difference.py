@@ -6,22 +6,21 @@ import json
 
 from pydantic import JsonValue
 
+from praxis_core.assets.description import describe
 from praxis_core.protocol.command import Command
 
 _LONGEST = 160
-"""Characters of one command's arguments."""
+"""Characters of one argument."""
 
 
 def told(command: Command) -> str:
-    """Name a command with its arguments, cut where nobody reads on."""
-    arguments = [_text(value) for value in command.args]
-    arguments += [f"{name}={_text(value)}" for name, value in command.kwargs.items()]
-    return f"{command.device}.{command.method}({_cut(', '.join(arguments))})"
+    """Tell what a command did."""
+    return f'"{describe(command)}"'
 
 
 def difference(now: Command, then: Command) -> str:
     """Tell what ``now`` is; of one that is the same call, where it differs from ``then``."""
-    if (now.device, now.method) != (then.device, then.method):
+    if told(now) != told(then):
         return told(now)
     asked: JsonValue = {"args": list(now.args), **now.kwargs}
     found = _first_difference(asked, {"args": list(then.args), **then.kwargs}, "")
@@ -29,7 +28,7 @@ def difference(now: Command, then: Command) -> str:
         return told(now)
     path, one, other = found
     where = path.removeprefix(".")
-    return f"{now.device}.{now.method} with {where} = {_cut(one)} (it was {_cut(other)})"
+    return f"{told(now)} with {where} = {_cut(one)} (it was {_cut(other)})"
 
 
 def _first_difference(one: JsonValue, other: JsonValue, path: str) -> tuple[str, str, str] | None:

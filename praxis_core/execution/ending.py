@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
+from praxis_core.assets.description import describe
 from praxis_core.execution.learned import ONCE, Learning
 from praxis_core.execution.trail import Deed, Tail
 from praxis_core.journal.record import Journal
@@ -65,16 +66,13 @@ async def _ask(  # noqa: PLR0913, PLR0917  # the parts of the question
     effects: Sequence[Deed],
     error: BaseException,
 ) -> None:
-    told = [
-        f"{one.command.device}.{one.command.method} (command {one.number}: {_end_of(one)})"
-        for one in commands
-    ]
+    told = [f"{describe(one.command)} (command {one.number}: {_end_of(one)})" for one in commands]
     told += [f"run.once({deed.name!r})" for deed in effects]
-    more = f", and {len(told) - _MOST_TOLD} more" if len(told) > _MOST_TOLD else ""
+    more = f"; and {len(told) - _MOST_TOLD} more" if len(told) > _MOST_TOLD else ""
     branch, ordinal = commands[0].key if commands else (effects[0].branch, effects[0].ordinal)
     what = (
         f"attempt {attempt} ended by an error ({type(error).__name__}: {message_of(error)}), and "
-        f"these may have happened at its end: {', '.join(told[:_MOST_TOLD])}{more}. To go on, "
+        f"these may have happened at its end: {'; '.join(told[:_MOST_TOLD])}{more}. To go on, "
         "bring the deck to where it was before them; they are done again then"
     )
     await journal.raise_doubt(

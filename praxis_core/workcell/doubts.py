@@ -6,6 +6,7 @@ import logging
 
 from pydantic import JsonValue
 
+from praxis_core.assets.description import describe
 from praxis_core.errors import CommandInDoubt, JournalError, ServiceError
 from praxis_core.journal.record import Journal
 from praxis_core.labware.encoded_error import EncodedError
@@ -38,18 +39,16 @@ class Doubts:
         Returns:
             The error to be raised.
         """
-        run.doubt = f"{command.device}.{command.method}: {what}"
-        question = f"Did {command.device}.{command.method} happen? {what}"
-        details: dict[str, JsonValue] = {
-            "device": command.device,
-            "method": command.method,
-            "args": list(command.args),
-            "kwargs": command.kwargs,
-            "error": None if error is None else {"type": error.type, "message": error.message},
-        }
+        does = describe(command)
+        run.doubt = f"{does} ({what})"
+        question = f"Did this happen: {does}? Nobody knows, for {what}"
+        details: dict[str, JsonValue] = {"device": command.device, "method": command.method}
+        if error is not None:
+            details["error"] = {"type": error.type, "message": error.message}
         key = (command.branch, command.ordinal)
         await self._ask(run, DoubtSubject.COMMAND, key, question, details)
-        return CommandInDoubt(command=command.name, what=what, choices=CHOICES)
+        choices = CHOICES.replace("RUN", str(run.run_id))
+        return CommandInDoubt(command=does, what=what, choices=choices)
 
     async def set_up_destroyed(self, run: AttendedRun, device: str, what: str) -> None:
         """Ask whether a run may go on although a device lost what it carried for it."""

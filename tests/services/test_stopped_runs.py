@@ -244,6 +244,27 @@ async def test_an_interrupted_run_says_how_to_go_on(journal: Journal, begin: Beg
     assert "resumed: 37 commands replayed, live from command 38" in shown
 
 
+async def test_a_run_that_ended_is_not_given_up(journal: Journal, begin: Begin) -> None:
+    """Its history says how it ended, and nothing is added to that."""
+    run_id = await begin()
+    await journal.finish(
+        run_id, RunStatus.SUCCEEDED, summary=None, final_state={}, error=None, attempt=1
+    )
+    await journal.release_claims(run_id)
+
+    with pytest.raises(RequestError, match=r"has ended .succeeded. and has no devices"):
+        await run_in_thread("run", "release", str(run_id))
+    assert "run_released" not in {event.kind for event in await journal.events(run_id)}
+
+
+async def test_a_run_says_that_it_waits_for_its_workcells_host(begin: Begin) -> None:
+    """Nothing moves meanwhile, and what starts the host is said."""
+    shown = await run_in_thread("run", "show", str(await begin()))
+
+    assert "for the host of workcell star, which does not answer" in shown
+    assert "praxis up" in shown
+
+
 async def test_the_current_code_is_allowed_for_one_attempt(journal: Journal, begin: Begin) -> None:
     """The next attempt of the run has it; the one after has to be allowed again."""
     run_id = await begin(RunStatus.INTERRUPTED)
