@@ -41,7 +41,10 @@ def test_every_kill(open_world: OpenWorld, report: Report) -> None:
 
 
 def _all_of(report: Report, world: World, uninterrupted: Plan) -> list[Result]:
-    return list(_each(report, world, uninterrupted, uninterrupted.cases()))
+    # In any order, so that a part of them stands for all.
+    cases = list(uninterrupted.cases())
+    random.shuffle(cases)
+    return list(_each(report, world, uninterrupted, iter(cases)))
 
 
 def _each(
