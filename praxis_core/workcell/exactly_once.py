@@ -239,11 +239,25 @@ class ExactlyOnce:
 
     async def _send(self, work: _Work) -> Outcome:
         self._audience.sending(work.command)
-        outcome = (await self._tried(work)).outcome
-        if work.once and outcome.sent is Sent.UNKNOWN:
-            outcome = await self._unanswered(work, outcome)
+        outcome = await self._certain(work)
         await self._record(work.command, outcome)
         self._audience.ended(work.command, outcome)
+        return outcome
+
+    async def _certain(self, work: _Work) -> Outcome:
+        """Call the device, and find out what happened when there is no answer.
+
+        Raises:
+            CommandInDoubt: nobody can tell.
+        """
+        for _ in range(TRIES):
+            outcome = (await self._tried(work)).outcome
+            if not work.once or outcome.sent is not Sent.UNKNOWN:
+                break
+            outcome = await self._unanswered(work, outcome)
+            if outcome.sent is not Sent.NONE:
+                break
+            # The device proves that nothing happened: the next call is the first one.
         return outcome
 
     async def _tried(self, work: _Work) -> Called:

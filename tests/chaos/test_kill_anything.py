@@ -10,9 +10,9 @@ from functools import partial
 import pytest
 
 from tests.chaos.conftest import OpenWorld
-from tests.chaos.killing import Case, Plan, Result, carry_out, plan
+from tests.chaos.killing import Case, Plan, Point, Result, Victim, carry_out, plan
 from tests.chaos.report import Report
-from tests.chaos.stories import LIBRARY, Story
+from tests.chaos.stories import DILUTION, LIBRARY, Story
 from tests.chaos.world import World
 
 SAMPLE = 5
@@ -25,6 +25,17 @@ def test_a_random_sample(open_world: OpenWorld, story: Story) -> None:
     uninterrupted = plan(world, story)
     for case in random.Random().sample(list(uninterrupted.cases()), SAMPLE):  # noqa: S311
         assert carry_out(world, uninterrupted, case).faults == []
+
+
+def test_a_device_that_can_tell_is_not_asked_about(open_world: OpenWorld) -> None:
+    """After a lost connection its tips say what happened; what did not is done then."""
+    world = open_world(DILUTION)
+    uninterrupted = plan(world, DILUTION)
+    tips = [deed for deed in uninterrupted.deeds if deed.method in {"pick_up_tips", "drop_tips"}]
+    for deed in tips[:2]:
+        for point in (Point.INTENT, Point.EFFECT):
+            result = carry_out(world, uninterrupted, Case(DILUTION, deed, Victim.LINK, point))
+            assert (result.faults, result.asked) == ([], 0)
 
 
 @pytest.mark.chaos
