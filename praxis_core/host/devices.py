@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from uuid import UUID
 
 from praxis_core.errors import DeviceError
-from praxis_core.host.files import HostFiles, SafeCall, SafeFile
+from praxis_core.host.files import HostFiles, SafeCall, SafeFile, read_safe_calls
 from praxis_core.host.spool import Spool
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import StoredWorkcell
@@ -20,6 +20,7 @@ from praxis_core.workcell.definition import WorkcellDefinition
 from praxis_core.workcell.io_log import io_logged
 from praxis_core.workcell.live_status import LiveStatus
 from praxis_core.workcell.runtime import WorkcellRuntime
+from praxis_core.workcell.safe_state import SafeAction
 from praxis_core.workcell.time_limits import TimeLimit, time_limit
 
 _log = logging.getLogger(__name__)
@@ -71,12 +72,27 @@ async def open_devices(  # noqa: PLR0913  # what a runtime stands between
         with io_logged(settings.home_path / "logs" / f"workcell-{definition.name}-io"):
             await asyncio.gather(*(_connect(runtime, name) for name in definition.devices))
             await runtime.recover()
-            _tell_the_watchdog(runtime, HostFiles.of(settings, definition.name), epoch)
+            files = HostFiles.of(settings, definition.name)
+            if line is not None:  # else the devices went off with the process that had them
+                runtime.safekeeping.inherit(_action(call) for call in read_safe_calls(files.safe))
+            _tell_the_watchdog(runtime, files, epoch)
             yield runtime, line
     finally:
         await live.stop()
         if line is not None:
             await line.close()
+
+
+def _action(call: SafeCall) -> SafeAction:
+    return SafeAction(
+        device=call.device,
+        method=call.method,
+        why=call.reason,
+        after_seconds=call.after_seconds,
+        args=call.args,
+        kwargs=dict(call.kwargs),
+        due_at=call.due_at,
+    )
 
 
 def _tell_the_watchdog(runtime: WorkcellRuntime, files: HostFiles, epoch: int) -> None:
@@ -86,9 +102,9 @@ def _tell_the_watchdog(runtime: WorkcellRuntime, files: HostFiles, epoch: int) -
     def say() -> None:
         file.say([SafeCall.of(each, epoch) for each in runtime.safe_actions()])
 
-    def keep(run_id: UUID, kind: str, message: str) -> None:
-        name = runtime.definition.name
-        spool.write(kind, message, workcell=name, run=str(run_id))
+    def keep(run_id: UUID | None, kind: str, message: str) -> None:
+        run = None if run_id is None else str(run_id)
+        spool.write(kind, message, workcell=runtime.definition.name, run=run)
 
     runtime.safekeeping.changed, runtime.safekeeping.unwritten = say, keep
     say()

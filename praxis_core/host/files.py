@@ -16,6 +16,7 @@ from pydantic import JsonValue
 
 from praxis_core.errors import HostAlreadyRunning
 from praxis_core.settings import PraxisSettings
+from praxis_core.workcell.holding import seconds_left
 
 if TYPE_CHECKING:  # the watchdog does without PyLabRobot
     from praxis_core.workcell.safe_state import SafeAction
@@ -68,6 +69,7 @@ class SafeCall:
         args: positional arguments, encoded.
         kwargs: keyword arguments, encoded.
         epoch: of the host that said so: a device that a newer one has on another computer refuses.
+        due_at: seconds since 1970 at which it is due, when the device is being held already.
     """
 
     device: str
@@ -77,12 +79,18 @@ class SafeCall:
     args: tuple[JsonValue, ...] = ()
     kwargs: Mapping[str, JsonValue] = field(default_factory=dict)
     epoch: int | None = None
+    due_at: float | None = None
 
     @classmethod
     def of(cls, action: SafeAction, epoch: int | None = None) -> SafeCall:
         """Take what the table of safe states says."""
         what = (action.device, action.method, action.why, action.after_seconds)
-        return cls(*what, action.args, action.kwargs, epoch)
+        return cls(*what, action.args, action.kwargs, epoch, action.due_at)
+
+    @property
+    def seconds_left(self) -> float:
+        """How long it is until it is due, if the host is dead from now on."""
+        return seconds_left(self.after_seconds, self.due_at)
 
     def as_json(self) -> dict[str, JsonValue]:
         """Give it as plain values."""
@@ -94,6 +102,7 @@ class SafeCall:
             "reason": self.reason,
             "after_seconds": self.after_seconds,
             "epoch": self.epoch,
+            "due_at": self.due_at,
         }
 
 

@@ -50,8 +50,9 @@ class SafeKeeper:
         self.hand_over()
         began = monotonic()
         calls = read_safe_calls(self._file)
-        failed = await self._send_all(call for call in calls if call.after_seconds <= 0)
-        due = [(began + call.after_seconds, call) for call in calls if call.after_seconds > 0]
+        left = [(call.seconds_left, call) for call in calls]
+        failed = await self._send_all(call for seconds, call in left if seconds <= 0)
+        due = [(began + seconds, call) for seconds, call in left if seconds > 0]
         due += [(monotonic() + TRY_EVERY, call) for call in failed]
         if due:
             self._later = asyncio.create_task(self._keep(due), name="making devices safe")

@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import uvicorn
 from uvicorn.config import Config
@@ -136,7 +136,7 @@ async def _opened(
                 epoch=epoch,
                 grace_seconds=settings.grace_seconds,
             )
-            await _expect_runs(sessions, journal, workcell)
+            runtime.look_after(await _expect_runs(sessions, journal, workcell))
             await import_spool(journal, files.spool)
             served = Served(
                 workcell,
@@ -185,13 +185,16 @@ async def _wanted(journal: Journal, workcell: str) -> StoredWorkcell:
     return await journal.workcell(workcell, last.workcell_version)
 
 
-async def _expect_runs(sessions: Sessions, journal: Journal, workcell: str) -> None:
-    """Give the runs that an earlier host served the grace period to come back."""
+async def _expect_runs(sessions: Sessions, journal: Journal, workcell: str) -> set[UUID]:
+    """Give the runs that an earlier host served the grace period to come back; say which."""
+    expected = set()
     latest = {claim.run_id: claim for claim in await journal.claims(workcell)}
     for claim in latest.values():
         run = await journal.run(claim.run_id)
         if run.attempt == claim.attempt and run.status in _MAY_COME_BACK:
             sessions.expect(claim.run_id, claim.attempt, claim.token)
+            expected.add(claim.run_id)
+    return expected
 
 
 def _sockets(

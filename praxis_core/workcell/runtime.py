@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from uuid import UUID
@@ -156,6 +156,8 @@ class WorkcellRuntime:
         await self._reach.connect(device.name, self._epoch)
         device.set_up_anew = not self._reach.adopting(device.name)
         await device.connect()
+        if device.set_up_anew:
+            self.safekeeping.forget(device.name)
 
     def _ended(
         self,
@@ -289,7 +291,6 @@ class WorkcellRuntime:
             what = f"attempt {known.attempt} of the run has its devices now"
             raise ClaimLost(run_id=known.run_id, attempt=asking.attempt, device="", what=what)
         await self._take_from_others(asking)
-        self.safekeeping.hold_no_longer(asking.devices)
         run = AttendedRun(asking.run_id, asking.attempt, DeckFollower())
         if known is not None and known.attempt == asking.attempt and not _is_unknown(known, asking):
             run = known
@@ -300,6 +301,7 @@ class WorkcellRuntime:
         if run is not known:
             await self._prepare(run, asking)
             self._runs.add(run)
+        self.safekeeping.hold_no_longer(asking.devices)
         if run.lost or run.recalled:
             await self._come_back(run)
         return run
@@ -550,6 +552,16 @@ class WorkcellRuntime:
     def safe_actions(self) -> list[SafeAction]:
         """Say what makes the devices safe that nobody looks after; see ``safekeeping.changed``."""
         return self.safekeeping.actions()
+
+    def look_after(self, awaited: Collection[UUID]) -> None:
+        """Make safe, each thing in its time, what an earlier host left on.
+
+        To be called once, after ``recover`` and ``safekeeping.inherit``.
+
+        Args:
+            awaited: Runs that may come back to their devices, which are left to them until then.
+        """
+        self.safekeeping.look_after(self._runs, awaited)
 
     def release(self, device: str) -> None:
         """Take a device into use again that did not answer; somebody has looked at it.

@@ -65,6 +65,13 @@ class SafeAction:
     """How long after the loss it is due."""
     args: tuple[JsonValue, ...] = ()
     kwargs: dict[str, JsonValue] = field(default_factory=dict)
+    due_at: float | None = None
+    """Seconds since 1970 at which it is due, when the device is being held already."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What it is called, whenever it is due: two that send the same are one."""
+        return self.device, self.method or self.why
 
     def as_json(self) -> dict[str, JsonValue]:
         """Give it as plain values."""
@@ -165,7 +172,7 @@ def safe_actions(
                 holds = switch.holds or all_hold
                 seconds = (HOLD_MINUTES if limit is None else limit) * 60 if holds else 0.0
                 actions.append(_action(device, cls, switch, call, seconds))
-    return _without_repeats(actions)
+    return without_repeats(actions)
 
 
 def _switches(backend: type[MachineBackend]) -> Iterator[_Switch]:
@@ -194,9 +201,9 @@ def _value(call: Call) -> str:
     return f"{values[0]} °C" if values else "a temperature"
 
 
-def _without_repeats(actions: Iterable[SafeAction]) -> list[SafeAction]:
+def without_repeats(actions: Iterable[SafeAction]) -> list[SafeAction]:
     """Leave one of several that send the same: the earliest."""
-    first: dict[tuple[str | None, str], SafeAction] = {}
+    first: dict[tuple[str, str], SafeAction] = {}
     for action in sorted(actions, key=lambda one: one.after_seconds):
-        first.setdefault((action.method, "" if action.method else action.why), action)
+        first.setdefault(action.key, action)
     return list(first.values())

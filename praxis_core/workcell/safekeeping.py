@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
+from time import time
 from uuid import UUID
 
 from pydantic import JsonValue
@@ -19,8 +21,9 @@ from praxis_core.workcell.attending import AttendedRun
 from praxis_core.workcell.definition import WorkcellDefinition
 from praxis_core.workcell.device import Device
 from praxis_core.workcell.device_settings import OFF, DeviceSettings, Difference
+from praxis_core.workcell.holding import seconds_left
 from praxis_core.workcell.kinds import kind_of
-from praxis_core.workcell.safe_state import SafeAction, safe_actions
+from praxis_core.workcell.safe_state import SafeAction, safe_actions, without_repeats
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +32,9 @@ TRY_EVERY = 1.0
 
 _BRANCH = "safe"
 """Stands where a command has its branch; what makes devices safe belongs to no run's history."""
+
+_NO_RUN = UUID(int=0)
+"""Stands where a command has its run, when nobody knows who left a device on."""
 
 
 class Safekeeping:
@@ -54,10 +60,14 @@ class Safekeeping:
         """Devices that somebody else may have switched off since: the watchdog, for one."""
         self._holding: dict[str, asyncio.Task[None]] = {}
         """Devices that stay as they are for a while, for a run that may come back."""
+        self._due: dict[tuple[str, str], float] = {}
+        """When that ends, in seconds since 1970, by ``SafeAction.key``."""
+        self._left: dict[str, list[SafeAction]] = {}
+        """What an earlier host had to make safe and nobody has taken up since."""
         self._count = 0
         self.changed: Callable[[], None] = _nothing
         """Called when ``actions`` may say something else."""
-        self.unwritten: Callable[[UUID, str, str], None] = _nobody
+        self.unwritten: Callable[[UUID | None, str, str], None] = _nobody
         """Told of what the journal could not be told: the run, a word and a sentence."""
 
     def _none(self) -> DeviceSettings:
@@ -83,6 +93,7 @@ class Safekeeping:
         """Know nothing of a device any more: it was set up, or put back to what it was."""
         self._settings.forget(device)
         self._uncertain.discard(device)
+        self._left.pop(device, None)
         self.changed()
 
     def as_json(self) -> dict[str, JsonValue]:
@@ -92,15 +103,18 @@ class Safekeeping:
     def actions(self, devices: Iterable[str] | None = None) -> list[SafeAction]:
         """Say what makes devices safe that nobody looks after; None: all of them."""
         return [
-            action
+            replace(action, due_at=self._due.get(action.key))
             for name in (self._devices if devices is None else devices)
-            for action in safe_actions(
-                name,
-                self._definition.devices[name],
-                [one for one in self._settings.current(name).values() if one.value is not OFF],
-                backend=type(self._devices[name].backend),
-            )
+            for action in without_repeats([*self._actions(name), *self._left.get(name, ())])
         ]
+
+    def _actions(self, device: str) -> list[SafeAction]:
+        return safe_actions(
+            device,
+            self._definition.devices[device],
+            [one for one in self._settings.current(device).values() if one.value is not OFF],
+            backend=type(self._devices[device].backend),
+        )
 
     # --- what a run expects -----------------------------------------------------------------------
 
@@ -126,56 +140,105 @@ class Safekeeping:
 
         The call under way on a device ends first. What a device refuses is told, and tried again.
         """
-        self.hold_no_longer(run.devices)
+        self._stop_holding(run.devices)
         actions = self.actions(sorted(run.devices))
-        now = [action for action in actions if action.after_seconds <= 0]
+        now = [action for action in actions if _seconds_left(action) <= 0]
         done = await asyncio.gather(*(self._carry_out(run, action) for action in now))
-        due = [(TRY_EVERY, action) for action, well in zip(now, done, strict=True) if not well]
-        due += [(one.after_seconds, one) for one in actions if one.after_seconds > 0]
-        for device in {action.device for _, action in due}:
-            later = [(after, one) for after, one in due if one.device == device]
-            self._holding[device] = asyncio.create_task(
-                self._hold(run, device, later), name=f"holding {device} for run {run.run_id}"
-            )
+        again = [action for action, well in zip(now, done, strict=True) if not well]
+        self._hold_all(run, [one for one in actions if one not in now], again)
 
     async def switch_off(self, run: AttendedRun) -> None:
         """Switch off what a run left on, all of it now: nobody will come back for it."""
-        self.hold_no_longer(run.devices)
-        await asyncio.gather(
-            *(self._carry_out(run, action) for action in self.actions(sorted(run.devices)))
-        )
+        self._stop_holding(run.devices)
+        actions = self.actions(sorted(run.devices))
+        done = await asyncio.gather(*(self._carry_out(run, action) for action in actions))
+        again = [action for action, well in zip(actions, done, strict=True) if not well]
+        self._due.update({action.key: time() for action in again})
+        self._hold_all(run, [], again)
+
+    def inherit(self, left: Iterable[SafeAction]) -> None:
+        """Know what an earlier host had to make safe, whoever had switched it on.
+
+        A device that was set up since then is off.
+        """
+        for action in left:
+            device = self._devices.get(action.device)
+            if device is None or (device.connected and device.set_up_anew):
+                continue
+            self._left.setdefault(device.name, []).append(action)
+            if action.due_at is not None:
+                self._due[action.key] = action.due_at
+        self.changed()
+
+    def look_after(self, runs: Iterable[AttendedRun], awaited: Collection[UUID]) -> None:
+        """Make safe what an earlier host left on, each in its time.
+
+        Args:
+            runs: Those that have devices.
+            awaited: Runs that may come back. Their devices are made safe when they do not, but not
+                held longer for them than an earlier host had begun to.
+        """
+        owners = {device: run for run in runs for device in run.devices}
+        for device in self._devices:
+            owner = owners.get(device)
+            waits = owner is not None and owner.run_id in awaited
+            actions = [one for one in self.actions([device]) if one.due_at is not None or not waits]
+            self._hold_all(owner, actions, [])
 
     def hold_no_longer(self, devices: Iterable[str]) -> None:
         """Leave devices to whoever has them now."""
+        for device in devices:
+            self._stop_holding([device])
+            self._left.pop(device, None)
+            for key in [key for key in self._due if key[0] == device]:
+                del self._due[key]
+        self.changed()
+
+    def _stop_holding(self, devices: Iterable[str]) -> None:
         for device in devices:
             task = self._holding.pop(device, None)
             if task is not None:
                 task.cancel()
 
+    def _hold_all(
+        self, run: AttendedRun | None, actions: Iterable[SafeAction], again: Iterable[SafeAction]
+    ) -> None:
+        """Carry out actions in their time, in the background; ``again`` names those that failed."""
+        due = [(_seconds_left(action), action, False) for action in actions]
+        for seconds, action, _ in due:
+            self._due.setdefault(action.key, time() + seconds)
+        due += [(TRY_EVERY, action, True) for action in again]
+        for device in {action.device for _, action, _ in due}:
+            mine = [one for one in due if one[1].device == device]
+            self._holding[device] = asyncio.create_task(
+                self._hold(run, device, mine), name=f"holding {device}"
+            )
+        self.changed()
+
     async def _hold(
-        self, run: AttendedRun, device: str, later: list[tuple[float, SafeAction]]
+        self, run: AttendedRun | None, device: str, later: list[tuple[float, SafeAction, bool]]
     ) -> None:
         """Carry out each action after its seconds, and what fails again and again."""
         # Real time, whatever the workcell's clock says: on a simulated one waiting makes it.
-        time = asyncio.get_running_loop().time
-        due = [(time() + after, action, action.after_seconds <= 0) for after, action in later]
+        clock = asyncio.get_running_loop().time
+        due = [(clock() + seconds, action, again) for seconds, action, again in later]
         while due:
             due.sort(key=lambda one: one[0])
             at, action, again = due.pop(0)
-            await asyncio.sleep(max(0.0, at - time()))
-            if action not in self.actions([device]):
+            await asyncio.sleep(max(0.0, at - clock()))
+            if action.key not in {one.key for one in self.actions([device])}:
                 continue
             if not await to_the_end(self._carry_out(run, action, again=again)):
-                due.append((time() + TRY_EVERY, action, True))
+                due.append((clock() + TRY_EVERY, action, True))
         self._holding.pop(device, None)
 
     async def _carry_out(
-        self, run: AttendedRun, action: SafeAction, *, again: bool = False
+        self, run: AttendedRun | None, action: SafeAction, *, again: bool = False
     ) -> bool:
         """Send what makes a device safe.
 
         Args:
-            run: Whose device it is.
+            run: Whose device it is; None: nobody's.
             action: What is sent.
             again: It failed before, and that was told.
 
@@ -190,7 +253,7 @@ class Safekeeping:
             await self._tell(run, "not_made_safe", failure)
         return failure is None or action.method is None
 
-    async def _sent(self, run: AttendedRun, action: SafeAction) -> str | None:
+    async def _sent(self, run: AttendedRun | None, action: SafeAction) -> str | None:
         """Send it; say why that could not be, or failed."""
         device = self._devices[action.device]
         if action.method is None:
@@ -205,14 +268,23 @@ class Safekeeping:
         outcome = (await device.call(command, args, kwargs)).outcome
         self.note(command, outcome)
         if outcome.error is None:
+            self._is_off(action)
             return None
         return f"{device.name}.{action.method} failed: {outcome.error.message}; {action.why}"
 
-    def _command(self, run: AttendedRun, device: str, method: str, action: SafeAction) -> Command:
+    def _is_off(self, action: SafeAction) -> None:
+        self._due.pop(action.key, None)
+        left = self._left.pop(action.device, [])
+        self._left[action.device] = [one for one in left if one.key != action.key]
+        self.changed()
+
+    def _command(
+        self, run: AttendedRun | None, device: str, method: str, action: SafeAction
+    ) -> Command:
         self._count += 1
         return Command(
-            run_id=run.run_id,
-            attempt=run.attempt,
+            run_id=_NO_RUN if run is None else run.run_id,
+            attempt=0 if run is None else run.attempt,
             branch=_BRANCH,
             ordinal=self._count,
             device=device,
@@ -223,16 +295,22 @@ class Safekeeping:
             fingerprint=fingerprint(device, method, action.args, action.kwargs),
         )
 
-    async def _tell(self, run: AttendedRun, kind: str, message: str) -> None:
+    async def _tell(self, run: AttendedRun | None, kind: str, message: str) -> None:
         """Write it into the audit trail; a journal that cannot be reached stops nothing here."""
-        _log.warning("run %s: %s", run.run_id, message)
+        run_id = None if run is None else run.run_id
+        _log.warning("run %s: %s", run_id, message)
         if self._journal is None:
             return
+        details: JsonValue = None if run else {"workcell": self._definition.name}
         try:
-            await self._journal.event(run.run_id, kind, message)
+            await self._journal.event(run_id, kind, message, details)
         except (JournalError, ServiceError) as unwritten:
             _log.warning("not in the audit trail yet: %s", unwritten)
-            self.unwritten(run.run_id, kind, message)
+            self.unwritten(run_id, kind, message)
+
+
+def _seconds_left(action: SafeAction) -> float:
+    return seconds_left(action.after_seconds, action.due_at)
 
 
 def restoring(run: AttendedRun, difference: Difference, backend: type, ordinal: int) -> Command:
@@ -253,7 +331,7 @@ def restoring(run: AttendedRun, difference: Difference, backend: type, ordinal: 
     )
 
 
-def _nobody(_run_id: UUID, _kind: str, _message: str) -> None:
+def _nobody(_run_id: UUID | None, _kind: str, _message: str) -> None:
     """Nobody wants to hear of it."""
 
 
