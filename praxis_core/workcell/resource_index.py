@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pylabrobot.resources import Carrier, ItemizedResource, Resource
 from pylabrobot.resources.errors import ResourceNotFoundError
 
+from praxis_core.labware.geometry import remember_geometry
+
 _ITEM = re.compile(r"^(?P<owner>[^\[\]]+)\[(?P<item>[^\[\]]+)\]$")
 
 
@@ -18,7 +20,7 @@ class ResourceIndex:
         self._resources: dict[str, Resource] = {}
 
     def add(self, resource: Resource) -> list[str]:
-        """Take up a resource and all that stands on it.
+        """Take up a resource and all that stands on it; they remember where they are.
 
         Returns:
             Names that another resource has already; the new one takes them over.
@@ -28,6 +30,7 @@ class ResourceIndex:
             if self._resources.get(each.name, each) is not each:
                 clashes.append(each.name)
             self._resources[each.name] = each
+            remember_geometry(each)
         return clashes
 
     def find(self, name: str) -> Resource | None:
