@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from pylabrobot.liquid_handling import LiquidHandler
@@ -50,9 +51,20 @@ def bound_arguments(
 ) -> Mapping[str, Any]:
     """Name the arguments of a call; none when they do not fit, which the call itself will say."""
     try:
-        return inspect.signature(method).bind(*args, **kwargs).arguments
+        return _signature(method).bind(*args, **kwargs).arguments
     except TypeError:
         return {}
+
+
+def _signature(method: Callable[..., Any]) -> inspect.Signature:
+    function = getattr(method, "__func__", None)
+    return inspect.signature(method) if function is None else _signature_of_bound(function)
+
+
+@lru_cache(maxsize=1024)
+def _signature_of_bound(function: Callable[..., Any]) -> inspect.Signature:
+    signature = inspect.signature(function)
+    return signature.replace(parameters=list(signature.parameters.values())[1:])
 
 
 def _note_pick_up(handler: LiquidHandler, arguments: Mapping[str, Any]) -> dict[int, TipTracker]:
