@@ -30,7 +30,7 @@ from tests.chaos.gate import Gate
 from tests.chaos.stories import Story
 
 _forks = get_context("forkserver")
-_forks.set_forkserver_preload(["tests.chaos.attempt"])
+_forks.set_forkserver_preload(["tests.chaos.preloaded"])
 
 ATTEMPTS = 12
 """More than any single kill can need."""
