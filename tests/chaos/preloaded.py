@@ -4,15 +4,21 @@ A process of its own would spend two seconds on imports that say nothing about P
 PyLabRobot's. All else an attempt or a host does itself, as anywhere.
 """
 
-import gc
+from __future__ import annotations
 
-import flows.dose_response
-import flows.serial_dilution
-import tests.chaos.attempt
-import tests.chaos.protocols
-import tests.chaos.random_protocols
-import tests.chaos.scripts
-import tests.chaos.shaking  # noqa: F401
+import gc
+from importlib import import_module
+
+for name in (
+    "tests.chaos.attempt",
+    "flows.dose_response",
+    "flows.serial_dilution",
+    "tests.chaos.protocols",
+    "tests.chaos.random_protocols",
+    "tests.chaos.scripts",
+    "tests.chaos.shaking",
+):
+    import_module(name)
 
 # What is there by now is no garbage; no child is to look through it again.
 gc.freeze()
