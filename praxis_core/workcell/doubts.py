@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from pydantic import JsonValue
 
@@ -17,6 +18,9 @@ from praxis_core.workcell.attending import CHOICES, AttendedRun
 _log = logging.getLogger(__name__)
 
 _ANSWERS = (Answer.HAPPENED, Answer.DID_NOT_HAPPEN, Answer.ABORT)
+
+DESTROYED_AFTER = "destroyed_after"
+"""Under this key of a question's details stands the number of the last command before a loss."""
 
 
 class Doubts:
@@ -46,29 +50,47 @@ class Doubts:
         if error is not None:
             details["error"] = {"type": error.type, "message": error.message}
         key = (command.branch, command.ordinal)
-        await self._ask(run, DoubtSubject.COMMAND, key, question, details)
+        await self._ask(run, DoubtSubject.COMMAND, key, question, _ANSWERS, details)
         choices = CHOICES.replace("RUN", str(run.run_id))
         return CommandInDoubt(command=does, what=what, choices=choices)
 
-    async def set_up_destroyed(self, run: AttendedRun, device: str, what: str) -> None:
-        """Ask whether a run may go on although a device lost what it carried for it."""
-        run.doubt = what
-        question = f"{what}. May the run go on from there?"
-        await self._ask(run, DoubtSubject.TAIL, ("0", 0), question, {"device": device})
+    async def set_up_destroyed(
+        self, run: AttendedRun, device: str, place: int, what: str, after: int
+    ) -> None:
+        """Ask whether a run may go on although a device lost what it carried for it.
 
-    async def _ask(
+        It cannot be undone: nobody puts used tips back on, with what was in them.
+
+        Args:
+            run: The run.
+            device: The device.
+            place: Its place among those of the workcell; each has a question of its own.
+            what: What it lost.
+            after: Number of the run's last command before that.
+        """
+        run.doubt = what
+        question = (
+            f"{what}. May the run go on without them (happened)? What needs them then fails with "
+            "an error, and nothing of it is done again. Otherwise end it (abort)"
+        )
+        details: dict[str, JsonValue] = {"device": device, DESTROYED_AFTER: after}
+        key, answers = (f"r{run.attempt}", place), (Answer.HAPPENED, Answer.ABORT)
+        await self._ask(run, DoubtSubject.TAIL, key, question, answers, details)
+
+    async def _ask(  # noqa: PLR0913, PLR0917  # the parts of a question
         self,
         run: AttendedRun,
         subject: DoubtSubject,
         key: tuple[str, int],
         question: str,
+        answers: Sequence[Answer],
         details: dict[str, JsonValue],
     ) -> None:
         if self._journal is None:
             return
         try:
             await self._journal.raise_doubt(
-                run.run_id, run.attempt, subject, *key, question, _ANSWERS, details
+                run.run_id, run.attempt, subject, *key, question, answers, details
             )
         except (JournalError, ServiceError) as unwritten:
             # Its intent has no outcome, so whoever goes on with the run finds it all the same.

@@ -12,12 +12,14 @@ from pylabrobot.resources import Container, Coordinate, Resource, Rotation
 
 from praxis_core.assets.manager import AssetManager, ContentsReader
 from praxis_core.assets.state import AssetManagerState
-from praxis_core.journal.records import CommandRecord
+from praxis_core.journal.records import CommandRecord, Doubt
 from praxis_core.labware.inventory import inventory
 from praxis_core.protocol.command import Command, DeckChange, Outcome
+from praxis_core.protocol.lifecycle import Answer, DoubtSubject
 from praxis_core.workcell.clock import Clock
 from praxis_core.workcell.deck_changes import DeckFollower
 from praxis_core.workcell.device import Device
+from praxis_core.workcell.doubts import DESTROYED_AFTER
 from praxis_core.workcell.initial_state import initial_assets
 from praxis_core.workcell.model import WorkcellModel
 
@@ -175,6 +177,16 @@ class Knowledge:
         if inside:
             self._devices[command.device].replay(command, outcome)
 
+    def lose(self, device: str) -> None:
+        """Know that a device lost what it carried: it was set up, which throws tips and plates off.
+
+        Whatever they held is gone with them; where a plate is then, nobody knows.
+        """
+        if device in self._devices:
+            self.assets.discard_head(device)
+            self.assets.drop_gripped(device)
+            self._devices[device].forget_tips()
+
     def holds(self, device: str) -> dict[str, str]:
         """Name the labware that stands in or on a device, each with what it stands on."""
         found = {}
@@ -186,19 +198,39 @@ class Knowledge:
         return found
 
 
-def happened(records: Sequence[CommandRecord]) -> list[CommandRecord]:
-    """Leave out what was set aside and either never happened, or was undone and then done again.
+def happened(
+    records: Iterable[CommandRecord], attempts: Mapping[UUID, int], doubts: Iterable[Doubt]
+) -> list[CommandRecord]:
+    """Leave out what was set aside and either never happened, or was undone.
 
-    Of what an attempt set aside at its end the devices still know as long as no later attempt has
-    gone on.
+    Of what an attempt set aside at its end the devices still know, until a person has said that the
+    deck is as before it, or a later attempt has begun.
+
+    Args:
+        records: All commands of some runs.
+        attempts: The attempt at which each of these runs is.
+        doubts: All that was asked about these runs.
     """
-    last: dict[UUID, int] = {}
-    for record in records:
+    undone = {
+        (doubt.run_id, doubt.attempt)
+        for doubt in doubts
+        if doubt.subject is DoubtSubject.TAIL and doubt.answer is Answer.DID_NOT_HAPPEN
+    }
+
+    def stands(record: CommandRecord) -> bool:
         run_id, attempt = record.command.run_id, record.command.attempt
-        last[run_id] = max(attempt, last.get(run_id, 0))
-    return [
-        record
-        for record in records
-        if not record.tail
-        or (record.outcome is not None and record.command.attempt == last[record.command.run_id])
-    ]
+        done = record.outcome is not None and attempt == attempts.get(run_id)
+        return done and (run_id, attempt) not in undone
+
+    return [record for record in records if not record.tail or stands(record)]
+
+
+def losses(doubts: Iterable[Doubt]) -> list[tuple[int, str]]:
+    """Say which devices lost what they carried, each after which command, in that order."""
+    found = []
+    for doubt in doubts:
+        details = doubt.details if isinstance(doubt.details, dict) else {}
+        after, device = details.get(DESTROYED_AFTER), details.get("device")
+        if isinstance(after, int) and isinstance(device, str):
+            found.append((after, device))
+    return sorted(found)

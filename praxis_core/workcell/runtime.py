@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -25,7 +26,7 @@ from praxis_core.errors import (
     ServiceError,
 )
 from praxis_core.journal.record import Journal
-from praxis_core.journal.records import CommandRecord
+from praxis_core.journal.records import CommandRecord, Doubt
 from praxis_core.labware.encoding import decode_error
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import OutcomeStatus, RunStatus
@@ -40,7 +41,7 @@ from praxis_core.workcell.exactly_once import ExactlyOnce, refuse_quarantined
 from praxis_core.workcell.in_flight import CommandsInFlight, InFlight
 from praxis_core.workcell.initial_state import differences
 from praxis_core.workcell.kinds import LIFECYCLE, SET_ATTRIBUTES
-from praxis_core.workcell.knowledge import DeckHistory, Knowledge, happened
+from praxis_core.workcell.knowledge import DeckHistory, Knowledge, happened, losses
 from praxis_core.workcell.link import Attached, Attaching
 from praxis_core.workcell.live_status import DeviceState, DeviceStatus, LiveStatus
 from praxis_core.workcell.model import build
@@ -105,6 +106,8 @@ class WorkcellRuntime:
         """What the devices are set to, and what makes them safe."""
         self._new = True
         """Whether nobody has worked with the devices yet."""
+        self._recovered = False
+        """Whether it is known what an earlier host did with the devices."""
         self._exactly_once = ExactlyOnce(
             workcell=definition.name,
             journal=journal,
@@ -158,6 +161,8 @@ class WorkcellRuntime:
         await device.connect()
         if device.set_up_anew:
             self.safekeeping.forget(device.name)
+        if self._recovered:
+            await self._note_destroyed(device)
 
     def _ended(
         self,
@@ -217,7 +222,10 @@ class WorkcellRuntime:
                 self._runs.add(run)
             run.devices.add(claim.device)
         records = await self._journal.commands_of_unfinished(self.definition.name)
-        await self._recall(happened(records))
+        doubts = [one for run in self._runs for one in await self._journal.doubts(run.run_id)]
+        attempts = {run.run_id: run.attempt for run in self._runs}
+        self._recall(happened(records, attempts, doubts), doubts)
+        self._recall_settings(records)
         for run in self._runs:
             await self._recall_doubt(run)
         for record in records:
@@ -225,6 +233,7 @@ class WorkcellRuntime:
                 await self._settle(record)
         for device in self._devices.values():
             await self._note_destroyed(device)
+        self._recovered = True
 
     async def _settle(self, record: CommandRecord) -> None:
         run = self._runs.find(record.command.run_id)
@@ -237,27 +246,45 @@ class WorkcellRuntime:
         lost = destroyed(device, self.assets) if device.connected else None
         if lost is None:
             return
-        self.assets.discard_head(device.name)
-        self.assets.drop_gripped(device.name)
-        device.forget_tips()
+        self._knowledge.lose(device.name)
+        place = list(self._devices).index(device.name)
         for run in self._runs:
             if device.name in run.devices:
-                await self._exactly_once.doubts.set_up_destroyed(run, device.name, lost)
+                commands = [] if self._journal is None else await self._journal.commands(run.run_id)
+                after = max((record.number for record in commands), default=0)
+                await self._exactly_once.doubts.set_up_destroyed(
+                    run, device.name, place, lost, after
+                )
 
-    async def _recall(self, records: Iterable[CommandRecord]) -> None:
-        """Enter what the journal says that runs did, on top of what is known."""
+    def _recall(self, records: Iterable[CommandRecord], doubts: Iterable[Doubt]) -> None:
+        """Enter what the journal says that runs did, on top of what is known.
+
+        Args:
+            records: What counts of it.
+            doubts: What was asked about these runs: also what set-up destroyed between two commands
+                stays destroyed.
+        """
         histories: dict[UUID, DeckHistory] = {}
+        lost = deque(losses(doubts))
         for record in records:
+            while lost and lost[0][0] < record.number:
+                self._knowledge.lose(lost.popleft()[1])
             command = record.command
             history = histories.setdefault(command.run_id, DeckHistory())
             if command.device in self._devices:
                 self._knowledge.replay(history, record, inside=not self._reach.can_sense)
-                if record.outcome is not None:
-                    self.safekeeping.recall(command, record.outcome)
             run = self._runs.find(command.run_id)
             if run is not None:
                 run.deck = history.deck
                 run.written.add(record.key)
+        for _, device in lost:
+            self._knowledge.lose(device)
+
+    def _recall_settings(self, records: Iterable[CommandRecord]) -> None:
+        """Note what runs set, also what was set aside since: it is set all the same."""
+        for record in records:
+            if record.outcome is not None and record.command.device in self._devices:
+                self.safekeeping.recall(record.command, record.outcome)
 
     async def attach(self, asking: Attaching) -> Attached:
         """Give a run its devices, as it may expect them.
@@ -329,7 +356,9 @@ class WorkcellRuntime:
         names = self._names(run, recorded)
         self._knowledge.stage(names)
         self._runs.add(run)
-        await self._recall(recorded)
+        doubts = [] if self._journal is None else await self._journal.doubts(run.run_id)
+        self._recall(recorded, doubts)
+        self._recall_settings(recorded)
         await self._recall_doubt(run)
 
     async def _recall_doubt(self, run: AttendedRun) -> None:

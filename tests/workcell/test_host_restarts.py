@@ -11,17 +11,22 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from pylabrobot.liquid_handling.errors import ChannelizedError
 
 from praxis_core.errors import CommandInDoubt
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import AttemptRequest
 from praxis_core.protocol.command import Command, Outcome
-from praxis_core.protocol.lifecycle import Answer, OutcomeStatus, RunStatus
+from praxis_core.protocol.lifecycle import Answer, DoubtSubject, OutcomeStatus, RunStatus
 from praxis_core.simulator.effect_log import read_log
+from praxis_core.simulator.faults import fault_of
 from praxis_core.simulator.lab import Lab
 from praxis_core.simulator.lab_link import LabLink
+from praxis_core.workcell.attending import AttendedRun
 from praxis_core.workcell.branches import Branch, inside_protocol
+from praxis_core.workcell.deck_changes import DeckFollower
 from praxis_core.workcell.definition import WorkcellDefinition
+from praxis_core.workcell.doubts import Doubts
 from praxis_core.workcell.link import Attaching
 from praxis_core.workcell.replica import Replica
 from praxis_core.workcell.runtime import WorkcellRuntime
@@ -46,15 +51,19 @@ class World:
         self.runs: list[Attaching] = []
         self._links: list[LabLink] = []
 
-    async def host(self) -> WorkcellRuntime:
-        """Start the next host of the workcell, as the process of a host does."""
+    async def host(self, devices: Sequence[str] | None = None) -> WorkcellRuntime:
+        """Start the next host of the workcell, as the process of a host does.
+
+        Args:
+            devices: Those that answer when it starts; None: all.
+        """
         epoch = await self.journal.begin_host("star", uuid4(), os.getpid())
         link = LabLink(self.socket, epoch)
         self._links.append(link)
         runtime = WorkcellRuntime(
             self.definition, journal=self.journal, reach=link, clock=link.clock, epoch=epoch
         )
-        await runtime.connect()
+        await runtime.connect(devices)
         await runtime.recover()
         return runtime
 
@@ -226,25 +235,128 @@ async def test_a_run_goes_on_after_an_answer(world: World) -> None:
     assert second.assets.contents("plate_01_well_A1").volume == 100
 
 
-async def test_a_device_that_cannot_be_taken_up_loses_its_tips(
-    star: WorkcellDefinition, journal: Journal
-) -> None:
-    """It is set up, which throws the tips off: the next host knows that, and asks the run."""
+@pytest.fixture
+async def forgetful(star: WorkcellDefinition, journal: Journal) -> AsyncIterator[World]:
+    """The same, with a STAR that cannot be taken up as it is."""
     device = star.devices["star"].model_copy(update={"adopts": False})
     definition = star.model_copy(update={"devices": {**star.devices, "star": device}})
     with TemporaryDirectory(prefix="lab") as folder:
         world = World(definition, journal, Path(folder))
         await world.lab.open(world.socket)
-        _, run = await die(world, "dispense", before=True)
-
-        second = await world.host()
-
-        assert second.assets.mounted_tips("star") == {}
-        questions = await journal.open_doubts(run.run_id)
-        assert any("could not be taken up" in one.what for one in questions)
-        with pytest.raises(CommandInDoubt):
-            await world.carry_out(run, second.execute, transfer)
+        yield world
         await world.close()
+
+
+async def test_a_device_that_cannot_be_taken_up_loses_its_tips(forgetful: World) -> None:
+    """It is set up, which throws the tips off: the next host knows that, and asks the run."""
+    _, run = await die(forgetful, "dispense", before=True)
+
+    second = await forgetful.host()
+
+    assert second.assets.mounted_tips("star") == {}
+    questions = await forgetful.journal.open_doubts(run.run_id)
+    assert [one.key for one in questions] == [("0", 2), ("r1", 0)]
+    assert "could not be taken up" in questions[1].what
+    assert questions[1].choices == (Answer.HAPPENED, Answer.ABORT)
+    with pytest.raises(CommandInDoubt):
+        await forgetful.carry_out(run, second.execute, transfer)
+
+
+async def test_what_set_up_destroyed_stays_destroyed(forgetful: World) -> None:
+    """Also when the run goes on from its past, with this host or the next one."""
+    _, run = await die(forgetful, "dispense", before=True)
+    journal, second = forgetful.journal, await forgetful.host()
+    command, loss = await journal.open_doubts(run.run_id)
+    await journal.answer_doubt(command.id, Answer.DID_NOT_HAPPEN, "somebody")
+    await journal.answer_doubt(loss.id, Answer.HAPPENED, "somebody")
+
+    again = await forgetful.begin(second, run.run_id)
+
+    assert second.assets.mounted_tips("star") == {}
+    third = await forgetful.host()
+    assert third.assets.mounted_tips("star") == {}
+    assert await journal.open_doubts(run.run_id) == []
+    with pytest.raises(ChannelizedError, match="carries no tip"):
+        await forgetful.carry_out(again, third.execute, transfer)
+    assert forgetful.times("dispense") == 0
+
+
+async def test_a_device_that_comes_late_has_lost_its_tips_too(forgetful: World) -> None:
+    """It is set up when it is there: what it threw off is found out then, and asked about."""
+    _, run = await die(forgetful, "dispense", before=True)
+    second = await forgetful.host(["shaker"])
+    assert [one.key for one in await forgetful.journal.open_doubts(run.run_id)] == []
+
+    await second.connect(["star"])
+
+    assert second.assets.mounted_tips("star") == {}
+    [question] = await forgetful.journal.open_doubts(run.run_id)
+    assert question.key == ("r1", 0)
+    with pytest.raises(CommandInDoubt):
+        await forgetful.carry_out(run, second.execute, transfer)
+
+
+async def test_each_device_that_lost_something_has_a_question_of_its_own(world: World) -> None:
+    """One answer does not stand for all of them."""
+    claimed = await world.claim(devices=["star", "shaker"])
+    run = AttendedRun(claimed.run_id, claimed.attempt, DeckFollower(), claimed.token)
+    doubts = Doubts(world.journal)
+
+    await doubts.set_up_destroyed(run, "star", 0, "star lost its tips", 3)
+    await doubts.set_up_destroyed(run, "shaker", 2, "shaker lost its plate", 3)
+
+    asked = await world.journal.open_doubts(run.run_id)
+    assert [one.key for one in asked] == [("r1", 0), ("r1", 2)]
+
+
+async def test_what_a_person_has_undone_is_not_counted_again(world: World) -> None:
+    """The tail of an attempt is still on the deck until it is undone, whoever asks which host."""
+    first = await world.host()
+    run = await world.begin(first)
+    await world.carry_out(run, first.execute, transfer)
+    journal = world.journal
+    last = (await journal.recorded(run.run_id))[-1]
+    tail = (run.run_id, run.attempt, DoubtSubject.TAIL, *last.key)
+    asked = await journal.raise_doubt(*tail, "Done again?", [Answer.DID_NOT_HAPPEN])
+    await journal.mark_tail(run.run_id, last.number)
+
+    second = await world.host()
+    assert second.assets.contents("plate_01_well_A1").volume == 100
+    await journal.answer_doubt(asked.id, Answer.DID_NOT_HAPPEN, "somebody")
+    third = await world.host()
+    assert third.assets.contents("plate_01_well_A1").volume == 0
+
+
+async def test_a_command_that_a_person_says_did_not_happen_is_not_counted(world: World) -> None:
+    """Its outcome says that nobody knew; the answer counts, also for the next host."""
+    first = await world.host()
+    run = await world.begin(first)
+    world.lab.rehearsal.faults.waiting.append(
+        fault_of({"device": "star", "how": "drop_before", "method": "aspirate"})
+    )
+    with pytest.raises(CommandInDoubt):
+        await world.carry_out(run, first.execute, transfer)
+    [question] = await world.journal.open_doubts(run.run_id)
+    await world.journal.answer_doubt(question.id, Answer.DID_NOT_HAPPEN, "somebody")
+
+    second = await world.host()
+
+    assert second.assets.contents("dye_stock").volume == 50_000
+
+
+async def test_a_tail_counts_no_more_when_the_next_attempt_has_begun(world: World) -> None:
+    """Its host may die before it has done anything of its own."""
+    first = await world.host()
+    run = await world.begin(first)
+    await world.carry_out(run, first.execute, transfer)
+    last = (await world.journal.recorded(run.run_id))[-1]
+    await world.journal.mark_tail(run.run_id, last.number)
+    again = await world.claim(run.run_id)
+
+    second = await world.host()
+    await second.attach(again)
+
+    assert second.assets.contents("plate_01_well_A1").volume == 0
 
 
 async def test_a_new_run_that_is_alone_finds_everything_as_defined(world: World) -> None:
