@@ -43,7 +43,7 @@ class Course:
         self._token: int | None = None
         self._attributes: Mapping[str, Mapping[str, JsonValue]] = {}
         self._before_live: Callable[[], Awaitable[None]] | None = None
-        self._branch = Branch()
+        self._branch = Branch(noticed=trail.notice)
 
     def begin(self, token: int | None, attributes: Mapping[str, Mapping[str, JsonValue]]) -> None:
         """Take up what the commands carry, and what the shadows of the devices begin with."""
@@ -133,6 +133,10 @@ class Course:
         try:
             with inside_protocol(self._branch):
                 yield
+        except BaseException as error:
+            # What its tasks do when they are ended, they do because of it.
+            self.trail.notice(error)
+            raise
         finally:
             await to_the_end(self._branch.end_tasks())
             if self._replay is not None:
@@ -152,8 +156,9 @@ class Course:
                 await asyncio.wait({task})
             except asyncio.CancelledError:
                 # What is still to be replayed was done before, and stays as it is.
-                if self._replay is None or self._replay.is_over:
-                    self.trail.cancelled()
+                self.trail.cancelled(
+                    replaying=self._replay is not None and not self._replay.is_over
+                )
                 cancelled = True
                 task.cancel()
         value = task.result()

@@ -83,6 +83,7 @@ class Learning:
 
     def state_identity(self) -> tuple[str, int]:
         """Name the next access of the calling branch to the run's state."""
+        self._trail.notice_handled()
         branch = _branch()
         self._accesses[branch] += 1
         return branch, self._accesses[branch]

@@ -3,11 +3,17 @@
 When an attempt ends by an error, everything from the command that raised it on is the *tail*:
 PyLabRobot asks for tip presence after an error, ``finally`` blocks discard tips. A resumed run goes
 on before the tail; what of it may have happened is asked about.
+
+An error that no command raised is a protocol's own. When it came up nobody says; but whoever acts
+because of it acts while Python handles it (``finally``, ``except``, ``async with``), or after the
+task that raised it has ended. So each error is noted at the first deed, or at the first task that
+is started, while it is handled, and at the end of its task.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from uuid import uuid4
@@ -61,9 +67,11 @@ class Trail:
         self._marks: list[int] = []
         self._commands: dict[tuple[str, int], int] = {}
         self._cancelled: tuple[int, int] | None = None
+        self._is_deaf = False
 
     def add(self, deed: Deed) -> int:
         """Note a deed that begins; give its position."""
+        self.notice_handled()
         position = len(self._deeds)
         self._deeds.append(deed)
         self._marks.append(self.state_mark())
@@ -81,16 +89,33 @@ class Trail:
             # Past the error's own __setattr__: it may be a frozen dataclass.
             BaseException.__setattr__(error, _POSITION, (self._name, *place))
 
-    def cancelled(self) -> None:
-        """Note that the attempt is cancelled now; what is under way ends as it should."""
-        if self._cancelled is None:
+    def notice(self, error: BaseException) -> None:
+        """Note that an error has come up by now."""
+        if not self._is_deaf:
+            self.blame(error)
+
+    def notice_handled(self) -> None:
+        """Note the error, if there is one, because of which the calling protocol code acts."""
+        handled = sys.exception()
+        if handled is not None:
+            self.notice(handled)
+
+    def cancelled(self, *, replaying: bool = False) -> None:
+        """Note that the attempt is cancelled now; what is under way ends as it should.
+
+        Args:
+            replaying: It is still being given what was done before, and that stays as it is,
+                whatever the protocol does because it is cancelled.
+        """
+        if replaying:
+            self._is_deaf = True
+        elif self._cancelled is None:
             self._cancelled = self._place(len(self._deeds))
 
     def tail_of(self, error: BaseException) -> Tail | None:
         """Give what was done from the point on at which an error began.
 
-        None when the error does not say where it came up: it is the protocol's own, and would come
-        up again.
+        None when the error does not say where it came up, and nothing was done because of it.
         """
         found = [place for one in chain(error) if (place := self._found(one)) is not None]
         if isinstance(error, asyncio.CancelledError) and self._cancelled is not None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
@@ -23,10 +24,23 @@ _log = logging.getLogger(__name__)
 
 
 class Branch:
-    """What a protocol does in one asyncio task, or outside any task of its own."""
+    """What a protocol does in one asyncio task, or outside any task of its own.
 
-    def __init__(self, path: str = "0", parent: Branch | None = None) -> None:
+    Args:
+        path: What it is called; see the module.
+        parent: The branch whose task started this one's; None: it is the first.
+        noticed: Told of each error as soon as one is seen in the tree of branches: when a task
+            ends by it, or when one is started while it is handled. Its parent's, if it has one.
+    """
+
+    def __init__(
+        self,
+        path: str = "0",
+        parent: Branch | None = None,
+        noticed: Callable[[BaseException], None] = lambda _error: None,
+    ) -> None:
         self.path = path
+        self.noticed = noticed if parent is None else parent.noticed
         self.cancelled: set[str] = set() if parent is None else parent.cancelled
         """Paths of the branches whose tasks ended by being cancelled; one set for a whole tree."""
         self._commands = 0
@@ -43,6 +57,8 @@ class Branch:
     def next_child(self) -> Branch:
         """Begin the branch of a task that this one starts; children are numbered from 1."""
         self._children += 1
+        if (handled := sys.exception()) is not None:
+            self.noticed(handled)
         return Branch(f"{self.path}.{self._children}", self)
 
     def follow(self, task: asyncio.Future[Any]) -> None:
@@ -54,6 +70,9 @@ class Branch:
         self._tasks.discard(task)
         if task.cancelled():
             self.cancelled.add(self.path)
+        # Not task.exception(): asyncio would no longer warn of an error that nobody asks for.
+        elif (error := getattr(task, "_exception", None)) is not None:
+            self.noticed(error)
 
     async def end_tasks(self) -> None:
         """Cancel the tasks that still run, and wait until they have ended."""
