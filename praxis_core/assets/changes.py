@@ -2,8 +2,8 @@
 
 An asset is a whole thing: a device, a plate, a rack, a lid. Its parts go by the names of
 ``AssetManagerState``: wells, tip spots, channels (``"star[3]"``, ``"star[96:3]"``) and grippers
-(``"star[gripper]"``). What is known of a part is written as a document, the same in a change, in the
-database and in ``documents``:
+(``"star[gripper]"``). What is known of a part is written as a document, the same in a change and
+in the database:
 
 - of a container the fields of ``ContainerContents``;
 - of a tip spot ``tip`` (true, false; null: nobody knows), ``uses`` and ``used``, the fields of the

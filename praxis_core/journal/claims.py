@@ -22,16 +22,16 @@ STAGE_SET = "stage_set"
 
 OVERTAKEN_BY = text("""
     WITH mine AS (
-      SELECT c.workcell, c.device, c.token, a.started_at, a.assets
+      SELECT c.workcell, c.asset, c.token, a.started_at, a.assets
       FROM praxis.claim c JOIN praxis.run_attempt a ON a.run_id = c.run_id AND a.number = c.attempt
       WHERE c.run_id = :run_id AND a.started_at IS NOT NULL
     ), names AS (
-      SELECT device AS name FROM mine
+      SELECT asset AS name FROM mine
       UNION SELECT jsonb_path_query(assets::jsonb, '$.*[*]') #>> '{}' FROM mine
     )
     SELECT run_id FROM (
       SELECT o.run_id, o.claimed_at AS at FROM mine
-        JOIN praxis.claim o ON o.workcell = mine.workcell AND o.device = mine.device
+        JOIN praxis.claim o ON o.workcell = mine.workcell AND o.asset = mine.asset
           AND o.token > mine.token AND o.run_id <> :run_id
       UNION ALL
       SELECT (e.details ->> 'run')::uuid, e.at FROM praxis.run_event e
@@ -77,7 +77,7 @@ async def claim(  # noqa: PLR0913  # what is claimed, by whom
     row = {"token": token, "workcell": workcell, "run_id": run_id, "attempt": attempt}
     if devices:
         await session.execute(
-            insert(ClaimRow), [row | {"device": name} for name in sorted(set(devices))]
+            insert(ClaimRow), [row | {"asset": name} for name in sorted(set(devices))]
         )
     return token
 
@@ -93,14 +93,14 @@ async def release(
     if attempt is not None:
         mine &= ClaimRow.attempt == attempt
     if devices is not None:
-        mine &= ClaimRow.device.in_(sorted(devices))
+        mine &= ClaimRow.asset.in_(sorted(devices))
     await session.execute(update(ClaimRow).where(mine).values(released_at=func.clock_timestamp()))
 
 
 def _open_on(workcell: str, devices: Collection[str]) -> ColumnElement[bool]:
     return (
         (ClaimRow.workcell == workcell)
-        & ClaimRow.device.in_(sorted(devices))
+        & ClaimRow.asset.in_(sorted(devices))
         & ClaimRow.released_at.is_(None)
     )
 
@@ -123,10 +123,10 @@ async def _held(
 ) -> Sequence[Row[str, UUID, str]]:
     """Open claims on the devices, locked: no intent passes them until this transaction ends."""
     found = await session.execute(
-        select(ClaimRow.device, ClaimRow.run_id, RunRow.status)
+        select(ClaimRow.asset, ClaimRow.run_id, RunRow.status)
         .join(RunRow, RunRow.id == ClaimRow.run_id)
         .where(_open_on(workcell, devices))
-        .order_by(ClaimRow.device)
+        .order_by(ClaimRow.asset)
         .with_for_update(of=ClaimRow)
     )
     return found.all()
@@ -135,7 +135,7 @@ async def _held(
 def _refuse_unless_stopped(held: Row[str, UUID, str], workcell: str, *, take_over: bool) -> None:
     if not (take_over and RunStatus(held.status) in STOPPED):
         raise DeviceClaimed(
-            device=held.device, workcell=workcell, holder=held.run_id, status=held.status
+            device=held.asset, workcell=workcell, holder=held.run_id, status=held.status
         )
 
 
@@ -143,8 +143,8 @@ async def _write_down(
     session: AsyncSession, held: Row[str, UUID, str], workcell: str, newcomer: UUID
 ) -> None:
     """Say in both runs' audit trails that a device went from one to the other."""
-    what = f"{held.device} of workcell {workcell}"
-    details = {"device": held.device, "workcell": workcell, "run": str(newcomer)}
+    what = f"{held.asset} of workcell {workcell}"
+    details = {"device": held.asset, "workcell": workcell, "run": str(newcomer)}
     lost = f"Run {newcomer} took over {what}; this run cannot be resumed."
     won = f"Took over {what} from run {held.run_id}, which is {held.status}."
     await session.execute(

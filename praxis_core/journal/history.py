@@ -187,7 +187,7 @@ class History:
         query = (
             select(ClaimRow)
             .where(ClaimRow.workcell == workcell, ClaimRow.released_at.is_(None))
-            .order_by(ClaimRow.device)
+            .order_by(ClaimRow.asset)
         )
         return [rows.claim(row) for row in await self._all(query)]
 
@@ -196,7 +196,7 @@ class History:
         query = (
             select(ClaimRow)
             .where(ClaimRow.run_id == run_id)
-            .order_by(ClaimRow.token, ClaimRow.device)
+            .order_by(ClaimRow.token, ClaimRow.asset)
         )
         return [rows.claim(row) for row in await self._all(query)]
 

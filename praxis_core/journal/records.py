@@ -205,10 +205,10 @@ class EventRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A run's right to a device."""
+    """A run's right to an asset: a device, or labware."""
 
     workcell: str
-    device: str
+    asset: str
     token: int
     run_id: UUID
     attempt: int

@@ -256,7 +256,7 @@ def claim(row: ClaimRow) -> Claim:
     """Make the record of a claim."""
     return Claim(
         workcell=row.workcell,
-        device=row.device,
+        asset=row.asset,
         token=row.token,
         run_id=row.run_id,
         attempt=row.attempt,

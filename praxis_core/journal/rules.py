@@ -10,9 +10,10 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from praxis_core.journal.tables import SCHEMA, Base
+from praxis_core.journal.asset_tables import AssetRow
+from praxis_core.journal.tables import SCHEMA
 
-RULES = ("0001_rules.sql", "0002_rules.sql")
+RULES = ("0001_rules.sql", "0002_rules.sql", "0003_rules.sql")
 """The files in their order."""
 
 _FOLDER = Path(__file__).parent / "migrations" / "sql"
@@ -31,6 +32,6 @@ def create_all(connection: Connection) -> None:
     Databases that people use are built by ``schema.upgrade``; a test holds the two equal.
     """
     connection.exec_driver_sql(f"CREATE SCHEMA {SCHEMA}")
-    Base.metadata.create_all(connection)
+    AssetRow.metadata.create_all(connection)  # of all tables
     for name in RULES:
         run_file(connection, name)

@@ -408,7 +408,7 @@ class EventRow(Base):
 
 
 class ClaimRow(Base):
-    """A run's right to a device, from when it was given until it was released or taken over."""
+    """A run's right to an asset of a workcell, from when it was given until its release or loss."""
 
     __tablename__ = "claim"
     __table_args__ = (
@@ -416,22 +416,23 @@ class ClaimRow(Base):
         Index(
             "uq_claim_open",
             "workcell",
-            "device",
+            "asset",
             unique=True,
             postgresql_where=text("released_at IS NULL"),
         ),
         Index("ix_claim_run", "run_id", "token"),
-        Index("ix_claim_device", "workcell", "device", "token"),
+        Index("ix_claim_asset", "workcell", "asset", "token"),
         CheckConstraint("token >= 1", name="token"),
         not_empty("workcell"),
-        not_empty("device"),
+        not_empty("asset"),
     )
 
     token: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    """One for all devices that were claimed together."""
+    """One for all assets that were claimed together."""
     workcell: Mapped[str]
     """Its name: a claim does not end with a version of the definition."""
-    device: Mapped[str] = mapped_column(primary_key=True)
+    asset: Mapped[str] = mapped_column(primary_key=True)
+    """A device or labware, by its name there."""
     run_id: Mapped[UUID]
     attempt: Mapped[int]
     claimed_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())

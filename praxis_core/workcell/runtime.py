@@ -220,7 +220,7 @@ class WorkcellRuntime:
                     claim.run_id, claim.attempt, DeckFollower(), claim.token, recalled=True
                 )
                 self._runs.add(run)
-            run.devices.add(claim.device)
+            run.devices.add(claim.asset)
         records = await self._journal.commands_of_unfinished(self.definition.name)
         doubts = [one for run in self._runs for one in await self._journal.doubts(run.run_id)]
         attempts = {run.run_id: run.attempt for run in self._runs}

@@ -53,7 +53,7 @@ async def test_all_devices_are_claimed_under_one_token(journal: Journal, run_id:
 
     assert second > first
     claims = {
-        one.device: (one.token, one.run_id, one.attempt) for one in await journal.claims("star")
+        one.asset: (one.token, one.run_id, one.attempt) for one in await journal.claims("star")
     }
     assert claims == {
         LH: (first, run_id, 1),
@@ -72,7 +72,7 @@ async def test_a_device_that_another_run_has_is_not_given(
         with pytest.raises(DeviceClaimed, match=f"belongs to run {run_id}, which is preparing"):
             await _claim(journal, other_id, "reader", LH, take_over=take_over)
 
-    assert [one.device for one in await journal.claims("star")] == [LH]
+    assert [one.asset for one in await journal.claims("star")] == [LH]
     await journal.claim_devices("vantage", [LH], run_id=other_id, attempt=1, take_over=False)
 
 
@@ -90,7 +90,7 @@ async def test_a_stopped_run_gives_way_where_that_is_allowed(
 
     token = await _claim(journal, other_id, LH, take_over=True)
 
-    claims = {one.device: (one.run_id, one.token) for one in await journal.claims("star")}
+    claims = {one.asset: (one.run_id, one.token) for one in await journal.claims("star")}
     assert claims[LH] == (other_id, token)
     assert claims["reader"][0] == run_id
     assert [one.kind for one in await journal.events(run_id)][-1] == "claim_lost"
@@ -203,7 +203,7 @@ async def test_claims_are_released_in_part_or_as_a_whole(journal: Journal, run_i
     await _claim(journal, run_id, LH, "reader", "heater")
 
     await journal.release_claims(run_id, devices=[LH])
-    assert [one.device for one in await journal.claims("star")] == ["heater", "reader"]
+    assert [one.asset for one in await journal.claims("star")] == ["heater", "reader"]
     await journal.release_claims(run_id, attempt=2)
     assert len(await journal.claims("star")) == 2
     await journal.release_claims(run_id)

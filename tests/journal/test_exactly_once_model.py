@@ -45,7 +45,7 @@ TWICE = """
     SELECT run_id, branch, ordinal FROM praxis.command WHERE NOT tail
     GROUP BY run_id, branch, ordinal HAVING count(*) > 1"""
 TWO_CLAIMS = """
-    SELECT device FROM praxis.claim WHERE released_at IS NULL GROUP BY device HAVING count(*) > 1"""
+    SELECT asset FROM praxis.claim WHERE released_at IS NULL GROUP BY asset HAVING count(*) > 1"""
 
 runs = st.integers(0, 1)
 ordinals = st.integers(0, 2)
@@ -359,7 +359,7 @@ class Histories(RuleBasedStateMachine):
             counts = [one.key for one in await self.journal.recorded(run.id)]
             assert len(counts) == len(set(counts))
         claims = {
-            one.device: (one.token, one.run_id) for one in await self.journal.claims(self.workcell)
+            one.asset: (one.token, one.run_id) for one in await self.journal.claims(self.workcell)
         }
         assert claims == {
             name: (token, self.runs[which].id) for name, (token, which, _) in self.claims.items()

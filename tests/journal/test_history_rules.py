@@ -48,7 +48,7 @@ WRITTEN_ONCE = [
     "UPDATE praxis.command SET epoch = 99",
     "UPDATE praxis.command SET delivered = 99",
     "UPDATE praxis.command SET tail = false WHERE tail",
-    "UPDATE praxis.claim SET device = 'reader'",
+    "UPDATE praxis.claim SET asset = 'reader'",
     "UPDATE praxis.claim SET token = 99",
     "UPDATE praxis.claim SET released_at = NULL WHERE released_at IS NOT NULL",
     "UPDATE praxis.workcell_host SET epoch = epoch",
@@ -56,6 +56,14 @@ WRITTEN_ONCE = [
     "UPDATE praxis.doubt SET answer = 'abort'",
     "UPDATE praxis.learned SET name = 'another'",
     "UPDATE praxis.learned SET value = '2'",
+    "UPDATE praxis.asset SET kind = 'lid'",
+    "UPDATE praxis.asset SET status = 'available', discarded_at = NULL WHERE name = 'old'",
+    "UPDATE praxis.asset_change SET who = 'another'",
+    "UPDATE praxis.source SET volume = 2",
+    "UPDATE praxis.calibration SET value = '2'",
+    "DELETE FROM praxis.asset",
+    "DELETE FROM praxis.asset_change",
+    "DELETE FROM praxis.source",
     "DELETE FROM praxis.workcell_host",
     "DELETE FROM praxis.claim",
     "DELETE FROM praxis.doubt",
@@ -81,6 +89,19 @@ WRITTEN_ONCE = [
     parameters, assets, started_at, ended_at) SELECT run_id, 2, protocol_id, workcell_id,
     'failed', parameters, assets, now(), now() FROM praxis.run_attempt""",
 ]
+
+
+ASSETS = """
+    INSERT INTO praxis.asset (kind, workcell, name, status, discarded_at)
+      VALUES ('plate', 'star', 'plate_01', 'available', NULL),
+        ('plate', 'star', 'old', 'discarded', now());
+    INSERT INTO praxis.asset_change (asset_id, at, kind, who)
+      SELECT id, now(), 'created', 'ada' FROM praxis.asset;
+    INSERT INTO praxis.source (asset_id, part, volume, by)
+      SELECT id, 'plate_01_well_A1', 1, 'ada' FROM praxis.asset WHERE discarded_at IS NULL;
+    INSERT INTO praxis.calibration (workcell, device, key, value, version, who)
+      VALUES ('star', 'lh', 'offset', '1', 1, 'ada');
+"""
 
 
 @pytest.fixture
@@ -113,6 +134,7 @@ async def full_run(journal: Journal, run_id: UUID, command: Command, outcome: Ou
 
 async def test_history_is_written_once(full_run: UUID, sql: psycopg.Connection) -> None:
     """No column of a written fact can be changed, and no part of a run can be deleted."""
+    sql.execute(ASSETS)
     for statement in WRITTEN_ONCE:
         with pytest.raises(psycopg.Error) as caught:
             sql.execute(statement)

@@ -16,6 +16,7 @@ HASH = "repeat('d', 64)"
 OTHER_RUN = "'00000000-0000-4000-8000-000000000001'"
 NEW_RUN = "'00000000-0000-4000-8000-000000000002'"
 NO_RUN = "'00000000-0000-4000-8000-000000000003'"
+PLATE = "'00000000-0000-4000-8000-000000000004'"
 
 Row = dict[str, str]
 
@@ -105,7 +106,7 @@ GOOD: dict[str, Row] = {
     "claim": {
         "token": "7",
         "workcell": "'star'",
-        "device": "'lh'",
+        "asset": "'lh'",
         "run_id": OTHER_RUN,
         "attempt": "1",
     },
@@ -132,6 +133,19 @@ GOOD: dict[str, Row] = {
         "value": "'1'",
         "attempt": "1",
     },
+    "asset": {"kind": "'plate'", "workcell": "'star'", "name": "'plate_02'"},
+    "asset_part": {"asset_id": PLATE, "name": "'plate_well_A1'"},
+    "asset_change": {"asset_id": PLATE, "at": "now()", "kind": "'corrected'", "who": "'ada'"},
+    "source": {"asset_id": PLATE, "part": "'plate_well_A1'", "volume": "1", "by": "'ada'"},
+    "asset_doubt": {"workcell": "'star'", "command": "'c'", "before": "'{}'"},
+    "calibration": {
+        "workcell": "'star'",
+        "device": "'lh'",
+        "key": "'offset'",
+        "value": "'1'",
+        "version": "1",
+        "who": "'ada'",
+    },
 }
 
 THERE = f"""
@@ -149,7 +163,7 @@ THERE = f"""
       VALUES ({OTHER_RUN}, 1, '0', 0, 'd', 'm', '[]', '{{}}', '[]', 'once', {HASH}, now());
     INSERT INTO praxis.data_file (run_id, path, sha256, media_type)
       VALUES ({OTHER_RUN}, 'there.csv', {HASH}, 'text/csv');
-    INSERT INTO praxis.claim (token, workcell, device, run_id, attempt)
+    INSERT INTO praxis.claim (token, workcell, asset, run_id, attempt)
       VALUES (8, 'star', 'reader', {OTHER_RUN}, 1);
     INSERT INTO praxis.workcell_host (workcell, epoch, host, pid)
       VALUES ('there', 1, {NEW_RUN}, 1);
@@ -157,6 +171,12 @@ THERE = f"""
       VALUES ({OTHER_RUN}, 1, 'tail', '0', 0, 'w', '[]');
     INSERT INTO praxis.learned (run_id, branch, ordinal, kind, name, value, attempt)
       VALUES ({OTHER_RUN}, '0', 0, 'once', 'mail', '1', 1);
+    INSERT INTO praxis.asset (id, kind, workcell, name, barcode)
+      VALUES ({PLATE}, 'plate', 'star', 'plate', '4711');
+    INSERT INTO praxis.asset_part (asset_id, name) VALUES ({PLATE}, 'plate_well_B1');
+    INSERT INTO praxis.asset_doubt (workcell, command, before) VALUES ('star', 'there', '{{}}');
+    INSERT INTO praxis.calibration (workcell, device, key, value, version, who)
+      VALUES ('star', 'lh', 'there', '1', 1, 'ada');
 """  # noqa: S608  # constants
 """A run that ended, beside the fixture's run, workcell ("star", 1) and protocol ("dilution")."""
 
@@ -278,11 +298,11 @@ SPOILED: dict[str, list[Row]] = {
     "fk_data_file_run": [{"run_id": NO_RUN}],
     "ck_run_event_kind": [{"kind": "''"}, {"kind": "'Two words'"}],
     "fk_run_event_run": [{"run_id": NO_RUN}],
-    "pk_claim": [{"token": "8", "device": "'reader'", "workcell": "'other'"}],
-    "uq_claim_open": [{"device": "'reader'"}],
+    "pk_claim": [{"token": "8", "asset": "'reader'", "workcell": "'other'"}],
+    "uq_claim_open": [{"asset": "'reader'"}],
     "ck_claim_token": [{"token": "0"}],
     "ck_claim_workcell": [{"workcell": "''"}],
-    "ck_claim_device": [{"device": "''"}],
+    "ck_claim_asset": [{"asset": "''"}],
     "fk_claim_attempt": [{"attempt": "2"}],
     "pk_workcell_host": [{"workcell": "'there'"}],
     "ck_workcell_host_workcell": [{"workcell": "''"}],
@@ -304,6 +324,32 @@ SPOILED: dict[str, list[Row]] = {
     "ck_learned_ordinal": [{"ordinal": "-1"}],
     "ck_learned_kind": [{"kind": "'Once'"}],
     "fk_learned_attempt": [{"attempt": "2"}],
+    "pk_asset": [{"id": PLATE}],
+    "uq_asset_name": [{"name": "'plate'"}],
+    "uq_asset_barcode": [{"barcode": "'4711'"}],
+    "ck_asset_kind": [{"kind": "'Tip rack'"}],
+    "ck_asset_status": [{"status": "'lost'"}],
+    "ck_asset_workcell": [{"workcell": "NULL"}, {"name": "NULL"}],
+    "ck_asset_shelf": [{"shelf": "'freezer 2'"}],
+    "ck_asset_discarded_at": [{"status": "'discarded'"}, {"discarded_at": "now()"}],
+    "ck_asset_name": [{"name": "''"}],
+    "ck_asset_barcode": [{"barcode": "''"}],
+    "fk_asset_parent": [{"parent_asset": NO_RUN}],
+    "pk_asset_part": [{"name": "'plate_well_B1'"}],
+    "fk_asset_part_asset": [{"asset_id": NO_RUN}],
+    "ck_asset_change_kind": [{"kind": "'lost'"}],
+    "ck_asset_change_command_complete": [{"run_id": NEW_RUN}, {"number": "1"}],
+    "ck_asset_change_who": [{"who": "NULL"}],
+    "fk_asset_change_asset": [{"asset_id": NO_RUN}],
+    "ck_source_volume": [{"volume": "-1"}],
+    "ck_source_by": [{"by": "''"}],
+    "fk_source_asset": [{"asset_id": NO_RUN}],
+    "pk_asset_doubt": [{"command": "'there'"}],
+    "uq_calibration_version": [{"key": "'there'"}],
+    "ck_calibration_version": [{"version": "0"}],
+    "ck_calibration_valid_until": [{"valid_until": "now() - interval '1 day'"}],
+    "ck_calibration_key": [{"key": "''"}],
+    "ck_calibration_who": [{"who": "''"}],
 }
 
 IMPLIED = {
@@ -314,6 +360,9 @@ IMPLIED = {
     "pk_data_file",
     "pk_run_event",
     "pk_doubt",
+    "pk_asset_change",
+    "pk_source",
+    "pk_calibration",
     "uq_run_attempt_status",
 }
 

@@ -89,10 +89,6 @@ CREATE TRIGGER tail_once BEFORE UPDATE OF tail ON praxis.command FOR EACH ROW
 CREATE TRIGGER attempt_open BEFORE INSERT ON praxis.claim
   FOR EACH ROW EXECUTE FUNCTION praxis.require_open_attempt();
 
-CREATE TRIGGER written_once
-  BEFORE UPDATE OF token, workcell, device, run_id, attempt, claimed_at ON praxis.claim
-  FOR EACH ROW EXECUTE FUNCTION praxis.refuse('a claim is never changed, only released');
-
 CREATE TRIGGER released_once BEFORE UPDATE ON praxis.claim FOR EACH ROW
   WHEN (OLD.released_at IS NOT NULL)
   EXECUTE FUNCTION praxis.refuse('a claim is released once');
