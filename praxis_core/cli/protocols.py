@@ -72,10 +72,11 @@ def _show(definition: ProtocolDefinition) -> None:
             asset.cls,
             "several" if asset.many else "",
             "optional" if asset.optional else "",
+            escape(asset.needs.told()) if asset.needs else "",
         )
         for asset in definition.assets
     ]
-    console.print(table("\nAssets", ("name", "class", "", ""), assets))
+    console.print(table("\nAssets", ("name", "class", "", "", "needs"), assets))
     if definition.warnings:
         console.print("\n[bold]What a resumed run could not repeat exactly[/bold]")
     for warning in definition.warnings:

@@ -2,7 +2,7 @@
 
 What an author writes with::
 
-    from praxis_core.protocol import protocol, run, step
+    from praxis_core.protocol import Needs, protocol, run, step
 
 What reads it: :func:`define`, :func:`load_protocol`, :func:`validate_parameters`.
 """
@@ -17,10 +17,12 @@ from praxis_core.protocol.definition import (
     validate_parameters,
 )
 from praxis_core.protocol.loading import load_protocol
+from praxis_core.protocol.needs import Needs
 from praxis_core.protocol.running import run
 
 __all__ = [
     "AssetRequirement",
+    "Needs",
     "ProtocolDefinition",
     "StepDefinition",
     "define",

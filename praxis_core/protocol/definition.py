@@ -91,7 +91,8 @@ def define(function: Callable[..., Any]) -> ProtocolDefinition:
         "name": faults.name,
         "version": version,
         "parameters": schema,
-        "assets": [asset.model_dump() for asset in parameters.assets],
+        # Without what is not said: a new kind of need leaves the versions of others as they are.
+        "assets": [asset.model_dump(exclude_none=True) for asset in parameters.assets],
         "state_parameter": parameters.state,
         "steps": [step.model_dump() for step in steps],
         "source_hash": faults.source.hash,

@@ -18,6 +18,7 @@ from pydantic_core import PydanticSerializationError, SchemaError
 from praxis_core.labware.annotations import AssetAnnotation, asset_annotation, mentions_asset
 from praxis_core.protocol.docstring import docstring
 from praxis_core.protocol.faults import Faults
+from praxis_core.protocol.needs import Needs, needs_in
 
 RESERVED = ("workcell", "assets", "simulate", "carry_from")
 """Fields that the form of every run has beside the protocol's own."""
@@ -42,6 +43,8 @@ class AssetRequirement(BaseModel):
     optional: bool = False
     """Whether the protocol does without it as well."""
     description: str = ""
+    needs: Needs | None = None
+    """What it must have when the run begins."""
 
     @property
     def annotation(self) -> AssetAnnotation:
@@ -196,11 +199,33 @@ class _Reader:
                 many=asset.many,
                 optional=asset.optional,
                 description=self._description(name, annotation),
+                needs=self._needs(name, annotation, asset),
             )
         )
 
+    def _needs(self, name: str, annotation: Any, asset: AssetAnnotation) -> Needs | None:
+        """Give what is asked of an asset; nothing of a class that nobody else can import."""
+        found, inside = needs_in(annotation)
+        if inside:
+            self._faults.of_parameter(
+                name,
+                "has Needs inside its list",
+                "write Annotated[list[...], Needs(...)]: it is said of all of them together",
+            )
+        if len(found) > 1:
+            self._faults.of_parameter(name, "has Needs twice", "write all of it in one Needs(...)")
+        if not found or "<locals>" in asset.cls:
+            return None
+        for what, mend in found[0].faults(asset.load()):
+            self._faults.of_parameter(name, what, mend)
+        return found[0]
+
     def _read_field(self, parameter: inspect.Parameter, annotation: Any) -> None:
         name, default = parameter.name, parameter.default
+        if needs_in(annotation)[0]:
+            what = "has Needs, and is no asset"
+            self._faults.of_parameter(name, what, "bounds of a value are Field(gt=..., le=...)")
+            return
         if name.startswith("_") or name in dir(BaseModel):
             mend = f"call it e.g. {name.strip('_')}_value"
             self._faults.of_parameter(name, "has a name that Pydantic keeps for itself", mend)
