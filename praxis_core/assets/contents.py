@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from praxis_core.assets.liquids import known_volume, missing, mix, move, overflow
 from praxis_core.assets.operations import (
     Aspirate,
     Dispense,
@@ -32,9 +33,6 @@ from praxis_core.assets.state import (
     MountedTip,
 )
 from praxis_core.protocol.command import Command
-
-_ROUNDING = 1e-6
-"""µL; smaller differences come from floating point."""
 
 _NO_TIP = "nobody knows whether the channel carried a tip"
 _WHICH_TIP = "another tip may have been in its place"
@@ -152,7 +150,7 @@ class _Work:
     def tip(self, channel: int) -> MountedTip:
         """Give the tip on a channel; one that was mounted before the record began was empty."""
         if channel not in self.channels:
-            self.channels[channel] = MountedTip(spot=None)
+            self.channels[channel] = MountedTip(spot=None, uses=1)
         return self.channels[channel]
 
     def pick_tip(self, channel: int, spot: str) -> Iterator[Change]:
@@ -162,14 +160,14 @@ class _Work:
         if mounted is not None and mounted.there:
             flag = f"{self.channel_name(channel)} carried a tip already"
         tip = self.state.used_tips.pop(spot, None) or MountedTip(spot=spot)
-        tip.spot = spot
+        tip.spot, tip.uses = spot, tip.uses + 1
         self.channels[channel] = tip
         self.state.tip_spots[spot] = False
         yield Change(spot, "tip", there, after=False, flag=flag)
         yield Change(self.channel_name(channel), "tip", before=False, after=True)
 
     def drop_tip(self, channel: int, target: str) -> Iterator[Change]:
-        tip = self.channels.pop(channel, None) or MountedTip(spot=None)
+        tip = self.channels.pop(channel, None) or MountedTip(spot=None, uses=1)
         was_there, tip.there = tip.there, True
         yield Change(self.channel_name(channel), "tip", was_there, after=False)
         if target in self.state.containers:
@@ -190,21 +188,18 @@ class _Work:
     ) -> Iterator[Change]:
         """Let a tip go into waste with all that is in it."""
         waste = self.container(target)
-        before, solutes = _volume(waste), frozenset(waste.amounts)
+        before, solutes = known_volume(waste), frozenset(waste.amounts)
         if tip.volume <= 0 and not tip.unknown:
             return
         waste.unknown = waste.unknown or tip.unknown or ("" if was_there else _NO_TIP)
-        _move(tip, waste, tip.volume)
+        move(tip, waste, tip.volume)
         self.touch(waste, solutes)
-        yield Change(target, "volume", before, _volume(waste))
+        yield Change(target, "volume", before, known_volume(waste))
 
     def put_back(self, tip: MountedTip, spot: str, *, there: bool | None) -> None:
-        """Note what is in a tip spot; a tip without a trace of liquid is as good as a new one."""
+        """Note which tip is in a tip spot, or may be."""
         self.state.tip_spots[spot] = there
-        if tip.volume > 0 or tip.unknown:
-            self.state.used_tips[spot] = tip
-        else:
-            self.state.used_tips.pop(spot, None)
+        self.state.used_tips[spot] = tip
 
     def aspirate(
         self,
@@ -215,16 +210,17 @@ class _Work:
         mixing: Mixing | None,
     ) -> Iterator[Change]:
         tip = self.tip(channel)
-        before, in_tip, solutes = _volume(source), _volume(tip), frozenset(source.amounts)
+        before, in_tip, solutes = known_volume(source), known_volume(tip), frozenset(source.amounts)
         if volume > 0 or mixing is not None:
             if tip.there is None or (mixing is not None and tip.unknown):
                 source.unknown = source.unknown or tip.unknown or _NO_TIP
             tip.unknown = tip.unknown or source.unknown
-        _mix(tip, source, mixing)
-        _move(source, tip, volume)
+            tip.touch(source.sources)
+        mix(tip, source, mixing)
+        move(source, tip, volume)
         self.touch(source, solutes)
-        yield Change(name, "volume", before, _volume(source), _missing(volume, before))
-        yield Change(self.channel_name(channel), "volume", in_tip, _volume(tip))
+        yield Change(name, "volume", before, known_volume(source), missing(volume, before))
+        yield Change(self.channel_name(channel), "volume", in_tip, known_volume(tip))
 
     def dispense(
         self,
@@ -235,18 +231,19 @@ class _Work:
         mixing: Mixing | None,
     ) -> Iterator[Change]:
         tip = self.tip(channel)
-        before, in_tip, solutes = _volume(target), _volume(tip), frozenset(target.amounts)
+        before, in_tip, solutes = known_volume(target), known_volume(tip), frozenset(target.amounts)
         if volume > 0 or mixing is not None:
             if tip.there is None or tip.unknown:
                 target.unknown = target.unknown or tip.unknown or _NO_TIP
             if tip.there is None or (mixing is not None and target.unknown):
                 tip.unknown = tip.unknown or target.unknown
-        _move(tip, target, volume)
-        flag = _overflow(target)
-        _mix(tip, target, mixing)
+            tip.touch(target.sources)
+        move(tip, target, volume)
+        flag = overflow(target)
+        mix(tip, target, mixing)
         self.touch(target, solutes)
-        yield Change(self.channel_name(channel), "volume", in_tip, _volume(tip))
-        yield Change(name, "volume", before, _volume(target), _missing(volume, in_tip) or flag)
+        yield Change(self.channel_name(channel), "volume", in_tip, known_volume(tip))
+        yield Change(name, "volume", before, known_volume(target), missing(volume, in_tip) or flag)
 
     def grip(self, resource: str) -> Iterator[Change]:
         self.state.let_go(resource)
@@ -295,16 +292,17 @@ class _Work:
         yield Change(spot, "tip", there, after=None, flag=self.why)
         mounted = self.channels.get(channel)
         if mounted is not None:
-            before = _volume(mounted)
+            before = known_volume(mounted)
             mounted.unknown = mounted.unknown or self.why
             yield Change(self.channel_name(channel), "volume", before, after=None, flag=self.why)
             return
         tip = self.state.used_tips.get(spot) or MountedTip(spot=spot)
-        self.channels[channel] = tip.model_copy(deep=True, update={"spot": spot, "there": None})
+        taken = {"spot": spot, "there": None, "uses": tip.uses + 1}
+        self.channels[channel] = tip.model_copy(deep=True, update=taken)
         yield Change(self.channel_name(channel), "tip", before=False, after=None, flag=self.why)
 
     def doubt_drop(self, channel: int, target: str) -> Iterator[Change]:
-        tip = self.channels.setdefault(channel, MountedTip(spot=None))
+        tip = self.channels.setdefault(channel, MountedTip(spot=None, uses=1))
         yield Change(self.channel_name(channel), "tip", tip.there, after=None, flag=self.why)
         tip.there = None
         if target in self.state.containers:
@@ -319,12 +317,15 @@ class _Work:
         yield Change(target, "tip", there, self.state.tip_spots[target], flag=self.why)
 
     def doubt_liquid(self, channel: int, name: str, *, touched: bool) -> Iterator[Change]:
+        if not touched:
+            return
         container = self.container(name)
         things: list[tuple[str, Liquid]] = [(name, container)]
         if channel in self.channels:
+            self.channels[channel].touch(container.sources)
             things.append((self.channel_name(channel), self.channels[channel]))
-        for asset, liquid in things if touched else []:
-            before = _volume(liquid)
+        for asset, liquid in things:
+            before = known_volume(liquid)
             liquid.unknown = liquid.unknown or self.why
             yield Change(asset, "volume", before, after=None, flag=self.why)
         container.changed_at = self.at
@@ -349,46 +350,3 @@ class _Work:
             del container.since[solute]
         for solute in container.amounts.keys() - solutes:
             container.since[solute] = self.at
-
-
-def _move(source: Liquid, target: Liquid, volume: float) -> None:
-    """Move liquid; all there is when that is less, or when only rounding would stay behind."""
-    if volume <= 0 or source.volume <= 0:
-        return
-    all_of_it = volume >= source.volume - _ROUNDING
-    moved = source.volume if all_of_it else volume
-    part = 1.0 if all_of_it else moved / source.volume
-    source.volume -= moved
-    target.volume += moved
-    for solute, amount in source.amounts.items():
-        target.amounts[solute] = target.amounts.get(solute, 0.0) + amount * part
-        source.amounts[solute] = amount - amount * part
-    if all_of_it:
-        source.amounts = {}
-
-
-def _mix(tip: MountedTip, container: Liquid, mixing: Mixing | None) -> None:
-    """Draw and give back; only what is in the tip makes a difference, for containers are mixed."""
-    if mixing is None or tip.volume <= 0:
-        return
-    kept = tip.volume
-    for _ in range(mixing.repetitions):
-        _move(container, tip, mixing.volume)
-        _move(tip, container, tip.volume - kept)
-
-
-def _volume(liquid: Liquid) -> float | None:
-    return None if liquid.unknown else liquid.volume
-
-
-def _missing(wanted: float, there: float | None) -> str:
-    if there is None or wanted <= there + _ROUNDING:
-        return ""
-    return f"{wanted - there:.2f} µL of air: {wanted:.2f} µL were asked of {there:.2f} µL"
-
-
-def _overflow(container: ContainerContents) -> str:
-    limit = container.max_volume
-    if limit is None or container.unknown or container.volume <= limit + _ROUNDING:
-        return ""
-    return f"{container.volume - limit:.2f} µL ran over: it holds {limit:.2f} µL"

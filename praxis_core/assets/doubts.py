@@ -5,32 +5,11 @@ It comes back only while nothing else has touched any of it: afterwards nobody c
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 
-from praxis_core.assets.state import AssetManagerState, Before, MountedTip
+from praxis_core.assets.names import gripper_name, head_of
+from praxis_core.assets.state import AssetManagerState, Before
 from praxis_core.protocol.command import Command
-
-_CHANNEL = re.compile(r"(.+)\[(96:)?([0-9]+)\]")
-
-
-def gripper_name(device: str) -> str:
-    """Name the gripper of a device as one of the things that commands touch."""
-    return f"{device}[gripper]"
-
-
-def head_of(state: AssetManagerState, name: str) -> tuple[dict[int, MountedTip], int] | None:
-    """Give the head and the number of a channel such as ``"star[3]"`` or ``"star[96:3]"``.
-
-    Returns:
-        None: it is not the name of a channel.
-    """
-    match = _CHANNEL.fullmatch(name)
-    if match is None:
-        return None
-    device, head96, number = match.groups()
-    heads = state.heads96 if head96 else state.heads
-    return heads.setdefault(device, {}), int(number)
 
 
 def identity(command: Command) -> str:
@@ -63,11 +42,10 @@ def remember(state: AssetManagerState, touched: Collection[str], device: str) ->
     return before.model_copy(deep=True)
 
 
-def is_touched(before: Before, names: Collection[str]) -> bool:
-    """Whether a command touched one of some things."""
+def things_of(before: Before) -> set[str]:
+    """Name the things that a command touched."""
     touched = {*before.containers, *before.tip_spots, *before.channels, *before.locations}
-    touched |= {gripper_name(device) for device in before.grippers}
-    return not touched.isdisjoint(names)
+    return touched | {gripper_name(device) for device in before.grippers}
 
 
 def put_back(before: Before, state: AssetManagerState) -> None:

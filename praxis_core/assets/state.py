@@ -15,6 +15,9 @@ from pydantic import BaseModel, ConfigDict
 
 _Thing = TypeVar("_Thing")
 
+_MOST_TOUCHED = 100
+"""Sources that a tip is said to have touched; a pool of a whole plate has 96."""
+
 
 class Liquid(BaseModel):
     """Some liquid, ideally mixed: the bulk, and what is dissolved in it."""
@@ -25,8 +28,12 @@ class Liquid(BaseModel):
     """µL."""
     amounts: dict[str, float] = {}
     """pmol of each solute."""
+    sources: dict[str, float] = {}
+    """µL of each filling that is in it. A filling is what was once put into one container: its key
+    is that of its row in ``praxis.source``, or else the name of the container. Together they are
+    the volume where it is known where all of it came from."""
     unknown: str = ""
-    """Why nobody knows what it is, so that volume and amounts do not count; empty: it is known."""
+    """Why nobody knows what it is, so that these figures do not count; empty: it is known."""
 
 
 class ContainerContents(Liquid):
@@ -47,6 +54,20 @@ class MountedTip(Liquid):
     """Tip spot it was taken from; None: unknown."""
     there: bool | None = True
     """None: nobody knows whether the channel carries it."""
+    uses: int = 0
+    """How often it was picked up, or may have been; at least, if ``spot`` is not known."""
+    touched: list[str] = []
+    """Keys of ``sources`` in all that it was dipped into, or may have been, in order."""
+    touched_more: bool = False
+    """Whether that was more than is kept."""
+
+    def touch(self, sources: Iterable[str]) -> None:
+        """Note what it is dipped into."""
+        new = set(sources).difference(self.touched)
+        if new:
+            touched = sorted({*self.touched, *new})
+            self.touched = touched[:_MOST_TOUCHED]
+            self.touched_more = self.touched_more or len(touched) > _MOST_TOUCHED
 
 
 class Location(BaseModel):
@@ -88,8 +109,8 @@ class AssetManagerState(BaseModel):
     racks: dict[str, list[str]] = {}
     """Tip spots of each rack, in the order of a 96-head's channels."""
     used_tips: dict[str, MountedTip] = {}
-    """Tips that were put back with liquid in them, by spot; where nobody knows whether a tip is in
-    the spot: the one that would be."""
+    """Tips that were put back after use, by spot; where nobody knows whether a tip is in the spot:
+    the one that would be."""
     locations: dict[str, Location] = {}
     heads: dict[str, dict[int, MountedTip]] = {}
     """Tips on the single channels, by device and channel."""

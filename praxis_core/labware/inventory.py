@@ -15,9 +15,9 @@ def inventory(resource: Resource) -> dict[str, JsonValue]:
     """List the containers, tips and places of a resource and of all that stands on it.
 
     Returns:
-        Fields of ``AssetManagerState`` by name: ``containers`` (volumes in µL; what is dissolved in
-        them PyLabRobot does not know), ``tip_spots``, ``racks`` (tip spots in the order of a
-        96-head's channels) and ``locations``.
+        Fields of ``AssetManagerState`` by name: ``containers`` (volumes in µL, each of them from a
+        filling of its own; what is dissolved in them PyLabRobot does not know), ``tip_spots``,
+        ``racks`` (tip spots in the order of a 96-head's channels) and ``locations``.
     """
     containers: dict[str, Any] = {}
     tip_spots: dict[str, Any] = {}
@@ -26,7 +26,10 @@ def inventory(resource: Resource) -> dict[str, JsonValue]:
     for part in (resource, *resource.get_all_children()):
         locations[part.name] = {"parent": part.parent.name if part.parent else None}
         if isinstance(part, Container):
-            containers[part.name] = {"volume": part.tracker.volume, "max_volume": limit(part)}
+            volume = part.tracker.volume
+            sources = {part.name: volume} if volume else {}
+            filling = {"volume": volume, "sources": sources, "max_volume": limit(part)}
+            containers[part.name] = filling
         elif isinstance(part, TipSpot):
             tip_spots[part.name] = part.has_tip()
         elif isinstance(part, TipRack):

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from pylabrobot.plate_reading.backend import PlateReaderBackend
 from pylabrobot.resources import CrossSectionType, Plate, Well
 
-from praxis_core.assets.manager import Contents
+from praxis_core.assets.readings import Contents
 from praxis_core.errors import ReadingNotConfigured
 from praxis_core.simulator.chemistry import Fluorophore, Reaction, Spectrum, react
 

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from pydantic import JsonValue
 
-from praxis_core.assets.manager import Contents
+from praxis_core.assets.readings import Contents
 from praxis_core.errors import LabRefused
 from praxis_core.labware.factories import build_resource
 from praxis_core.simulator.beginning import Entry, beginning, belongs_to, renamed, things_of

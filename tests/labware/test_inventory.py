@@ -21,7 +21,8 @@ def test_containers_tips_and_places_are_listed() -> None:
     found, of_tips = inventory(carrier), inventory(tips)
     wells: Any = found["containers"]
     assert len(wells) == 96
-    assert wells["plate_well_A2"] == {"volume": 20, "max_volume": 360}
+    filling = {"plate_well_A2": 20}
+    assert wells["plate_well_A2"] == {"volume": 20, "sources": filling, "max_volume": 360}
     assert found["locations"]["plate"] == {"parent": "carrier-0"}
     assert found["locations"]["carrier-0"] == {"parent": "carrier"}
     assert found["locations"]["carrier"] == {"parent": None}
@@ -33,5 +34,5 @@ def test_containers_tips_and_places_are_listed() -> None:
 def test_waste_has_no_limit() -> None:
     """Infinity is no JSON."""
     assert inventory(Trash("waste", 1, 1, 1))["containers"] == {
-        "waste": {"volume": 0, "max_volume": None}
+        "waste": {"volume": 0, "sources": {}, "max_volume": None}
     }
