@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -27,7 +27,7 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from praxis_core.errors import PraxisError, ServiceError, StateError
+from praxis_core.errors import ImpossibleTransition, PraxisError, ServiceError, StateError
 from praxis_core.execution.active_run import (
     ActiveRun,
     StepRunner,
@@ -47,6 +47,7 @@ from praxis_core.execution.replay import GoingLive
 from praxis_core.execution.trail import Trail
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import AttemptRequest
+from praxis_core.labware.encoder import message_of
 from praxis_core.locks import AssetLockManager
 from praxis_core.planning.checks import CheckedRequest, check_request
 from praxis_core.protocol.definition import ProtocolDefinition, define
@@ -167,6 +168,7 @@ class Orchestrator:
         Raises:
             RunNeedsAnswer, RunNotResumable, SourceChanged: the run cannot go on as it is.
             CommandInDoubt: nobody knows what a command did; the run waits for an answer.
+            HostLost, HostNotRunning: its host cannot be reached; the run is interrupted.
             PraxisError: the run was refused; nothing has moved.
             Exception: whatever the protocol raised, after it was recorded.
         """
@@ -337,11 +339,11 @@ class Orchestrator:
         )
 
     async def _let_go(self, opened: _OpenedRun, bench: Bench, ended: RunStatus) -> None:
-        """Give back the devices; while a person is asked about one, it stays the run's."""
+        """Give back the devices; of a run that only stopped they stay its own."""
         try:
             await bench.disconnect(ended)
         finally:
-            if ended is not RunStatus.IN_DOUBT:
+            if ended.ended:
                 await self._journal.release_claims(opened.run_id, opened.number)
 
     async def _disconnect_after(
@@ -429,8 +431,8 @@ class Orchestrator:
         opened.progress.error = describe_error(error)
         status = self._status_after(opened, error)
         try:
-            if status is RunStatus.IN_DOUBT:
-                await self._wait_for_an_answer(opened)
+            if not status.ended:
+                await self._stop(opened, status, error)
                 return
             await self._set_tail_aside(opened, error)
             await self._complete(opened, status, None)
@@ -448,9 +450,17 @@ class Orchestrator:
             return RunStatus.REFUSED
         return RunStatus.FAILED
 
-    async def _wait_for_an_answer(self, opened: _OpenedRun) -> None:
-        """Leave the run as it is: the question is in the database, the state stays live."""
-        opened.progress.status = RunStatus.IN_DOUBT
+    async def _stop(self, opened: _OpenedRun, status: RunStatus, error: BaseException) -> None:
+        """Leave the run as it is, with its state live, for a later attempt to go on with.
+
+        That it is in doubt the question says, which is in the database already.
+        """
+        opened.progress.status = status
+        if status is RunStatus.INTERRUPTED:
+            await self._journal.event(opened.run_id, "host_lost", message_of(error))
+            # The host may have been faster: it misses the run, or asks about its last command.
+            with suppress(ImpossibleTransition):
+                await self._journal.set_status(opened.run_id, status, attempt=opened.number)
         try:
             opened.state[ERROR_FLAG] = opened.progress.error
         except (ServiceError, StateError) as lost:

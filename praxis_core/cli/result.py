@@ -41,7 +41,16 @@ COLOURS = {
 
 RESUMABLE = frozenset({RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.INTERRUPTED})
 
-TOLD = frozenset({"resumed", "restored", "device_quarantined", "claim_lost", "claim_taken_over"})
+TOLD = frozenset(
+    {
+        "resumed",
+        "restored",
+        "device_quarantined",
+        "claim_lost",
+        "claim_taken_over",
+        "host_lost",
+    }
+)
 """Kinds of events that say what a person has to know of a run."""
 
 

@@ -10,7 +10,14 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from praxis_core.errors import CommandInDoubt, DeviceNotConnected, PraxisError, ReplayDivergence
+from praxis_core.errors import (
+    CommandInDoubt,
+    DeviceNotConnected,
+    HostLost,
+    HostNotRunning,
+    PraxisError,
+    ReplayDivergence,
+)
 from praxis_core.execution.deck_told import DeckTold
 from praxis_core.execution.replay import GoingLive, Replay
 from praxis_core.execution.trail import COMMAND, Deed, Trail
@@ -86,14 +93,19 @@ class Course:
     @property
     def status(self) -> RunStatus:
         """How an attempt that was stopped ends."""
-        doubt = isinstance(self.stopped, CommandInDoubt)
-        return RunStatus.IN_DOUBT if doubt else RunStatus.FAILED
+        match self.stopped:
+            case CommandInDoubt():
+                return RunStatus.IN_DOUBT
+            case HostLost() | HostNotRunning():
+                return RunStatus.INTERRUPTED
+            case _:
+                return RunStatus.FAILED
 
     async def execute(self, command: Command) -> Outcome:
         """Give the outcome of a command: the known one, or a new one.
 
         Raises:
-            CommandInDoubt, ReplayDivergence: now, or an earlier one: the run cannot go on.
+            CommandInDoubt, ReplayDivergence, HostLost: now or earlier: the run cannot go on.
             PraxisError: as the link raises.
         """
         if command.branch in LIFECYCLE:
@@ -107,7 +119,8 @@ class Course:
         self._deck.take(command.deck_changes)
         try:
             return await self._replay.execute(command)
-        except (CommandInDoubt, ReplayDivergence) as stopped:
+        except (CommandInDoubt, ReplayDivergence, HostLost, HostNotRunning) as stopped:
+            # Of a host that is given up the link gets no answer any more.
             self.stop(stopped)
             raise
         except Exception as error:

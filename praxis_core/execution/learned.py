@@ -18,7 +18,13 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from praxis_core.errors import AssetUnknown, CommandInDoubt, PraxisError, ReplayDivergence
+from praxis_core.errors import (
+    AssetUnknown,
+    CommandInDoubt,
+    HostNotRunning,
+    PraxisError,
+    ReplayDivergence,
+)
 from praxis_core.execution.trail import COMMAND, Deed, Tail, Trail
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import Learned
@@ -151,7 +157,11 @@ class Learning:
         else:
             until = known.value
         left = (datetime.fromisoformat(str(until)) - self._clock.now()).total_seconds()
-        await self._clock.sleep(max(left, 0.0))
+        try:
+            await self._clock.sleep(max(left, 0.0))
+        except HostNotRunning as lost:
+            self._stop(lost)
+            raise
 
     async def _bring_about(self, deed: Deed, position: int, effect: Callable[[], Any]) -> Any:
         await self._until_live()

@@ -15,7 +15,8 @@ class RunStatus(StrEnum):
     RUNNING = "running"
     """Commands are being carried out."""
     INTERRUPTED = "interrupted"
-    """Its process is gone, and nothing says that the run is over: it can be resumed."""
+    """Its process, or the host of its workcell, is gone, and nothing says that the run is over: it
+    can be resumed."""
     IN_DOUBT = "in_doubt"
     """Stopped until a person says what a command did; see ``praxis run show``."""
     SUCCEEDED = "succeeded"

@@ -40,7 +40,9 @@ class Branch:
         noticed: Callable[[BaseException], None] = lambda _error: None,
     ) -> None:
         self.path = path
-        self.noticed = noticed if parent is None else parent.noticed
+        self.noticed: Callable[[BaseException], None] = (
+            noticed if parent is None else parent.noticed
+        )
         self.cancelled: set[str] = set() if parent is None else parent.cancelled
         """Paths of the branches whose tasks ended by being cancelled; one set for a whole tree."""
         self._commands = 0

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from pydantic import JsonValue, SecretStr
 
+from praxis_core.errors import HostLost, HostNotRunning
 from praxis_core.execution.active_run import StepBody
 from praxis_core.journal.record import Journal
 from praxis_core.orchestrator import Orchestrator, RunRequest, RunResult
@@ -49,7 +50,8 @@ class StandingLink:
     Args:
         runtime: The devices.
         kill_at: Number of the sent command, from 1, at which the process is killed; None: it lives.
-        moment: ``"before"`` it is sent, while it is ``"under way"``, or ``"after"`` its outcome.
+        moment: ``"before"`` it is sent, while it is ``"under way"``, or ``"after"`` its outcome; or
+            ``"host lost"``: the process lives on, and its host does not answer any more.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class StandingLink:
         self._sent = 0
         self._asking: Attaching | None = None
         self._under_way: asyncio.Task[Outcome] | None = None
+        self._is_lost = False
 
     async def attach(self, asking: Attaching) -> Attached:
         """Take up the devices."""
@@ -71,11 +74,17 @@ class StandingLink:
 
     async def execute(self, command: Command) -> Outcome:
         """Carry out a command, unless the process is killed at it."""
-        if command.branch in {"setup", "stop"}:
+        if command.branch in {"setup", "stop"} and not self._is_lost:
             return await self._runtime.execute(command)
         self._sent += 1
+        if self._is_lost:
+            raise self._not_running()
         if self._sent != self._kill_at and not self.killed.is_set():
             return await self._runtime.execute(command)
+        if self._moment == "host lost":
+            self._is_lost = True
+            await self._runtime.execute(command)
+            raise HostLost(workcell="stand", command=command.name, seconds=1, run_id=command.run_id)
         if self._sent == self._kill_at and self._moment == "under way":
             self._under_way = asyncio.ensure_future(self._runtime.execute(command))
         elif self._sent == self._kill_at and self._moment == "after":
@@ -91,10 +100,15 @@ class StandingLink:
 
     async def detach(self, ended: RunStatus) -> None:
         """Give the devices back; who was killed says nothing."""
+        if self._is_lost:
+            raise self._not_running()
         if self._under_way is not None:
             await asyncio.wait([self._under_way])
         if not self.killed.is_set() and self._asking is not None:
             await self._runtime.detach(self._asking.run_id, ended)
+
+    def _not_running(self) -> HostNotRunning:
+        return HostNotRunning(workcell="stand", address="its socket", what="it is gone")
 
 
 class Stand:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import uuid4
@@ -21,9 +21,10 @@ from praxis_core.protocol.lifecycle import Answer, RunStatus
 from praxis_core.state import PraxisState
 
 Stand = Any
-Stir = Callable[[float], Awaitable[None]]
-Body = Callable[[], Awaitable[None]]
-Shape = Callable[[Stir, Body], Awaitable[None]]
+Doing = Coroutine[Any, Any, None]
+Stir = Callable[[float], Doing]
+Body = Callable[[], Doing]
+Shape = Callable[[Stir, Body], Doing]
 
 WRONG: list[str] = []
 """What is wrong with the protocol, until somebody corrects it."""
