@@ -34,6 +34,8 @@
     │   │   └── RunNotBegun
     │   ├── NoRun
     │   ├── AssetUnknown
+    │   ├── AssetInUse
+    │   ├── InventoryRefused
     │   ├── PlaceUnknown
     │   ├── PlaceOccupied
     │   ├── RunNeedsAnswer
@@ -281,6 +283,16 @@ class NoRun(RequestError):
 
 class AssetUnknown(RequestError, LookupError):
     """Nothing is known about {asset!r}. Closest: {closest}"""
+
+
+class AssetInUse(RequestError):
+    """{asset} of workcell {workcell} belongs to run {run}, which is {status}; nothing was changed. Wait for its end, or end it: praxis run resume {run}, or praxis run abandon {run}"""
+
+
+class InventoryRefused(RequestError):
+    """The inventory {source} has {count} faults, and nothing of it was taken in:
+    {problems}
+    """
 
 
 class PlaceUnknown(RequestError):
