@@ -475,7 +475,7 @@ class LockError(PraxisError):
 
 
 class AssetsLocked(LockError):
-    """{asset} is held by {holder} until {until}; {waited} s were waited. Wait for that run, or cancel it."""
+    """{what}; {waited} s were waited. {mend}"""
 
 
 class LeaseLost(LockError):

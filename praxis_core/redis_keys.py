@@ -10,10 +10,14 @@
     praxis:run:{run}:state:changes    channel  one message per write: {"op": "set", "keys": [...]}
     praxis:workcell:{name}:status     hash     one field per device, JSON; expires with its run
     praxis:workcell:{name}:changes    channel  one message per change of a device's status
-    praxis:lock:asset:{asset}         hash     holder, attempt, token, since, request;
+    praxis:lock:asset:{asset}         string   JSON: holder, attempt, request, token, since;
                                                expires unless renewed
-    praxis:lock:released:{token}      string   this lease was given back; expires as it would have
-    praxis:lock:token                 integer  the last fencing token; permanent
+    praxis:lock:reserved              hash     one field per asset, JSON: holder, since; permanent,
+                                               a copy of the open claims in Postgres
+    praxis:lock:waiting               hash     one field per request that waits, JSON; expires
+                                               unless somebody goes on asking
+    praxis:lock:released:{request}    string   this lease was given back; expires as it would have
+    praxis:lock:counter               integer  the last token or ticket; permanent
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from uuid import UUID
 
 PREFIX = "praxis"
 
-PERMANENT = frozenset({f"{PREFIX}:lock:token"})
+PERMANENT = frozenset({f"{PREFIX}:lock:counter", f"{PREFIX}:lock:reserved"})
 """Keys that never expire."""
 
 
@@ -62,15 +66,25 @@ def workcell_changes(workcell: str) -> str:
 
 
 def asset_lock(asset: str) -> str:
-    """Hash with the lease on one asset."""
+    """The lease on one asset; of the empty name: what stands before each asset's name."""
     return f"{PREFIX}:lock:asset:{asset}"
 
 
-def lock_released(token: int) -> str:
+def lock_reserved() -> str:
+    """Hash with one field per asset that is reserved."""
+    return f"{PREFIX}:lock:reserved"
+
+
+def lock_waiting() -> str:
+    """Hash with one field per request that waits for assets."""
+    return f"{PREFIX}:lock:waiting"
+
+
+def lock_released(request: str) -> str:
     """Mark that a lease was given back, for a holder that could not hear so."""
-    return f"{PREFIX}:lock:released:{token}"
+    return f"{PREFIX}:lock:released:{request}"
 
 
-def lock_token() -> str:
-    """Counter of fencing tokens."""
-    return f"{PREFIX}:lock:token"
+def lock_counter() -> str:
+    """Counter of tokens and tickets."""
+    return f"{PREFIX}:lock:counter"

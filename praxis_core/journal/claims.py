@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, Uuid, bindparam, func, insert, select, text, update
@@ -10,10 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from praxis_core.errors import DeviceClaimed, JournalError
 from praxis_core.journal.tables import CLAIM_TOKEN, AttemptRow, ClaimRow, EventRow, RunRow
-from praxis_core.protocol.lifecycle import RunStatus
+from praxis_core.protocol.lifecycle import ENDED, RunStatus
 
 STOPPED = frozenset({RunStatus.INTERRUPTED, RunStatus.IN_DOUBT})
 """A run that is one of these does nothing; on a simulated workcell a newcomer takes over."""
+
+RESERVING = frozenset({RunStatus.FAILED, RunStatus.CANCELLED})
+"""What a run that is one of these still has is reserved until it is resumed or abandoned."""
 
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('praxis.claim:' || :name, 0))")
 
@@ -55,8 +59,11 @@ async def claim(  # noqa: PLR0913  # what is claimed, by whom
     run_id: UUID,
     attempt: int,
     take_over: bool,
+    keep_reserved: bool = False,
 ) -> int:
     """Give all devices to an attempt of a run under one token, or none of them.
+
+    ``keep_reserved``: what a failed or cancelled run still has is reserved for it, not forgotten.
 
     Raises:
         DeviceClaimed: another run has one of them and keeps it.
@@ -64,9 +71,10 @@ async def claim(  # noqa: PLR0913  # what is claimed, by whom
     """
     await session.execute(_ONE_AT_A_TIME, {"name": workcell})
     await _hold_attempt(session, run_id, attempt)
+    kept = RESERVING if keep_reserved else frozenset()
     for held in await _held(session, workcell, devices):
-        if held.run_id != run_id and not RunStatus(held.status).ended:
-            _refuse_unless_stopped(held, workcell, take_over=take_over)
+        if held.run_id != run_id and RunStatus(held.status) not in ENDED - kept:
+            _refuse_unless_stopped(held, workcell, take_over=take_over, kept=kept)
             await _write_down(session, held, workcell, run_id)
     await session.execute(
         update(ClaimRow)
@@ -82,19 +90,61 @@ async def claim(  # noqa: PLR0913  # what is claimed, by whom
     return token
 
 
+async def kept_from(
+    session: AsyncSession,
+    workcell: str,
+    assets: Collection[str],
+    *,
+    run_id: UUID,
+    take_over: bool,
+) -> dict[str, tuple[UUID, datetime]]:
+    """Tell which of the assets belong to this run, or to others that do not give way to it.
+
+    Returns:
+        For each of them whose it is, and since when. ``claim`` with ``keep_reserved`` decides.
+    """
+    gives_way = ENDED - RESERVING
+    if take_over:
+        gives_way |= STOPPED | RESERVING
+    found = await session.execute(
+        select(ClaimRow.asset, ClaimRow.run_id, ClaimRow.claimed_at)
+        .join(RunRow, RunRow.id == ClaimRow.run_id)
+        .where(
+            _open_on(workcell, assets),
+            (ClaimRow.run_id == run_id) | RunRow.status.not_in(sorted(gives_way)),
+        )
+    )
+    return {asset: (holder, since) for asset, holder, since in found}
+
+
 async def release(
     session: AsyncSession,
     run_id: UUID,
     attempt: int | None = None,
     devices: Collection[str] | None = None,
-) -> None:
-    """Release what a run has: all of it, or an attempt's, or some devices."""
+    *,
+    token: int | None = None,
+) -> frozenset[str]:
+    """Release what a run has: all of it, an attempt's, some devices, what has one token.
+
+    Returns:
+        What was released now.
+    """
     mine = (ClaimRow.run_id == run_id) & ClaimRow.released_at.is_(None)
     if attempt is not None:
         mine &= ClaimRow.attempt == attempt
     if devices is not None:
         mine &= ClaimRow.asset.in_(sorted(devices))
-    await session.execute(update(ClaimRow).where(mine).values(released_at=func.clock_timestamp()))
+    if token is not None:
+        mine &= ClaimRow.token == token
+    released = await session.execute(
+        update(ClaimRow)
+        .where(mine)
+        .values(released_at=func.clock_timestamp())
+        .returning(ClaimRow.asset)
+        .execution_options(synchronize_session=False)
+    )
+    return frozenset(released.scalars())
 
 
 def _open_on(workcell: str, devices: Collection[str]) -> ColumnElement[bool]:
@@ -132,8 +182,10 @@ async def _held(
     return found.all()
 
 
-def _refuse_unless_stopped(held: Row[str, UUID, str], workcell: str, *, take_over: bool) -> None:
-    if not (take_over and RunStatus(held.status) in STOPPED):
+def _refuse_unless_stopped(
+    held: Row[str, UUID, str], workcell: str, *, take_over: bool, kept: frozenset[RunStatus]
+) -> None:
+    if not (take_over and RunStatus(held.status) in STOPPED | kept):
         raise DeviceClaimed(
             device=held.asset, workcell=workcell, holder=held.run_id, status=held.status
         )

@@ -271,12 +271,56 @@ class Journal(History):
                 session, workcell, devices, run_id=run_id, attempt=attempt, take_over=take_over
             )
 
-    async def release_claims(
-        self, run_id: UUID, attempt: int | None = None, devices: Collection[str] | None = None
-    ) -> None:
-        """Release what a run has: all of it, or only an attempt's, or only some devices."""
+    async def claim_assets(
+        self,
+        workcell: str,
+        assets: Collection[str],
+        *,
+        run_id: UUID,
+        attempt: int,
+        take_over: bool,
+    ) -> int:
+        """Do as ``claim_devices``, but what a failed or cancelled run still has is reserved for it.
+
+        Raises:
+            DeviceClaimed: another run keeps one of them.
+            JournalError: the attempt has ended.
+        """
         async with self._database.session() as session, session.begin():
-            await claims.release(session, run_id, attempt, devices)
+            return await claims.claim(
+                session,
+                workcell,
+                assets,
+                run_id=run_id,
+                attempt=attempt,
+                take_over=take_over,
+                keep_reserved=True,
+            )
+
+    async def kept_from(
+        self, workcell: str, assets: Collection[str], *, run_id: UUID, take_over: bool
+    ) -> dict[str, tuple[UUID, datetime]]:
+        """Tell which assets a run has or would be refused by ``claim_assets``: whose, since when."""
+        async with self._database.session() as session:
+            return await claims.kept_from(
+                session, workcell, assets, run_id=run_id, take_over=take_over
+            )
+
+    async def release_claims(
+        self,
+        run_id: UUID,
+        attempt: int | None = None,
+        devices: Collection[str] | None = None,
+        *,
+        token: int | None = None,
+    ) -> frozenset[str]:
+        """Release what a run has: all, or only an attempt's, some devices, or what has one token.
+
+        Returns:
+            What was released now.
+        """
+        async with self._database.session() as session, session.begin():
+            return await claims.release(session, run_id, attempt, devices, token=token)
 
     async def stage_set(self, workcell: str, run_id: UUID, names: Collection[str] | None) -> None:
         """Write down that things are put back to what the definition says, for a new run.

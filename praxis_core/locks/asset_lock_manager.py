@@ -5,68 +5,87 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import partial
-from typing import Any
-from uuid import uuid4
+from typing import TYPE_CHECKING, Any
 
 import redis.asyncio
-from redis.commands.core import AsyncScript
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from praxis_core import redis_keys
 from praxis_core.errors import AssetsLocked, LeaseLost, LockError, ServiceError
-from praxis_core.locks import scripts
-from praxis_core.redis_connection import unreachable
+from praxis_core.locks.lease import Lease, Wait, WaitState
+from praxis_core.locks.request import Request
+from praxis_core.locks.reservations import Reservations
+from praxis_core.locks.store import LockStore, fresh
 from praxis_core.to_the_end import to_the_end
+
+if TYPE_CHECKING:
+    from praxis_core.journal.record import Journal
 
 _log = logging.getLogger(__name__)
 
 _POLL_SECONDS = (0.05, 0.25)
-"""Between two looks at a held asset: at random, so that several that wait do not look in step."""
+"""Between two looks of one who waits: at random, so that several do not look in step."""
 
 _RENEWALS_PER_LEASE = 3
 """A renewal that fails twice in a row still leaves the lease in force."""
 
+OnWait = Callable[[Sequence[Wait]], Awaitable[None]]
+"""Is told whom a request waits for: at first, and whenever that has changed."""
 
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """Assets that are held by one holder until the lease expires or is released."""
-
-    assets: tuple[str, ...]
-    """Sorted, each once."""
-    holder: str
-    token: int
-    """Greater than that of every lease before it, on any asset: whoever acts for a lease shows it,
-    and whoever has seen a greater one refuses."""
+_MEND = {
+    WaitState.LEASED: "Wait for that run, or cancel it.",
+    WaitState.RESERVED: "Resume that run (praxis run resume), or abandon it (praxis run abandon).",
+    WaitState.ASKED_BEFORE: "Wait longer, or ask with a higher priority.",
+}
 
 
 class AssetLockManager:
     """Leases on assets: all or none of a request, for a limited time, with a fencing token.
 
-    Nobody is promised a turn: of several that wait, whoever looks first after a release gets it.
-    Every method raises ``ServiceUnreachable`` when Redis does not answer for several seconds.
+    A request is granted when nobody else has one of its assets and no request before it wants one
+    of them. The order is: requests of a holder who has some of it already (a newer attempt, a
+    resumed run), then the greater priority, then who asked first. A request that waits for a
+    reservation lets others pass meanwhile, and keeps its place: one run that failed at night does
+    not stop those that can do without its plates. Since nobody holds something while he waits for
+    more, but what is reserved for him, there is no deadlock.
+
+    A lease ends with its process. With a journal, what a lease is on is claimed in Postgres as
+    well, and that outlives the process: it stays *reserved* until the lease is released, its run
+    takes it up again (``acquire`` with a later attempt) or somebody frees it (``free``). Postgres
+    decides; Redis has a copy, which is made good when it turns out to be wrong.
+
+    Every method raises ``ServiceUnreachable`` when Redis or Postgres does not answer for several
+    seconds.
 
     Args:
         client: Redis, e.g. from ``redis_connection.connect_async``.
         lease_seconds: Life of a lease that is not renewed.
+        journal: Where claims are; then a holder is ``holder_of(run_id)``, and assets are
+            ``workcell/name`` of one workcell. None: Redis alone decides, and gives the tokens.
     """
 
-    def __init__(self, client: redis.asyncio.Redis, *, lease_seconds: float = 30) -> None:
-        self._client = client
+    def __init__(
+        self,
+        client: redis.asyncio.Redis,
+        *,
+        lease_seconds: float = 30,
+        journal: Journal | None = None,
+    ) -> None:
         self._seconds = lease_seconds
-        self._milliseconds = round(lease_seconds * 1000)
-        self._acquire = client.register_script(scripts.ACQUIRE)
-        self._renew = client.register_script(scripts.RENEW)
-        self._release = client.register_script(scripts.RELEASE)
+        self._store = LockStore(client, lease_seconds, mint=journal is None)
+        self._reservations = Reservations(journal) if journal is not None else None
+        self._reserved: dict[str, set[str]] = {}
 
-    async def acquire(
-        self, assets: Iterable[str], holder: str, wait_seconds: float = 0, *, attempt: int = 0
+    async def acquire(  # noqa: PLR0913  # what is wanted, by whom, and how it waits
+        self,
+        assets: Iterable[str],
+        holder: str,
+        wait_seconds: float = 0,
+        *,
+        attempt: int = 0,
+        priority: int = 0,
+        take_over: bool = False,
+        on_wait: OnWait | None = None,
     ) -> Lease:
         """Take all the assets, or none.
 
@@ -78,39 +97,111 @@ class AssetLockManager:
             attempt: Which attempt of the holder asks. What an earlier attempt of the same holder
                 holds is taken over at once: the earlier one's lease is lost, whether it is still
                 renewed or not. A later or the same attempt is waited for like anybody.
+            priority: The greater is served first.
+            take_over: Whether claims of runs that stopped, failed or were cancelled give way.
+            on_wait: Is told whom this request waits for; what it raises ends the waiting.
 
         Raises:
             AssetsLocked: one of them is still held when the waiting is over; none was taken.
         """
-        lease, _ = await self._taken(assets, holder, wait_seconds, attempt)
+        request = self.ask(assets, holder, attempt=attempt, priority=priority, take_over=take_over)
+        lease, _ = await self._taken(request, wait_seconds, on_wait)
         return lease
+
+    def ask(
+        self,
+        assets: Iterable[str],
+        holder: str,
+        *,
+        attempt: int = 0,
+        priority: int = 0,
+        take_over: bool = False,
+    ) -> Request:
+        """Make a request that is looked after step by step; ``acquire`` does all the steps."""
+        asking = fresh(_names(assets), holder, attempt=attempt, priority=priority)
+        return Request(asking, self._store, self._reservations, take_over=take_over)
 
     async def renew(self, lease: Lease) -> None:
         """Begin the lease's time anew.
 
+        With a journal, a lease that Redis lost or let expire is put back while it has its claims.
+
         Raises:
             LeaseLost: it expired, or somebody else holds one of the assets; nothing was renewed.
         """
-        keys = [redis_keys.asset_lock(name) for name in lease.assets]
-        lost = await self._call(self._renew, keys, lease.holder, lease.token, self._milliseconds)
-        if lost:
-            raise _lost(lease, lease.assets[lost - 1])
+        lost = await self._store.renew(lease)
+        if lost is not None and not await self._put_back(lease):
+            raise _lost(lease, lost)
 
     async def release(self, lease: Lease) -> None:
-        """Give the assets back.
+        """Give the assets back, but for what was reserved.
 
         Raises:
             LeaseLost: an asset was no longer held by this lease; the others were given back.
         """
-        mark = redis_keys.lock_released(lease.token)
-        keys = [mark, *map(redis_keys.asset_lock, lease.assets)]
-        lost = await self._call(self._release, keys, lease.holder, lease.token, self._milliseconds)
-        if lost:
-            raise _lost(lease, lease.assets[lost - 1])
+        stay = self._reserved.get(lease.request, set())
+        lost = None
+        if self._reservations is not None:
+            lost = await self._reservations.give_back(lease, set(lease.assets) - stay)
+        gone = await self._store.release(lease, stay)
+        self._reserved.pop(lease.request, None)
+        lost = gone if self._reservations is None else lost
+        if lost is not None:
+            raise _lost(lease, lost)
+
+    async def reserve(self, lease: Lease, assets: Iterable[str]) -> None:
+        """Let some assets of a lease outlive its release.
+
+        They stay the holder's until one of its later leases is released, or ``free``.
+
+        Raises:
+            LockError: the lease is not on one of them.
+            LeaseLost: it is no longer; nothing was reserved.
+        """
+        names = _names(assets)
+        if not set(names) <= set(lease.assets):
+            raise LockError(assets=", ".join(names), what=f"reserved from {lease}, which has not")
+        self._reserved.setdefault(lease.request, set()).update(names)
+        lost = await self._store.reserve(lease, names)
+        if lost is not None and await self._put_back(lease):
+            lost = await self._store.reserve(lease, names)
+        if lost is not None:
+            self._reserved[lease.request].difference_update(names)
+            raise _lost(lease, lost)
+
+    async def free(self, holder: str, assets: Iterable[str]) -> None:
+        """End a holder's reservations, as when its run is abandoned; what it has not is left alone.
+
+        Raises:
+            AssetsLocked: a process of the holder has a lease on one of them; nothing was changed.
+        """
+        names = _names(assets)
+        leased = await self._store.free(holder, names, look=self._reservations is not None)
+        if leased is None and self._reservations is not None:
+            await self._reservations.free(holder, names)
+            leased = await self._store.free(holder, names)
+        if leased is not None:
+            raise _locked([leased], 0)
+
+    async def waiting(self) -> list[Wait]:
+        """Tell who waits for whom, in the order in which they will be served."""
+        return await self._store.waiting()
+
+    async def why(self, holder: str) -> list[Wait]:
+        """Tell whom a holder waits for, and for what; nobody: it does not wait."""
+        return [wait for wait in await self.waiting() if wait.holder == holder]
 
     @asynccontextmanager
-    async def hold(
-        self, assets: Iterable[str], holder: str, wait_seconds: float = 0, *, attempt: int = 0
+    async def hold(  # noqa: PLR0913  # as acquire
+        self,
+        assets: Iterable[str],
+        holder: str,
+        wait_seconds: float = 0,
+        *,
+        attempt: int = 0,
+        priority: int = 0,
+        take_over: bool = False,
+        on_wait: OnWait | None = None,
     ) -> AsyncIterator[Lease]:
         """Hold assets for the time of a block; the lease is renewed meanwhile.
 
@@ -125,7 +216,8 @@ class AssetLockManager:
         """
         body = _this_task()
         cancelled_before = body.cancelling()
-        lease, asked = await self._taken(assets, holder, wait_seconds, attempt)
+        request = self.ask(assets, holder, attempt=attempt, priority=priority, take_over=take_over)
+        lease, asked = await self._taken(request, wait_seconds, on_wait)
         keeping = asyncio.create_task(self._keep(lease, asked + self._seconds))
         keeping.add_done_callback(lambda task: None if task.cancelled() else body.cancel())
         succeeded = False
@@ -144,39 +236,46 @@ class AssetLockManager:
             await to_the_end(self._give_back(lease, keeping, tell=succeeded))
 
     async def _taken(
-        self, assets: Iterable[str], holder: str, wait_seconds: float, attempt: int
+        self, request: Request, wait_seconds: float, on_wait: OnWait | None
     ) -> tuple[Lease, float]:
         """Acquire; give also the loop's time from which on the lease counts, at the earliest."""
-        names = _names(assets)
-        keys = [redis_keys.lock_token(), *map(redis_keys.asset_lock, names)]
-        request = uuid4().hex
         clock = asyncio.get_running_loop().time
         began = clock()
-        while True:
-            asked = clock()
-            args = (holder, self._milliseconds, request, attempt)
-            ask = partial(self._call, self._acquire, keys, *args)
-            try:
-                token, *held = await ask()
-            except asyncio.CancelledError:
-                await to_the_end(self._undo(names, holder, ask))
-                raise
-            if token:
-                return Lease(names, holder, token), asked
-            left = began + wait_seconds - clock()
-            if left <= 0:
-                raise _locked(names, held, clock() - began)
-            await asyncio.sleep(min(left, random.uniform(*_POLL_SECONDS)))  # noqa: S311 (no secret)
+        told: Sequence[Wait] = ()
+        try:
+            while True:
+                asked = clock()
+                left = began + wait_seconds - asked
+                lease = await request.look(waits=left > 0)
+                if lease is not None:
+                    return lease, asked
+                if left <= 0:
+                    break
+                if on_wait is not None and told != request.waits:
+                    await on_wait(request.waits)
+                    told = request.waits
+                await asyncio.sleep(min(left, random.uniform(*_POLL_SECONDS)))  # noqa: S311 (no secret)
+        except ServiceError:
+            # What was taken, if anything was, is left to expire.
+            raise
+        except BaseException:
+            await to_the_end(self._undo(request))
+            raise
+        raise _locked(request.waits, clock() - began)
 
-    async def _undo(self, names: tuple[str, ...], holder: str, ask: Callable[[], Any]) -> None:
-        """Give back what was taken if it was: asked again, Redis gives the answer that was lost."""
+    async def _undo(self, request: Request) -> None:
         try:
             async with asyncio.timeout(self._seconds):
-                token, *_ = await ask()
-                if token:
-                    await self.release(Lease(names, holder, token))
-        except (ServiceError, LeaseLost, TimeoutError) as error:
+                await request.undo()
+        except (ServiceError, TimeoutError) as error:
+            names = request.asking.assets
             _log.warning("%s may be left to expire: %s", names, str(error) or "no answer in time")
+
+    async def _put_back(self, lease: Lease) -> bool:
+        """Put a lease back that Redis lost, if Postgres says that it is one."""
+        if self._reservations is None or not await self._reservations.has(lease):
+            return False
+        return await self._store.insist(lease) is None
 
     async def _keep(self, lease: Lease, until: float) -> LeaseLost:
         """Renew the lease until it is lost, and say so. ``until``: its end by the loop's clock."""
@@ -211,14 +310,6 @@ class AssetLockManager:
             # The work is done, and the lease ends by itself: no reason to fail it.
             _log.warning("%s is left to expire: %s", lease, str(error) or "no answer in time")
 
-    async def _call(self, script: AsyncScript, keys: list[str], *args: str | int) -> Any:
-        try:
-            return await script(keys=keys, args=args)
-        except ResponseError as error:
-            raise ServiceError(service="Redis", what=str(error)) from error
-        except (RedisConnectionError, RedisTimeoutError) as error:
-            raise unreachable(self._client, error) from error
-
 
 def _names(assets: Iterable[str]) -> tuple[str, ...]:
     names = () if isinstance(assets, str) else tuple(sorted(set(assets)))
@@ -227,13 +318,14 @@ def _names(assets: Iterable[str]) -> tuple[str, ...]:
     return names
 
 
-def _locked(names: tuple[str, ...], held: list[Any], waited: float) -> AssetsLocked:
-    index, holder, left, now = held
+def _locked(waits: Sequence[Wait], waited: float) -> AssetsLocked:
+    wait = waits[0]
     return AssetsLocked(
-        asset=names[index - 1],
-        holder=holder.decode(),
-        until=datetime.fromtimestamp((now + left) / 1000, UTC).isoformat(timespec="seconds"),
+        what=str(wait),
         waited=f"{waited:.1f}",
+        mend=_MEND[wait.state],
+        asset=wait.asset,
+        holder=wait.held_by,
     )
 
 

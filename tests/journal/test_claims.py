@@ -112,6 +112,37 @@ async def test_an_ended_run_gives_way(journal: Journal, run_id: UUID, other_id: 
     assert old.released_at is not None
 
 
+@pytest.mark.parametrize("status", [RunStatus.FAILED, RunStatus.CANCELLED])
+async def test_what_a_failed_or_cancelled_run_still_has_is_reserved_for_it(
+    journal: Journal, run_id: UUID, other_id: UUID, status: RunStatus
+) -> None:
+    """Until it is released, or where a newcomer takes over; both audit trails say so then."""
+    wanted = ["plate_01", "plate_02"]
+    await journal.claim_assets("star", ["plate_01"], run_id=run_id, attempt=1, take_over=False)
+    await journal.set_status(run_id, status)
+    with pytest.raises(DeviceClaimed, match=f"plate_01 .*belongs to run {run_id}, which is"):
+        await journal.claim_assets("star", wanted, run_id=other_id, attempt=1, take_over=False)
+    kept = await journal.kept_from("star", wanted, run_id=other_id, take_over=False)
+    assert {name: run for name, (run, _) in kept.items()} == {"plate_01": run_id}
+    assert await journal.kept_from("star", wanted, run_id=other_id, take_over=True) == {}
+
+    await journal.claim_assets("star", wanted, run_id=other_id, attempt=1, take_over=True)
+
+    assert {one.run_id for one in await journal.claims("star")} == {other_id}
+    assert [one.kind for one in await journal.events(run_id)][-1] == "claim_lost"
+
+
+async def test_a_late_release_leaves_a_newer_claim_alone(journal: Journal, run_id: UUID) -> None:
+    """Also one of the same attempt: the token tells them apart; what was released is told."""
+    first = await _claim(journal, run_id, LH, "reader")
+    second = await _claim(journal, run_id, LH)
+
+    assert await journal.release_claims(run_id, 1, [LH, "reader"], token=first) == {"reader"}
+    assert [(one.asset, one.token) for one in await journal.claims("star")] == [(LH, second)]
+    assert await journal.release_claims(run_id, 1, [LH], token=second) == {LH}
+    assert await journal.release_claims(run_id, 1, [LH], token=second) == set()
+
+
 async def test_a_run_that_never_started_was_not_overtaken(
     journal: Journal, run_id: UUID, other_id: UUID
 ) -> None:

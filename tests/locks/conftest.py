@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import pytest
 import redis
@@ -40,6 +42,18 @@ async def aclient(redis_url: str) -> AsyncIterator[redis.asyncio.Redis]:
 def locks(aclient: redis.asyncio.Redis) -> AssetLockManager:
     """A lock manager as one run has it."""
     return AssetLockManager(aclient)
+
+
+@pytest.fixture
+def told(client: redis.Redis) -> Callable[[str], dict[str, Any]]:
+    """What Redis says of the lease on an asset."""
+
+    def told(asset: str) -> dict[str, Any]:
+        return dict(
+            json.loads(str(client.execute_command("GET", redis_keys.asset_lock(asset)), "utf-8"))
+        )
+
+    return told
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import replace
+from typing import Any, Protocol
 
 import pytest
 import redis
@@ -12,7 +13,7 @@ import redis.asyncio
 
 from praxis_core import redis_keys
 from praxis_core.errors import AssetsLocked, LeaseLost
-from praxis_core.locks import AssetLockManager, Lease
+from praxis_core.locks import AssetLockManager
 from praxis_core.redis_connection import connect_async
 
 
@@ -82,7 +83,7 @@ async def test_a_block_whose_lease_is_lost_is_stopped(
 
 
 async def test_a_block_is_stopped_when_a_newer_attempt_takes_over(
-    brief: AssetLockManager, client: redis.Redis
+    brief: AssetLockManager, told: Callable[[str], dict[str, Any]]
 ) -> None:
     """Within a third of the lease; what it gives back is not the newer one's."""
     async with brief.hold(["a"], "run-1", attempt=1):
@@ -92,7 +93,7 @@ async def test_a_block_is_stopped_when_a_newer_attempt_takes_over(
             newer = await brief.acquire(["a"], "run-1", attempt=2)
             await asyncio.Event().wait()
 
-    assert int(client.hget(redis_keys.asset_lock("a"), "token") or 0) == newer.token
+    assert int(told("a")["token"]) == newer.token
 
 
 async def test_a_loss_that_the_end_of_the_block_discovers_is_told(
@@ -180,8 +181,9 @@ async def test_a_failed_renewal_does_not_outwait_the_lease(
     async with connect_async(redis_url) as aclient:
         locks = AssetLockManager(aclient, lease_seconds=lease_seconds)
         lease = await locks.acquire(["a"], "run-1")
-        client.set(redis_keys.asset_lock("b"), "no hash, so that Redis refuses", px=60_000)
-        refused = Lease(("b",), lease.holder, lease.token)
+        client.hset(redis_keys.asset_lock("b"), "no", "string, so that Redis refuses")
+        client.expire(redis_keys.asset_lock("b"), 60)
+        refused = replace(lease, assets=("b",))
         end = loop.time() + 0.2
         lost = await locks._keep(refused, end)  # noqa: SLF001 (its end cannot be set from outside)
         waited_past_the_end = loop.time() - end

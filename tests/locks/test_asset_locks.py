@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import replace
+from typing import Any, Protocol
 
 import pytest
 import redis
@@ -26,15 +27,17 @@ class LossyRedis(Protocol):
         """Let the next scripts be carried out and their answers be lost."""
 
 
-async def test_a_lease_is_on_all_its_assets(locks: AssetLockManager, client: redis.Redis) -> None:
+async def test_a_lease_is_on_all_its_assets(
+    locks: AssetLockManager, client: redis.Redis, told: Callable[[str], dict[str, Any]]
+) -> None:
     """Under one token, each expiring by itself."""
     lease = await locks.acquire(["star", "plate_01", "star"], "run-1")
 
-    assert lease == Lease(("plate_01", "star"), "run-1", lease.token)
+    assert lease == Lease(("plate_01", "star"), "run-1", lease.token, 0, lease.request)
     for asset in ("star", "plate_01"):
-        key = redis_keys.asset_lock(asset)
-        assert client.hmget(key, "holder", "token") == [b"run-1", str(lease.token).encode()]
-        assert 0 < client.pttl(key) <= 30_000
+        assert told(asset)["holder"] == "run-1"
+        assert told(asset)["token"] == str(lease.token)
+        assert 0 < client.pttl(redis_keys.asset_lock(asset)) <= 30_000
 
 
 async def test_what_is_held_is_refused_and_named(locks: AssetLockManager) -> None:
@@ -79,7 +82,7 @@ async def test_a_newer_attempt_takes_over_at_once(locks: AssetLockManager) -> No
 
 
 async def test_an_attempt_takes_over_from_its_own_run_only(
-    locks: AssetLockManager, client: redis.Redis
+    locks: AssetLockManager, told: Callable[[str], dict[str, Any]]
 ) -> None:
     """All or nothing: where another run holds one asset, the earlier attempt keeps the others."""
     older = await locks.acquire(["a"], "run-1", attempt=1)
@@ -89,7 +92,7 @@ async def test_an_attempt_takes_over_from_its_own_run_only(
             await locks.acquire(wanted, holder, attempt=5)
 
     await locks.renew(older)
-    assert client.hget(redis_keys.asset_lock("a"), "attempt") == b"1"
+    assert told("a")["attempt"] == 1
 
 
 async def test_a_takeover_whose_answer_is_lost_is_one(lossy_redis: LossyRedis) -> None:
@@ -151,9 +154,10 @@ async def test_an_expired_lease_can_do_nothing(
 @pytest.mark.parametrize(
     "forge",
     [
-        lambda lease: Lease(lease.assets, "somebody", lease.token),
-        lambda lease: Lease(lease.assets, lease.holder, lease.token - 1),
-        lambda lease: Lease(("a", "b", "c"), lease.holder, lease.token),
+        lambda lease: replace(lease, holder="somebody"),
+        lambda lease: replace(lease, token=lease.token - 1),
+        lambda lease: replace(lease, request="another"),
+        lambda lease: replace(lease, assets=("a", "b", "c")),
     ],
 )
 async def test_only_the_holder_with_its_token_renews(
@@ -210,9 +214,9 @@ async def test_lost_answers_change_nothing(
     await locks.acquire(["a", "b"], "run-2")
 
 
-async def test_a_lock_called_token_is_a_lock(locks: AssetLockManager) -> None:
+async def test_a_lock_called_counter_is_a_lock(locks: AssetLockManager) -> None:
     """No asset's name reaches the counter."""
-    first = await locks.acquire(["token", "asset:token"], "run-1")
+    first = await locks.acquire(["counter", "asset:counter"], "run-1")
     second = await locks.acquire(["other"], "run-1")
 
     assert second.token > first.token
