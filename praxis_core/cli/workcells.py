@@ -148,8 +148,9 @@ def release(
     device: Annotated[str, typer.Argument(help="The device that was looked at and is safe.")],
 ) -> None:
     """Take a device into use again that was put out of use because nobody knew what it did."""
-    ask_host(PraxisSettings(), name, "/release", tell={"device": device})
-    console.print(f"Device {device} of workcell {name} is in use again.")
+    answer = ask_host(PraxisSettings(), name, "/release", tell={"device": device})
+    state = "is in use again" if answer["was_out_of_use"] else "was not out of use; nothing changed"
+    console.print(f"Device {device} of workcell {name} {state}.")
 
 
 @app.command()

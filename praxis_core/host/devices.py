@@ -9,7 +9,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from uuid import UUID
 
 from praxis_core.errors import DeviceError
-from praxis_core.host.files import HostFiles, SafeCall, SafeFile, read_safe_calls
+from praxis_core.host.files import (
+    HostFiles,
+    SafeCall,
+    SafeFile,
+    read_kept,
+    read_safe_calls,
+    write_kept,
+)
 from praxis_core.host.spool import Spool
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import StoredWorkcell
@@ -30,6 +37,10 @@ LAB = "lab"
 INSIDE = "inside"
 """Simulated devices live in the host and die with it: for measuring the host alone."""
 WAYS = (LAB, INSIDE)
+
+CONNECT_SECONDS = 20.0
+"""How long a host that starts waits for its devices; those that are slower come when they are
+ready."""
 
 Opening = Callable[
     [PraxisSettings, StoredWorkcell, Journal, LiveStatus, int],
@@ -57,6 +68,7 @@ async def open_devices(  # noqa: PLR0913  # what a runtime stands between
         The runtime, and the lines to its devices; None: they are in this process.
     """
     definition = WorkcellDefinition.model_validate(stored.definition)
+    files = HostFiles.of(settings, definition.name)
     line = None if way == INSIDE else LabLink(settings.lab_socket(definition.name), epoch)
     runtime = WorkcellRuntime(
         definition,
@@ -70,10 +82,13 @@ async def open_devices(  # noqa: PLR0913  # what a runtime stands between
     )
     try:
         with io_logged(settings.home_path / "logs" / f"workcell-{definition.name}-io"):
-            await asyncio.gather(*(_connect(runtime, name) for name in definition.devices))
+            if line is not None:  # else the devices have gone with the process that had them
+                runtime.remember(read_kept(files.kept))
+            runtime.handed_on = lambda: write_kept(files.kept, runtime.remembered())
+            connecting = {asyncio.create_task(_connect(runtime, name)) for name in runtime.status()}
+            await asyncio.wait(connecting, timeout=CONNECT_SECONDS)
             await runtime.recover()
-            files = HostFiles.of(settings, definition.name)
-            if line is not None:  # else the devices went off with the process that had them
+            if line is not None:
                 runtime.safekeeping.inherit(_action(call) for call in read_safe_calls(files.safe))
             _tell_the_watchdog(runtime, files, epoch)
             yield runtime, line

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
 from typing import IO, TYPE_CHECKING
@@ -17,6 +17,7 @@ from pydantic import JsonValue
 from praxis_core.errors import HostAlreadyRunning
 from praxis_core.settings import PraxisSettings
 from praxis_core.workcell.holding import seconds_left
+from praxis_core.workcell.remembered import Remembered
 
 if TYPE_CHECKING:  # the watchdog does without PyLabRobot
     from praxis_core.workcell.safe_state import SafeAction
@@ -36,12 +37,14 @@ class HostFiles:
         lock: the host holds its kernel lock; its pid stands in it.
         watch: the watchdog holds its kernel lock; its pid stands in it.
         safe: what must be sent to which device if the host dies.
+        kept: what the next host has to know of the devices (``workcell.remembered``).
         spool: what the watchdog did, until a host has brought it into the audit log.
     """
 
     lock: Path
     watch: Path
     safe: Path
+    kept: Path
     spool: Path
 
     @classmethod
@@ -52,7 +55,7 @@ class HostFiles:
         return cls(
             *(
                 folder / f"workcell-{workcell}.{ending}"
-                for ending in ("lock", "watch", "safe.json", "spool.jsonl")
+                for ending in ("lock", "watch", "safe.json", "kept.json", "spool.jsonl")
             )
         )
 
@@ -138,6 +141,24 @@ def read_safe_calls(path: Path) -> list[SafeCall]:
     except (FileNotFoundError, ValueError):
         return []
     return [SafeCall(**{**row, "args": tuple(row["args"])}) for row in rows]
+
+
+def write_kept(path: Path, known: Remembered) -> None:
+    """Hand on to the next host what it has to know; on disk when this returns."""
+    part = path.with_suffix(".part")
+    with part.open("w") as file:
+        json.dump(asdict(known), file)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def read_kept(path: Path) -> Remembered:
+    """Read what an earlier host handed on; nothing when there was none."""
+    try:
+        return Remembered(**json.loads(path.read_text()))
+    except FileNotFoundError:
+        return Remembered()
 
 
 @contextmanager

@@ -45,8 +45,8 @@ class Served:
     sessions: Sessions
     status: Callable[[], dict[str, DeviceStatus]]
     deck: Callable[[], JsonValue]
-    release: Callable[[str], None]
-    """Takes a device into use again that was put out of use."""
+    release: Callable[[str], bool]
+    """Takes a device into use again, and says whether it was out of use."""
     watched: Callable[[], bool]
     """Whether a watchdog would make the devices safe if this process died."""
     since: float = field(default_factory=monotonic)
@@ -123,10 +123,10 @@ def application(served: Served, *, token: str | None = None) -> ASGIApp:
     async def release(request: Request) -> Response:
         asked = orjson.loads(await request.body())
         try:
-            served.release(str(asked["device"]))
+            was_out_of_use = served.release(str(asked["device"]))
         except PraxisError as error:
             return _json({"error": asdict(encode_error(error))})
-        return _json({"ok": True})
+        return _json({"was_out_of_use": was_out_of_use})
 
     async def run(websocket: WebSocket) -> None:
         await websocket.accept()

@@ -223,13 +223,26 @@ class Device:
             made = {name: self._made[name] for name in command.kwargs if name in self._made}
             self._originals = made | self._originals
 
+    @property
+    def originals(self) -> dict[str, JsonValue]:
+        """What attributes were before scripts wrote them, by name, encoded."""
+        return dict(self._originals)
+
+    def remember(self, originals: Mapping[str, JsonValue]) -> None:
+        """Know what attributes were before scripts wrote them, from an earlier host."""
+        self._originals = dict(originals) | self._originals
+
+    def about_to_write(self, attributes: Mapping[str, JsonValue]) -> None:
+        """Note what attributes are before a script writes them."""
+        self._originals = self._attributes.of(attributes) | self._originals
+
     def put_back_attributes(self) -> None:
         """Let the backend be as it was before scripts wrote its attributes."""
         self._attributes.take(self._originals, self._resources.get)
         self._originals.clear()
 
     def _write(self, attributes: Mapping[str, JsonValue]) -> None:
-        self._originals = self._attributes.of(attributes) | self._originals
+        self.about_to_write(attributes)
         self._attributes.take(attributes, self._resources.get)
 
     def _count(self) -> int | None:

@@ -123,7 +123,7 @@ class ExactlyOnce:
         self._time_limit = time_limit
         self._audience = audience
         self.doubts = Doubts(journal)
-        self._hung: set[asyncio.Future[Called]] = set()
+        self._hung: dict[asyncio.Future[Called], Command] = {}
 
     async def carry_out(self, run: AttendedRun, device: Device, command: Command) -> Outcome:
         """Carry a command out, or tell how it ended before.
@@ -282,7 +282,7 @@ class ExactlyOnce:
             return call.result()
         what = f"{command.method} did not end within {limit:g} s"
         work.device.quarantine = what
-        self._hung.add(call)
+        self._hung[call] = command
         call.add_done_callback(lambda ended: self._answered_late(command, ended))
         self._audience.quarantined(work.device, command)
         await self._tell(command, "device_quarantined", f"{command.device} is out of use: {what}")
@@ -292,11 +292,15 @@ class ExactlyOnce:
         return Called(Outcome(failed, now, now, error=error, sent=Sent.UNKNOWN), link_lost=True)
 
     def _answered_late(self, command: Command, call: asyncio.Future[Called]) -> None:
-        self._hung.discard(call)
+        self._hung.pop(call, None)
         if not call.cancelled():
             outcome = call.result().outcome
             said = "without an error" if outcome.error is None else outcome.error.message
             _log.warning("%s, out of use, has ended after all: %s", command.name, said)
+
+    def hanging(self, device: str) -> Command | None:
+        """Give the command whose call put a device out of use, while it has not ended."""
+        return next((one for one in self._hung.values() if one.device == device), None)
 
     async def _reconnected(self, device: Device) -> bool:
         try:

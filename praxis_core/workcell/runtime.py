@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from uuid import UUID
@@ -15,9 +15,11 @@ from pydantic import JsonValue
 from praxis_core.assets.manager import AssetManager
 from praxis_core.errors import (
     ClaimLost,
+    DeviceLinkLost,
     DeviceNotConnected,
     DevicesNotConnected,
     DeviceStateUnexpected,
+    DeviceStillHangs,
     DeviceUnknown,
     JournalError,
     PlaceUnknown,
@@ -46,11 +48,15 @@ from praxis_core.workcell.link import Attached, Attaching
 from praxis_core.workcell.live_status import DeviceState, DeviceStatus, LiveStatus
 from praxis_core.workcell.model import build
 from praxis_core.workcell.reach import InProcess, Reach
+from praxis_core.workcell.remembered import Remembered
 from praxis_core.workcell.safe_state import SafeAction
 from praxis_core.workcell.safekeeping import Safekeeping, restoring
 from praxis_core.workcell.time_limits import TimeLimit, time_limit
 
 _log = logging.getLogger(__name__)
+
+SET_UP_SECONDS = 900.0
+"""How long somebody waits for a device that is being set up."""
 
 
 class WorkcellRuntime:
@@ -106,6 +112,9 @@ class WorkcellRuntime:
         """What the devices are set to, and what makes them safe."""
         self._new = True
         """Whether nobody has worked with the devices yet."""
+        self._connecting: dict[str, asyncio.Task[None]] = {}
+        self.handed_on: Callable[[], None] = _nothing
+        """Called when ``remembered`` may say something else."""
         self._recovered = False
         """Whether it is known what an earlier host did with the devices."""
         self._exactly_once = ExactlyOnce(
@@ -137,7 +146,7 @@ class WorkcellRuntime:
             DeviceUnknown: the workcell has no such device.
         """
         wanted = [self._device(name) for name in (self._devices if devices is None else devices)]
-        new = [device for device in wanted if not device.connected]
+        new = [one for one in wanted if not one.connected and one.quarantine is None]
         if self._live is not None:
             self._live.start()
         failures = await to_the_end(self._connect_all(new))
@@ -156,6 +165,20 @@ class WorkcellRuntime:
         return self._ended(devices, raised, DeviceState.IDLE)
 
     async def _connect(self, device: Device) -> None:
+        """Set a device up; nobody cancels that, but nobody waits for it forever either."""
+        task = self._connecting.get(device.name)
+        if task is None:
+            name = f"connecting {device.name}"
+            task = asyncio.create_task(self._set_up(device), name=name)
+            self._connecting[device.name] = task
+            task.add_done_callback(lambda _: self._connecting.pop(device.name, None))
+        await asyncio.wait({task}, timeout=SET_UP_SECONDS)
+        if not task.done():
+            what = f"it has been asked to get ready for {SET_UP_SECONDS:g} s"
+            raise DeviceLinkLost(device=device.name, when="", what=what)
+        task.result()
+
+    async def _set_up(self, device: Device) -> None:
         await self._reach.connect(device.name, self._epoch)
         device.set_up_anew = not self._reach.adopting(device.name)
         await device.connect()
@@ -380,6 +403,7 @@ class WorkcellRuntime:
         for device in self._devices if names is None else run.devices:
             self.safekeeping.forget(device)
             self._devices[device].put_back_attributes()
+        self.handed_on()
 
     async def _is_alone(self, run: AttendedRun) -> bool:
         """Whether no other run works here, or may come back to what it left."""
@@ -537,13 +561,16 @@ class WorkcellRuntime:
         return await self._in_flight.start(command, in_turn).outcome()
 
     def _refuse_unless_usable(self, device: Device, run: AttendedRun, command: Command) -> None:
-        if not device.connected:
+        if not device.connected and device.quarantine is None:
             raise DeviceNotConnected(device=device.name, method=command.method)
         run.allow(command)
         refuse_quarantined(self.definition.name, device)
 
     def sending(self, command: Command) -> None:
         """Show that a command is about to be sent."""
+        if command.method == SET_ATTRIBUTES:
+            self._device(command.device).about_to_write(command.kwargs)
+            self.handed_on()
         self.safekeeping.note(command)
         self._show(command.device, DeviceState.BUSY, doing=command.method)
 
@@ -575,8 +602,25 @@ class WorkcellRuntime:
 
     def quarantined(self, device: Device, command: Command) -> None:
         """Show that a device is out of use."""
+        self.handed_on()
         what = f"{command.method}: {device.quarantine}"
         self._show(device.name, DeviceState.QUARANTINED, error=what)
+
+    def remembered(self) -> Remembered:
+        """Say what the next host has to know; see ``handed_on``."""
+        devices = self._devices.values()
+        return Remembered(
+            {one.name: one.quarantine for one in devices if one.quarantine is not None},
+            {one.name: one.originals for one in devices if one.originals},
+        )
+
+    def remember(self, known: Remembered) -> None:
+        """Know what an earlier host knew; to be called before the devices are connected."""
+        for name, device in self._devices.items():
+            device.remember(known.attributes.get(name, {}))
+            device.quarantine = known.out_of_use.get(name)
+            if device.quarantine is not None:
+                self._show(name, DeviceState.QUARANTINED, error=device.quarantine)
 
     def safe_actions(self) -> list[SafeAction]:
         """Say what makes the devices safe that nobody looks after; see ``safekeeping.changed``."""
@@ -592,16 +636,29 @@ class WorkcellRuntime:
         """
         self.safekeeping.look_after(self._runs, awaited)
 
-    def release(self, device: str) -> None:
+    def release(self, device: str) -> bool:
         """Take a device into use again that did not answer; somebody has looked at it.
+
+        Returns:
+            Whether it was out of use.
 
         Raises:
             DeviceUnknown: the workcell has no such device.
+            DeviceStillHangs: what it did not answer is still under way.
         """
         found = self._device(device)
-        if found.quarantine is not None:
-            found.quarantine = None
-            self._show(device, DeviceState.IDLE)
+        if found.quarantine is None:
+            return False
+        hanging = self._exactly_once.hanging(device)
+        if hanging is not None:
+            raise DeviceStillHangs(
+                device=device, method=hanging.method, workcell=self.definition.name
+            )
+        found.quarantine = None
+        self.handed_on()
+        # One that an earlier host could not use is connected with the next look at it.
+        self._show(device, DeviceState.IDLE if found.connected else DeviceState.DISCONNECTED)
+        return True
 
     def _show(
         self, device: str, state: DeviceState, *, doing: str | None = None, error: str | None = None
@@ -678,3 +735,7 @@ def _is_unknown(run: AttendedRun, asking: Attaching) -> bool:
 
 def _connected(devices: Iterable[Device]) -> list[Device]:
     return [device for device in devices if device.connected]
+
+
+def _nothing() -> None:
+    """Nobody wants to hear of it."""

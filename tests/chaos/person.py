@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from praxis_core.errors import DeviceStillHangs
 from praxis_core.host.asking import ask_host
 from praxis_core.journal.database import Database
 from praxis_core.journal.record import Journal
@@ -58,10 +59,16 @@ class Person:
             self._world.control.release(device)
             return any(key == one for one, _ in self._tagged())
 
+        def released() -> bool:
+            settings, name = self._world.settings, self._world.workcell.name
+            try:
+                ask_host(settings, name, "/release", tell={"device": device})
+            except DeviceStillHangs:  # its answer is on its way
+                return False
+            return True
+
         wait_for(done)
-        ask_host(
-            self._world.settings, self._world.workcell.name, "/release", tell={"device": device}
-        )
+        wait_for(released)
 
     def answer(self) -> None:
         """Answer all that is asked, with the truth."""

@@ -10,7 +10,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from praxis_core.errors import ClaimLost, CommandInDoubt, DeviceQuarantined, JournalError
+from praxis_core.errors import (
+    ClaimLost,
+    CommandInDoubt,
+    DeviceQuarantined,
+    DeviceStillHangs,
+    JournalError,
+)
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import AttemptRequest
 from praxis_core.labware.encoding import fingerprint
@@ -199,8 +205,13 @@ async def test_a_device_that_hangs_is_out_of_use_until_somebody_has_looked(bench
     with pytest.raises(DeviceQuarantined):
         await bench.runtime.execute(command(third, "wiggle"))
 
+    with pytest.raises(DeviceStillHangs, match="wiggle has not ended"):
+        bench.runtime.release("left")
+    assert bench.runtime.status()["left"].state == "quarantined"
     bench.backend().gate.set()
-    bench.runtime.release("left")
+    await until(lambda: bench.runtime._exactly_once.hanging("left") is None)  # noqa: SLF001
+    assert bench.runtime.release("left")
+    assert not bench.runtime.release("left")
     await bench.runtime.execute(command(third, "wiggle"))
     assert bench.backend().done == ["wiggle", "wiggle"]
 

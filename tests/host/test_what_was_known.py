@@ -1,4 +1,4 @@
-"""What a run left on is known to the next host and its watchdog, whoever switched it on."""
+"""What a host knew of its devices is known to the next one: what is on, out of use, rewritten."""
 
 from __future__ import annotations
 
@@ -11,23 +11,26 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from pylabrobot.resources import Coordinate
 
+from praxis_core.errors import DeviceQuarantined
+from praxis_core.host import devices
 from praxis_core.host.devices import open_devices
 from praxis_core.host.files import HostFiles, SafeCall, read_safe_calls, write_safe_calls
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import AttemptRequest
-from praxis_core.labware.encoding import fingerprint
+from praxis_core.labware.encoding import encode, fingerprint
 from praxis_core.protocol.command import Command
 from praxis_core.protocol.lifecycle import CommandKind, RunStatus
 from praxis_core.redis_connection import connect_async
 from praxis_core.settings import PraxisSettings
+from praxis_core.simulator.faults import fault_of
 from praxis_core.simulator.lab import Lab
 from praxis_core.workcell.definition import WorkcellDefinition
+from praxis_core.workcell.kinds import SET_ATTRIBUTES
 from praxis_core.workcell.link import Attaching
-from praxis_core.workcell.live_status import LiveStatus
+from praxis_core.workcell.live_status import DeviceState, LiveStatus
 from praxis_core.workcell.runtime import WorkcellRuntime
-
-DEVICES = ("shaker",)
 
 
 class Bench:
@@ -40,18 +43,21 @@ class Bench:
         self.files = HostFiles.of(settings, "star")
 
     @asynccontextmanager
-    async def host(self) -> AsyncIterator[WorkcellRuntime]:
+    async def host(self, limit: float = 60.0) -> AsyncIterator[WorkcellRuntime]:
         """Open the devices as a host process does; on leaving they stay as they are."""
         stored = await self.journal.workcell("star")
         epoch = await self.journal.begin_host("star", uuid4(), os.getpid())
-        redis = connect_async(self.settings.addresses().redis_url)
-        live = LiveStatus(redis, "star")
-        async with open_devices(self.settings, stored, self.journal, live, epoch) as (runtime, _):
-            yield runtime
-        await redis.aclose()
+        async with connect_async(self.settings.addresses().redis_url) as redis:
+            live = LiveStatus(redis, "star")
+            async with open_devices(
+                *(self.settings, stored, self.journal, live, epoch), time_limit=lambda *_: limit
+            ) as (runtime, _):
+                yield runtime
 
-    async def begin(self, runtime: WorkcellRuntime, run_id: UUID | None = None) -> Attaching:
-        """Begin an attempt of a run with the heater-shaker."""
+    async def begin(
+        self, runtime: WorkcellRuntime, run_id: UUID | None = None, device: str = "shaker"
+    ) -> Attaching:
+        """Begin an attempt of a run with a device."""
         request = AttemptRequest(
             run_id=run_id or uuid4(),
             run_name="by hand",
@@ -63,10 +69,11 @@ class Bench:
         )
         attempt = await self.journal.begin_attempt(request)
         token = await self.journal.claim_devices(
-            "star", DEVICES, run_id=request.run_id, attempt=attempt, take_over=True
+            "star", [device], run_id=request.run_id, attempt=attempt, take_over=True
         )
         await self.journal.start(request.run_id, assets={}, start_snapshot={}, attempt=attempt)
-        asking = Attaching(request.run_id, attempt, DEVICES, [], token, resuming=run_id is not None)
+        resuming = run_id is not None
+        asking = Attaching(request.run_id, attempt, [device], [], token, resuming=resuming)
         await runtime.attach(asking)
         return asking
 
@@ -77,6 +84,11 @@ class Bench:
             run.run_id, RunStatus.FAILED, summary=None, final_state=None, error={"type": "Oh"}
         )
         await self.journal.release_claims(run.run_id)
+
+    def hang(self, method: str) -> None:
+        """Let the next call of a method hang until the device is released."""
+        fault = fault_of({"device": "shaker", "how": "hang", "method": method})
+        self.lab.rehearsal.faults.waiting.append(fault)
 
     def left(self) -> list[tuple[str | None, float | None]]:
         """What a watchdog would send, and when."""
@@ -103,18 +115,19 @@ async def bench(journal: Journal, settings: PraxisSettings) -> AsyncIterator[Ben
 
 
 def command(run: Attaching, ordinal: int, method: str, **kwargs: Any) -> Command:
-    """Make a command of a run to the heater-shaker."""
+    """Make a command of a run to its device."""
+    [device] = run.devices
     return Command(
         run_id=run.run_id,
         attempt=run.attempt,
         branch="0",
         ordinal=ordinal,
-        device="shaker",
+        device=device,
         method=method,
         args=(),
         kwargs=kwargs,
         kind=CommandKind.REPEATABLE,
-        fingerprint=fingerprint("shaker", method, (), kwargs),
+        fingerprint=fingerprint(device, method, (), kwargs),
         token=run.token,
     )
 
@@ -196,3 +209,63 @@ async def test_a_host_leaves_devices_to_a_run_that_may_come_back(bench: Bench) -
         assert bench.sent("stop_shaking") == 0
         await later.lost(run.run_id)
         assert bench.sent("stop_shaking") == 1
+
+
+async def test_a_device_out_of_use_stays_so_with_the_next_host(bench: Bench) -> None:
+    """Until a person has looked at it; then it is connected, and works."""
+    bench.hang("start_shaking")
+    async with bench.host(limit=0.1) as first:
+        run = await bench.begin(first)
+        outcome = await first.execute(command(run, 0, "start_shaking", speed=300))
+        assert outcome.error is not None
+        await bench.fail(first, run)
+
+    async with bench.host() as later:
+        assert later.status()["shaker"].state is DeviceState.QUARANTINED
+        run = await bench.begin(later)
+        with pytest.raises(DeviceQuarantined, match="did not end within"):
+            await later.execute(command(run, 0, "start_shaking", speed=200))
+        bench.lab.devices["shaker"].release()
+        assert later.release("shaker")
+        await later.connect(["shaker"])
+        outcome = await later.execute(command(run, 0, "start_shaking", speed=200))
+        assert outcome.error is None
+
+    async with bench.host() as last:
+        assert last.status()["shaker"].state is DeviceState.IDLE
+
+
+async def test_a_host_does_not_wait_for_a_device_that_hangs(
+    bench: Bench, until: Callable[..., Awaitable[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It serves the others, and takes the device up when that has ended what it does."""
+    monkeypatch.setattr(devices, "CONNECT_SECONDS", 0.5)
+    async with bench.host():
+        pass
+    busy = bench.lab.devices["shaker"]._lock  # noqa: SLF001  # it does what no host waits for
+    await busy.acquire()
+
+    async with bench.host() as later:
+        states = {name: one.state for name, one in later.status().items()}
+        assert states["shaker"] is DeviceState.CONNECTING
+        assert states["star"] is DeviceState.IDLE
+        busy.release()
+        await until(lambda: later.status()["shaker"].state is DeviceState.IDLE)
+
+
+async def test_what_a_script_wrote_is_not_there_for_the_next_run(bench: Bench) -> None:
+    """Also when the host was another one meanwhile: it finds backends as they were before."""
+    written = encode(Coordinate(2.0, 0, 0), "core_adjustment")
+    async with bench.host() as first:
+        backend: Any = first.model.devices["star"].backend
+        before = backend.core_adjustment
+        run = await bench.begin(first, device="star")
+        await first.execute(command(run, 0, SET_ATTRIBUTES, core_adjustment=written))
+        await first.execute(command(run, 1, "request_tip_presence"))
+        await bench.fail(first, run)
+
+    async with bench.host() as later:
+        backend = later.model.devices["star"].backend
+        assert backend.core_adjustment == Coordinate(2.0, 0, 0)
+        await bench.begin(later, device="star")
+        assert backend.core_adjustment == before != Coordinate(2.0, 0, 0)
