@@ -99,21 +99,25 @@ def fingerprint(
 
 
 def _as_compared(data: JsonValue) -> JsonValue:
+    if isinstance(data, dict):
+        return _parts_as_compared(data)
     if isinstance(data, list):
         return [_as_compared(item) for item in data]
-    match data:
-        case float():
-            rounded = float(f"{data:.10g}")
-            return int(rounded) if rounded.is_integer() else rounded
-        case {"$tip": {"class": cls, "name": str(name), "fields": fields}}:
-            named = {"class": cls, "name": name.partition("#")[0], "fields": _as_compared(fields)}
-            return {"$tip": named}
-        case {"$float": "-0.0"}:
-            return 0
-        case dict():
-            return {key: _as_compared(item) for key, item in data.items()}
-        case _:
-            return data
+    if isinstance(data, float):
+        rounded = float(f"{data:.10g}")
+        return int(rounded) if rounded.is_integer() else rounded
+    return data
+
+
+def _parts_as_compared(data: dict[str, JsonValue]) -> JsonValue:
+    if "$tip" in data or "$float" in data:
+        match data:
+            case {"$tip": {"class": cls, "name": str(name), "fields": fields}}:
+                shown = name.partition("#")[0]
+                return {"$tip": {"class": cls, "name": shown, "fields": _as_compared(fields)}}
+            case {"$float": "-0.0"}:
+                return 0
+    return {key: _as_compared(item) for key, item in data.items()}
 
 
 def encode_error(error: BaseException) -> EncodedError:

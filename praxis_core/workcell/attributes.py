@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from functools import cache
 from typing import Any
 
 from pydantic import JsonValue
@@ -22,6 +23,9 @@ from praxis_core.errors import NotEncodable
 from praxis_core.labware.encoding import decode, encode
 
 _PLAIN = (type(None), bool, int, float, str, bytes, dt.date, Enum, Coordinate, Rotation)
+
+_ATOMS = frozenset({type(None), bool, int, float, str, bytes})
+"""Of these classes themselves most values are."""
 
 _NO_DATA = object()
 
@@ -111,19 +115,22 @@ class PlainAttributes:
 
 def _same(one: object, other: object) -> bool:
     """Compare by content: some of PyLabRobot's data classes compare by identity."""
-    if type(one) is not type(other):
-        return False
+    kind: Any = type(one)
+    if kind is not type(other) or kind in _ATOMS:
+        return kind is type(other) and one == other
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
     if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
         return len(one) == len(other) and all(map(_same, one, other))
-    if is_dataclass(one) or isinstance(one, (Coordinate, Rotation)):
-        return _same(_parts(one), _parts(other))
+    names = _parts(kind)
+    if names is not None:
+        return all(_same(getattr(one, name), getattr(other, name)) for name in names)
+    if isinstance(one, (Coordinate, Rotation)):
+        return _same(vars(one), vars(other))
     return one == other
 
 
-def _parts(value: Any) -> Mapping[str, object]:
-    if is_dataclass(value):
-        return {field.name: getattr(value, field.name) for field in fields(value)}
-    parts: dict[str, object] = vars(value)
-    return parts
+@cache
+def _parts(cls: Any) -> tuple[str, ...] | None:
+    """Name the fields of a data class; None: it is none."""
+    return tuple(field.name for field in fields(cls)) if is_dataclass(cls) else None
