@@ -13,7 +13,7 @@ from copy import deepcopy
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from pydantic import JsonValue
 from pylabrobot.machines.backend import MachineBackend
@@ -122,7 +122,7 @@ def _same(one: object, other: object) -> bool:
         return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
     if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
         return len(one) == len(other) and all(map(_same, one, other))
-    names = _parts(kind)
+    names = _parts(cast("Any", kind))
     if names is not None:
         return all(_same(getattr(one, name), getattr(other, name)) for name in names)
     if isinstance(one, (Coordinate, Rotation)):
