@@ -205,11 +205,21 @@ class Lab:
         if do not in self._controls:
             known = ", ".join(self._controls)
             raise LabRefused(request=do, what=f"it knows {known}")
-        given = {name: value for name, value in request.items() if name not in {"id", "do"}}
+        if request.get("epoch") is not None:
+            self._refuse_replaced(do, int(request["epoch"]))
+        without = {"id", "do", "epoch"}
+        given = {name: value for name, value in request.items() if name not in without}
         value = self._controls[do](given)
         if asyncio.iscoroutine(value):
             value = await value
         return {"id": request.get("id"), "value": value}
+
+    def _refuse_replaced(self, do: str, epoch: int) -> None:
+        """Do nothing for a host after which another one has taken up a device."""
+        draft = self.world.draft()
+        newest = max((draft.device(name).epoch for name in self.devices), default=0)
+        if epoch < newest:
+            raise LabRefused(request=do, what=f"epoch {epoch} is over, {newest} has come")
 
     def _device(self, request: Message) -> str | None:
         name = request.get("device")

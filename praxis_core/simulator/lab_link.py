@@ -279,19 +279,22 @@ class LabLink:
                 tips. None: all there is, and nothing else stays.
 
         Raises:
-            LabRefused: something else stands where a piece of labware belongs.
+            LabRefused: something else stands where a piece of labware belongs, or a newer host has
+                come.
         """
-        await self.control("stage", names=None if names is None else list(names))
+        named = None if names is None else list(names)
+        await self.control("stage", names=named, epoch=self.epoch)
 
     async def hands(self, changes: Sequence[DeckChange]) -> None:
         """Let labware be where a run's deck has it; what is held, or moved there already, stays.
 
         Raises:
-            LabRefused: something is unknown, or another thing stands there.
+            LabRefused: something is unknown, or another thing stands there, or a newer host has
+                come.
         """
         if changes:
             told = [asdict(change) for change in changes]
-            await self.control("hands", changes=told, following=True)
+            await self.control("hands", changes=told, following=True, epoch=self.epoch)
 
     async def control(self, do: str, **what: Any) -> Any:
         """Ask the lab itself; what there is, ``LabControl`` says.

@@ -121,6 +121,11 @@ async def test_the_newest_epoch_has_the_device(small: WorkcellDefinition, folder
         with pytest.raises(LabRefused, match="epoch 4 is over, 5 has come"):
             await old.reconnect("shaker")
         assert old.connected("star")
+        put = DeckChange(1, "plate", None, None)
+        for late in (old.stage(["plate"]), old.hands([put])):
+            with pytest.raises(LabRefused, match="epoch 4 is over, 5 has come"):
+                await late
+        await new.stage(["plate"])
         await old.close()
         await same.connect("star")
         lab.kill()
