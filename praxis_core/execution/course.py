@@ -43,7 +43,8 @@ class Course:
         self.trail = trail
         self.stopped: PraxisError | None = None
         """Why nothing may happen any more, whatever the protocol catches."""
-        self._link = link
+        self.link = link
+        """How the devices are reached."""
         self._replay: Replay | None = None
         self._deck = DeckTold((), 0)
         self._is_live = True
@@ -204,16 +205,16 @@ class Course:
     async def _send(self, command: Command) -> Outcome:
         """Send a command; with it goes whatever of the deck was not told yet."""
         changes = self._deck.due(command)
-        return await self._link.execute(replace(command, token=self._token, deck_changes=changes))
+        return await self.link.execute(replace(command, token=self._token, deck_changes=changes))
 
     async def _lifecycle(self, command: Command) -> Outcome:
         """Attach to a device or detach from it; what it is like, the run knows from its start."""
         if command.method == "setup" and command.device in self._attributes:
-            now = self._link.clock.now()
+            now = self.link.clock.now()
             attributes = dict(self._attributes[command.device])
             return Outcome(OutcomeStatus.SUCCEEDED, now, now, attributes=attributes)
         if self._is_live:
             self._deck.take(command.deck_changes)
             return await self._send(command)
         # What a replay has come to so far is no news of the deck.
-        return await self._link.execute(replace(command, token=self._token, deck_changes=()))
+        return await self.link.execute(replace(command, token=self._token, deck_changes=()))

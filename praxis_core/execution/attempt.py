@@ -1,0 +1,179 @@
+"""One attempt of a run: what it goes on, how far it is, and how it ends when an error ends it."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from praxis_core.errors import PraxisError
+from praxis_core.execution.consent import current_code_allowed
+from praxis_core.execution.course import Course
+from praxis_core.execution.learned import Learning
+from praxis_core.execution.past import Past, past_of, state_to_go_back_to
+from praxis_core.execution.plain_data import json_object
+from praxis_core.execution.protocol_state import ProtocolState
+from praxis_core.execution.request import RunRequest
+from praxis_core.execution.trail import Tail
+from praxis_core.journal.record import Journal
+from praxis_core.journal.records import AttemptRequest, StoredProtocol, StoredWorkcell
+from praxis_core.protocol.definition import ProtocolDefinition, define
+from praxis_core.protocol.lifecycle import RunStatus
+from praxis_core.state import PraxisState
+from praxis_core.workcell.definition import WorkcellDefinition, WorkcellMode
+
+ERROR_FLAG = "error"
+"""Key of PraxisState under which other programs see that, and why, the attempt failed."""
+
+
+class Attempt:
+    """One attempt of a run, from the moment its parts are known.
+
+    Args:
+        request: What is asked for.
+        definition: The protocol.
+        workcell: Where it runs, in the version that the run is on.
+        asked: What the journal is told of the attempt.
+        past: What earlier attempts left; None: none has started.
+        state: What the run shares.
+    """
+
+    def __init__(  # noqa: PLR0913  # its parts, by name
+        self,
+        request: RunRequest,
+        *,
+        definition: ProtocolDefinition,
+        workcell: StoredWorkcell,
+        asked: AttemptRequest,
+        past: Past | None,
+        state: PraxisState,
+    ) -> None:
+        self.request = request
+        self.definition = definition
+        self.workcell = WorkcellDefinition.model_validate(workcell.definition)
+        self.workcell_version = workcell.version
+        self.simulated = asked.simulated
+        self.past = past
+        self.state = state
+        self.state_begun = False
+        """Until then it may be another attempt's, or lost: nothing of it is touched."""
+        self.progress = ProtocolState(
+            run_id=request.run_id,
+            protocol=definition.name,
+            attempt=0,
+            status=RunStatus.PREPARING,
+            parameters=dict(asked.parameters),
+        )
+        self.course: Course | None = None
+        """Where its commands pass; None: it has none yet."""
+        self.learning: Learning | None = None
+        """What its protocol learns; None: that has not begun."""
+        self._asked = asked
+
+    @property
+    def run_id(self) -> UUID:
+        """The run."""
+        return self.request.run_id
+
+    @property
+    def number(self) -> int:
+        """Which attempt of the run it is, from 1; 0: it does not exist yet."""
+        return self.progress.attempt
+
+    @property
+    def parameters(self) -> Any:
+        """The parameters to check: of a run that was under way, those that it has."""
+        return self._asked.parameters if self.past else self.request.parameters
+
+    @property
+    def assets(self) -> Any:
+        """The assets to check: of a run that was under way, those that it has."""
+        return self._asked.assets if self.past else self.request.assets
+
+    async def begin(self, journal: Journal) -> None:
+        """Make the attempt exist: from here on its end is recorded, whatever happens."""
+        self.progress.attempt = await journal.begin_attempt(self._asked)
+        self.state.begin(resuming=self.past is not None)
+        self.state_begun = True
+
+    async def prepare_state(self, journal: Journal, other: PraxisState | None) -> None:
+        """Bring the state to where the run goes on; an error of the past is no error now.
+
+        Args:
+            journal: Knows how much of it counts.
+            other: The state that a run which begins carries on from; None: it begins empty.
+        """
+        if self.past is not None:
+            mark = await state_to_go_back_to(journal, self.past)
+            if mark is not None:
+                self.state.take_back(mark)
+        elif other is not None:
+            self.state.carry_from(other)
+        self.state.pop(ERROR_FLAG, None)
+
+    def status_after(self, error: BaseException) -> RunStatus:
+        """Say how the attempt ends, or stops, by an error."""
+        if self.course is not None and self.course.stopped is not None:
+            return self.course.status
+        if not isinstance(error, Exception):
+            return RunStatus.CANCELLED
+        if self.progress.status is RunStatus.PREPARING and isinstance(error, PraxisError):
+            return RunStatus.REFUSED
+        return RunStatus.FAILED
+
+    def tail_of(self, error: BaseException) -> Tail | None:
+        """Give what was done from the point on at which an error began; None: nothing, or all.
+
+        Of an attempt that stopped, all of it counts.
+        """
+        if self.course is None or self.course.stopped is not None:
+            return None
+        return self.course.trail.tail_of(error)
+
+
+async def load(journal: Journal, request: RunRequest, state: PraxisState) -> Attempt:
+    """Find out what is to run, and on what; nothing of it exists before ``Attempt.begin``.
+
+    Raises:
+        DefinitionError: protocol or workcell are not usable, or there is no such workcell.
+        RunNeedsAnswer, RunNotResumable, SourceChanged: the run cannot go on as it is.
+        RunNotFound: there is no such run to carry on from.
+    """
+    definition = define(request.function)
+    past = await past_of(journal, request.run_id)
+    workcell = past.workcell if past else await journal.workcell(request.workcell)
+    if past is None and request.carry_from is not None:
+        await journal.run(request.carry_from)
+    protocol = await journal.store_protocol(
+        name=definition.name,
+        version=definition.version,
+        content_hash=definition.content_hash,
+        source_hash=definition.source_hash,
+        entrypoint=definition.entrypoint,
+        definition=definition.model_dump(mode="json"),
+    )
+    asked = _asked(request, protocol, workcell)
+    if past is not None:
+        allowed = request.with_current_code or await current_code_allowed(journal, request.run_id)
+        if not allowed:
+            past.refuse_other_source(protocol)
+        asked = past.next_attempt(asked, other_code=allowed)
+    return Attempt(
+        request, definition=definition, workcell=workcell, asked=asked, past=past, state=state
+    )
+
+
+def _asked(
+    request: RunRequest, protocol: StoredProtocol, workcell: StoredWorkcell
+) -> AttemptRequest:
+    mode = WorkcellDefinition.model_validate(workcell.definition).mode
+    return AttemptRequest(
+        run_id=request.run_id,
+        run_name=request.run_name,
+        protocol_id=protocol.id,
+        workcell_id=workcell.id,
+        parameters=json_object(request.parameters),
+        assets=json_object(request.assets),
+        simulated=request.simulate or mode is WorkcellMode.SIMULATED,
+        asked_by=request.asked_by,
+        carried_from=request.carry_from,
+    )

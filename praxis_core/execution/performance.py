@@ -1,0 +1,139 @@
+"""The protocol's function runs: on what it works, what it is given, and where it goes live."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from praxis_core.execution.active_run import ActiveRun, StepRunner
+from praxis_core.execution.attempt import Attempt
+from praxis_core.execution.course import Course
+from praxis_core.execution.learned import Learning
+from praxis_core.execution.past import Known, known_of
+from praxis_core.execution.replay import GoingLive
+from praxis_core.journal.record import Journal
+from praxis_core.planning.checks import CheckedRequest
+from praxis_core.protocol.running import current_run
+from praxis_core.workcell.bench import Bench
+
+_log = logging.getLogger(__name__)
+
+
+class Performance:
+    """The protocol of one attempt, while it runs.
+
+    Args:
+        attempt: The attempt.
+        course: Where its commands pass.
+        checked: Its parameters and assets.
+        bench: What it works on.
+        journal: Where it is written down.
+        run_step: How a step is carried out.
+    """
+
+    def __init__(  # noqa: PLR0913  # what meets here, by name
+        self,
+        attempt: Attempt,
+        course: Course,
+        checked: CheckedRequest,
+        bench: Bench,
+        *,
+        journal: Journal,
+        run_step: StepRunner,
+    ) -> None:
+        self._attempt = attempt
+        self._course = course
+        self._checked = checked
+        self._bench = bench
+        self._journal = journal
+        self._run_step = run_step
+
+    async def carry_out(self, heard: int) -> Any:
+        """Run the protocol: what is known is given to it, and what is new is sent.
+
+        Args:
+            heard: Number of the last change of the deck that the devices' side has heard of.
+
+        Returns:
+            What the protocol returned.
+        """
+        attempt, course = self._attempt, self._course
+        known = await known_of(self._journal, attempt.run_id) if attempt.past else Known()
+        learning = attempt.learning = self._learning(known)
+        course.follow(
+            known.asked_for,
+            run_id=attempt.run_id,
+            heard=heard,
+            before_live=learning.write,
+            going_live=partial(self._go_live, known) if attempt.past else None,
+        )
+        token = current_run.set(self._active(learning, known))
+        try:
+            function = partial(attempt.request.function, **self._arguments(learning))
+            value = await course.carry_out(function)
+        finally:
+            current_run.reset(token)
+        course.finish()
+        await learning.write()
+        return value
+
+    def _learning(self, known: Known) -> Learning:
+        return Learning(
+            self._attempt.run_id,
+            self._attempt.number,
+            journal=self._journal,
+            known=known.learned,
+            trail=self._course.trail,
+            clock=self._bench.clock,
+            until_live=self._course.until_live,
+            stop=self._course.stop,
+        )
+
+    def _arguments(self, learning: Learning) -> dict[str, Any]:
+        bound = self._bench.bound(self._checked.assets)
+        arguments: dict[str, Any] = {**self._checked.parameters, **bound}
+        name = self._attempt.definition.state_parameter
+        if name is not None:
+            resolving = self._attempt.state.resolving(self._bench.replica.asset)
+            state = resolving.recorded(learning.state_identity)
+            self._course.trail.state_mark = lambda: state.last_recorded
+            arguments[name] = state
+        return arguments
+
+    def _active(self, learning: Learning, known: Known) -> ActiveRun:
+        return ActiveRun(
+            progress=self._attempt.progress,
+            journal=self._journal,
+            replica=self._bench.replica,
+            clock=self._bench.clock,
+            run_step=self._run_step,
+            learning=learning,
+            trail=self._course.trail,
+            done=known.steps,
+        )
+
+    async def _go_live(self, known: Known, going: GoingLive) -> None:
+        """Say where a resumed run goes on, and bring the devices to where it expects them."""
+        attempt, bench = self._attempt, self._bench
+
+        async def said(task_run_id: UUID | None) -> None:
+            details: dict[str, JsonValue] = {
+                "attempt": attempt.number,
+                "replayed": going.replayed,
+                "branch": going.first.branch,
+                "ordinal": going.first.ordinal,
+                "task_run_id": str(task_run_id) if task_run_id else None,
+            }
+            await self._journal.event(attempt.run_id, "resumed", str(going), details)
+
+        _log.info("%s", going)
+        await self._run_step(str(going), said)
+        backends = {name: type(device.backend) for name, device in bench.replica.devices.items()}
+        restored = await bench.link.restore(known.expected_settings(backends))
+        if restored:
+            what = "The devices were set again as the run had left them."
+            await self._journal.event(attempt.run_id, "restored", what, restored)
