@@ -2,7 +2,7 @@
 
 Psycopg makes the connection. What follows is libpq's pipeline mode without cursors: the parameters
 are text already, one callback of the event loop reads the answers, and nothing else is done per
-statement. A command costs its host a third of what it costs through cursors.
+statement.
 """
 
 from __future__ import annotations

@@ -39,6 +39,13 @@ def remember_geometry(resource: Resource) -> None:
         own["__getstate__"] = memory.state_of_copies
 
 
+def forget_geometry(resource: Resource) -> None:
+    """Let a resource compute where it is for every question, as PyLabRobot does."""
+    own = vars(resource)
+    for name in [name for name, value in own.items() if _is_of(resource, value)]:
+        del own[name]
+
+
 class _Memory:
     """The answers of one resource, and all that they were computed from."""
 

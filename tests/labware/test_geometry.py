@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pylabrobot.resources import Container, Coordinate, Resource, ResourceStack, Rotation
 
 from praxis_core.labware.factories import make
-from praxis_core.labware.geometry import remember_geometry
+from praxis_core.labware.geometry import forget_geometry, remember_geometry
 
 type_of = (Resource, Container, Resource, ResourceStack)
 SIZE = 6
@@ -181,6 +181,9 @@ def test_an_answer_is_not_computed_again(rack: Resource, monkeypatch: pytest.Mon
     monkeypatch.setattr(Resource, "get_absolute_rotation", None)
     assert spot.get_absolute_location("c", "c", "b") == first
     assert spot.get_absolute_size_x() == size
+    forget_geometry(spot)
+    with pytest.raises(TypeError):
+        spot.get_absolute_size_x()
 
 
 def test_whoever_changes_an_answer_changes_his_own(rack: Resource) -> None:
