@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TypeVar
 
 from praxis_core.assets.state import AssetManagerState, MountedTip
@@ -41,12 +42,18 @@ def head_of(state: AssetManagerState, name: str) -> tuple[dict[int, MountedTip],
     Returns:
         None: it is not the name of a channel.
     """
-    match = _CHANNEL.fullmatch(name) if name.endswith("]") else None
-    if match is None:
+    channel = _read(name) if name.endswith("]") else None
+    if channel is None:
         return None
-    device, head96, number = match.groups()
+    device, head96, number = channel
     heads = state.heads96 if head96 else state.heads
-    return heads.setdefault(device, {}), int(number)
+    return heads.setdefault(device, {}), number
+
+
+@lru_cache(maxsize=1024)
+def _read(name: str) -> tuple[str, bool, int] | None:
+    match = _CHANNEL.fullmatch(name)
+    return None if match is None else (match[1], match[2] is not None, int(match[3]))
 
 
 def channel_of(state: AssetManagerState, name: str) -> tuple[dict[int, MountedTip], int] | None:

@@ -186,7 +186,10 @@ def fresh_bench() -> Callable[[], Bench]:
 def _new_bench() -> Bench:
     state = AssetManagerState()
     state.containers["trough"] = ContainerContents(
-        volume=10_000, max_volume=200_000, amounts={"dye": 1e6, "enzyme": 5e4}
+        volume=10_000,
+        max_volume=200_000,
+        amounts={"dye": 1e6, "enzyme": 5e4},
+        sources={"trough": 10_000},
     )
     state.containers["waste"] = ContainerContents()
     for plate in ("plate", "plate2"):
@@ -198,5 +201,7 @@ def _new_bench() -> Bench:
     for rack in ("tips", "tips2"):
         state.racks[rack] = [f"{rack}_{item}" for item in ITEMS]
         state.tip_spots |= dict.fromkeys(state.racks[rack], True)
+        state.locations |= {spot: Location(parent=rack) for spot in state.racks[rack]}
+        state.locations[rack] = Location(parent="deck")
     state.grippers["star"] = None
     return Bench(AssetManager(state))

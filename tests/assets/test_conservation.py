@@ -1,4 +1,4 @@
-"""Whatever a robot does, no liquid and no solute appears or vanishes."""
+"""Whatever a robot does, no liquid, no solute and no source appears or vanishes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 WELLS = ["trough", "waste", "plate_A1", "plate_B1", "plate_A2", "plate2_H12"]
+FILLED = {"trough": 10_000, "plate_A1": 50, "plate_B1": 0.5, "plate2_H12": 3_000}
 SPOTS = ["tips_A1", "tips_B1", "tips2_A1"]
 CHANNELS = [0, 1, 7]
 
@@ -36,17 +37,22 @@ _moves = st.one_of(
 
 
 def _everything(assets: Any) -> dict[str, float]:
-    """Add up all liquid (µL) and each solute (pmol), wherever it is."""
+    """Add up all liquid (µL), each solute (pmol) and each source (µL), wherever it is."""
+    totals = dict.fromkeys(["", "dye", "enzyme", *FILLED], 0.0)
+    for place in _places(assets):
+        totals[""] += place["volume"]
+        for name, amount in (place["amounts"] | place["sources"]).items():
+            totals[name] += amount
+    return totals
+
+
+def _places(assets: Any) -> list[dict[str, Any]]:
+    """Give all that may hold liquid."""
     state = assets.snapshot()
     places = [*state["containers"].values(), *state["used_tips"].values()]
     for heads in (*state["heads"].values(), *state["heads96"].values()):
         places += heads.values()
-    totals = {"": 0.0, "dye": 0.0, "enzyme": 0.0}
-    for place in places:
-        totals[""] += place["volume"]
-        for solute, amount in place["amounts"].items():
-            totals[solute] += amount
-    return totals
+    return places
 
 
 def _possible(bench: Any, move: tuple[Any, ...]) -> bool:
@@ -82,11 +88,14 @@ def _carry_out(bench: Any, move: tuple[Any, ...]) -> None:
 
 @settings(deadline=None)
 @given(moves=st.lists(_moves, min_size=1, max_size=25))
-def test_volume_and_every_solute_are_conserved(
+def test_volume_every_solute_and_every_source_are_conserved(
     fresh_bench: Any, moves: list[tuple[Any, ...]]
 ) -> None:
-    """Over any sequence of commands, sensible or not."""
+    """Over any sequence of commands, sensible or not; and all that is there has its sources."""
     bench = fresh_bench()
+    for well, volume in FILLED.items():
+        if well != "trough":
+            bench.assets.say(well, volume, {"dye": 3})
     before = _everything(bench.assets)
     for move in moves:
         if _possible(bench, move):
@@ -97,6 +106,9 @@ def test_volume_and_every_solute_are_conserved(
     for contents in state["containers"].values():
         assert contents["volume"] >= 0
         assert all(amount >= 0 for amount in contents["amounts"].values())
+    for place in _places(bench.assets):
+        assert all(volume >= 0 for volume in place["sources"].values())
+        assert sum(place["sources"].values()) == pytest.approx(place["volume"], rel=1e-9, abs=1e-7)
 
 
 @settings(deadline=None, max_examples=25)
