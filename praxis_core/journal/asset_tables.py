@@ -103,16 +103,20 @@ class AssetRow(Base):
     workcell: Mapped[str | None]
     factory: Mapped[str | None]
     """Of PyLabRobot."""
-    config: Mapped[JsonValue] = mapped_column(DOCUMENT, server_default=_EMPTY, nullable=False)
+    config: Mapped[dict[str, JsonValue]] = mapped_column(
+        DOCUMENT, server_default=_EMPTY, nullable=False
+    )
     barcode: Mapped[str | None]
     status: Mapped[str] = mapped_column(server_default=text("'available'"))
     parent: Mapped[str | None]
     """What it stands on; None: in a gripper, or on nothing known."""
-    place_unknown: Mapped[str] = mapped_column(server_default=text("''"))
-    """Why nobody knows whether it stands there; empty: it is known."""
+    place_unknown: Mapped[str | None]
+    """Why nobody knows whether it stands there; empty: it is known; None: it has no place."""
     shelf: Mapped[str | None]
     """Its place outside of any workcell."""
-    inside: Mapped[JsonValue] = mapped_column(DOCUMENT, server_default=_EMPTY, nullable=False)
+    inside: Mapped[dict[str, JsonValue]] = mapped_column(
+        DOCUMENT, server_default=_EMPTY, nullable=False
+    )
     """Where its parts are, by name: the fields of a ``Location``."""
     rack: Mapped[list[str] | None] = mapped_column(ARRAY(Text()))
     """Of a tip rack: its spots in the order of a 96-head's channels."""
@@ -137,7 +141,7 @@ class AssetPartRow(Base):
         ForeignKey("praxis.asset.id", name="asset"), primary_key=True
     )
     name: Mapped[str] = mapped_column(primary_key=True)
-    contents: Mapped[JsonValue] = mapped_column(DOCUMENT)
+    contents: Mapped[dict[str, JsonValue] | None] = mapped_column(DOCUMENT)
     """As ``assets.changes`` describes it; None: it is there no more."""
     volume: Mapped[float | None] = mapped_column(DOUBLE_PRECISION)
     """µL, as last known."""
@@ -174,9 +178,9 @@ class AssetChangeRow(Base):
     who: Mapped[str | None]
     """The person; None: it was a command."""
     why: Mapped[str | None]
-    parts: Mapped[JsonValue] = mapped_column(DOCUMENT)
+    parts: Mapped[dict[str, JsonValue] | None] = mapped_column(DOCUMENT)
     """``{part: [before in short, after]}``."""
-    places: Mapped[JsonValue] = mapped_column(DOCUMENT)
+    places: Mapped[dict[str, JsonValue] | None] = mapped_column(DOCUMENT)
     """``{resource: [before, after]}``."""
     sources: Mapped[list[int]] = mapped_column(ARRAY(BigInteger()), server_default=_EMPTY)
     """What is in the parts now."""
@@ -199,7 +203,9 @@ class SourceRow(Base):
     lot: Mapped[str | None]
     sample: Mapped[JsonValue] = mapped_column(DOCUMENT)
     volume: Mapped[float] = mapped_column(DOUBLE_PRECISION)
-    amounts: Mapped[JsonValue] = mapped_column(DOCUMENT, server_default=_EMPTY, nullable=False)
+    amounts: Mapped[dict[str, JsonValue]] = mapped_column(
+        DOCUMENT, server_default=_EMPTY, nullable=False
+    )
     """pmol of each solute."""
     filled_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     by: Mapped[str]
@@ -213,7 +219,7 @@ class AssetDoubtRow(Base):
     workcell: Mapped[str] = mapped_column(primary_key=True)
     command: Mapped[str] = mapped_column(primary_key=True)
     """Its key in ``AssetManagerState.doubts``."""
-    before: Mapped[JsonValue] = mapped_column(DOCUMENT, nullable=False)
+    before: Mapped[dict[str, JsonValue]] = mapped_column(DOCUMENT, nullable=False)
 
 
 class CalibrationRow(Base):

@@ -71,6 +71,12 @@ TYPES: dict[str, TypeEngine[Any]] = {
     "media_type": Text(),
     "message": Text(),
     "details": JSON_OR_NULL,
+    "asset_workcell": Text(),
+    "asset_changes": Text(),
+    "asset_doubts": Text(),
+    "asset_at": Instant(),
+    "asset_who": Text(),
+    "asset_why": Text(),
 }
 """The type of every parameter below, by its name."""
 
@@ -169,6 +175,78 @@ OBSERVED = _statement(f"""
         ON CONFLICT DO NOTHING RETURNING run_id, attempt, branch, ordinal
     ), done AS (SELECT * FROM ended UNION ALL SELECT * FROM fresh), {_MEASURED}
     SELECT ordinal FROM done
+""")  # noqa: S608  # constants
+
+# What a command changed of the assets, in its outcome's transaction, and only where this wrote the
+# outcome: to write it again changes nothing. A thing that nobody described is met here.
+_ASSETS = """given AS (
+      SELECT g.*, done.run_id, done.attempt, done.branch, done.ordinal, done.number, (
+          SELECT a.id FROM praxis.asset a WHERE a.workcell = :asset_workcell AND a.name = g.asset
+            AND a.discarded_at IS NULL) AS known
+      FROM done, jsonb_to_recordset(CAST(:asset_changes AS jsonb)) AS g (asset text, kind text,
+        parts jsonb, places jsonb, place jsonb, gone boolean, inside jsonb, rack text[],
+        sources bigint[])
+    ), fresh AS (
+      INSERT INTO praxis.asset (kind, workcell, name, parent, place_unknown, inside, rack)
+        SELECT CASE WHEN rack IS NULL THEN 'labware' ELSE 'tip_rack' END, :asset_workcell, asset,
+          place ->> 'parent', place ->> 'unknown', coalesce(inside, '{}'), rack
+        FROM given WHERE known IS NULL
+        RETURNING id, name
+    ), whole AS (
+      SELECT given.*, coalesce(known, fresh.id) AS id
+      FROM given LEFT JOIN fresh ON fresh.name = given.asset
+    ), moved AS (
+      UPDATE praxis.asset a SET inside = a.inside || coalesce(w.inside, '{}'),
+          rack = coalesce(w.rack, a.rack),
+          parent = CASE WHEN w.place IS NULL THEN a.parent ELSE w.place ->> 'parent' END,
+          place_unknown = coalesce(w.place ->> 'unknown', a.place_unknown),
+          status = CASE WHEN w.gone THEN 'discarded' ELSE a.status END,
+          discarded_at = CASE WHEN w.gone THEN CAST(:asset_at AS timestamptz) END
+        FROM whole w
+        WHERE a.id = w.id AND (w.gone OR num_nonnulls(w.inside, w.rack, w.place) > 0)
+    ), put AS (
+      INSERT INTO praxis.asset_part (asset_id, name, contents, volume, tip)
+        SELECT w.id, p.key, nullif(p.value -> 1, 'null'), CAST(p.value -> 1 ->> 'volume' AS float8),
+          CAST(p.value -> 1 ->> 'tip' AS boolean)
+        FROM whole w, jsonb_each(w.parts) AS p
+        ON CONFLICT (asset_id, name) DO UPDATE
+          SET contents = excluded.contents, volume = excluded.volume, tip = excluded.tip
+    ), told AS (
+      INSERT INTO praxis.asset_change (asset_id, at, kind, run_id, attempt, branch, ordinal, number,
+          who, why, parts, places, sources)
+        SELECT id, :asset_at, kind, run_id, attempt, branch, ordinal, number, :asset_who,
+          :asset_why, parts, places, sources FROM whole
+    ), doubted AS (
+      INSERT INTO praxis.asset_doubt (workcell, command, before)
+        SELECT :asset_workcell, d.key, d.value
+        FROM done, jsonb_each(CAST(:asset_doubts AS jsonb)) AS d WHERE d.value <> 'null'
+        ON CONFLICT (workcell, command) DO UPDATE SET before = excluded.before
+    ), settled AS (
+      DELETE FROM praxis.asset_doubt o USING done, jsonb_each(CAST(:asset_doubts AS jsonb)) AS d
+        WHERE d.value = 'null' AND o.workcell = :asset_workcell AND o.command = d.key
+    )"""
+
+_ENDED_NUMBERED = f"done AS ({_ENDS}, number)"
+
+OUTCOME_OF_ASSETS = _statement(f"WITH {_ENDED_NUMBERED}, {_ASSETS} SELECT ordinal FROM done")  # noqa: S608  # constants
+MEASURED_OF_ASSETS = _statement(
+    f"WITH {_ENDED_NUMBERED}, {_MEASURED}, {_ASSETS} SELECT ordinal FROM done"  # noqa: S608  # constants
+)
+
+# Of a command whose outcome was written before, or is not known.
+CHANGE_BY_COMMAND = _statement(f"""
+    WITH done AS (
+      SELECT run_id, attempt, branch, ordinal, number FROM praxis.command WHERE {_KEY}
+    ), {_ASSETS} SELECT ordinal FROM done
+""")  # noqa: S608  # constants
+
+# By a person, or by the definition of a workcell.
+CHANGE = _statement(f"""
+    WITH done AS (
+      SELECT CAST(NULL AS uuid) AS run_id, CAST(NULL AS integer) AS attempt,
+        CAST(NULL AS text) AS branch, CAST(NULL AS integer) AS ordinal,
+        CAST(NULL AS bigint) AS number
+    ), {_ASSETS} SELECT count(*) FROM done
 """)  # noqa: S608  # constants
 
 MEASUREMENT = _statement("""

@@ -100,7 +100,7 @@ COMMENT ON COLUMN praxis.asset_now.kind IS 'device, plate, tip_rack, tube, tube_
 COMMENT ON COLUMN praxis.asset_now.workcell IS 'Where it is; NULL: on no workcell, see shelf.';
 COMMENT ON COLUMN praxis.asset_now.held_by IS 'The run that has it; NULL: none.';
 COMMENT ON COLUMN praxis.asset_now.place IS 'What it stands on; NULL: in a gripper, or on nothing known.';
-COMMENT ON COLUMN praxis.asset_now.place_unknown IS 'Why nobody knows whether it stands there; empty: it is known.';
+COMMENT ON COLUMN praxis.asset_now.place_unknown IS 'Why nobody knows whether it stands there; empty: it is known; NULL: it has no place.';
 COMMENT ON COLUMN praxis.asset_now.volume IS 'µL in all of it, as last known.';
 COMMENT ON COLUMN praxis.asset_now.tips IS 'Tips that are there for certain, used ones that were put back included.';
 

@@ -15,7 +15,7 @@ CREATE TABLE praxis.asset (
   barcode TEXT,
   status TEXT DEFAULT 'available' NOT NULL,
   parent TEXT,
-  place_unknown TEXT DEFAULT '' NOT NULL,
+  place_unknown TEXT,
   shelf TEXT,
   inside JSONB DEFAULT '{}' NOT NULL,
   rack TEXT[],

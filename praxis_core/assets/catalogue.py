@@ -1,0 +1,260 @@
+"""The catalogue of assets in Postgres: what there is, what is in it and where, and how so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from praxis_core.assets import corrections, inventory, lineage
+from praxis_core.assets.changes import Changes
+from praxis_core.assets.corrections import Filling
+from praxis_core.assets.entries import By
+from praxis_core.assets.inventory import Description
+from praxis_core.assets.lineage import Asset, Lineage, Place, Touch
+from praxis_core.assets.manager import AssetManager
+from praxis_core.assets.state import AssetManagerState
+from praxis_core.journal.asset_tables import AssetChangeKind, AssetStatus
+from praxis_core.journal.database import Database, dumps
+from praxis_core.protocol.command import Command
+
+MOST = 100
+"""Assets that a search gives."""
+
+
+class Catalogue:
+    """Assets as Postgres knows them; each method is one transaction.
+
+    Any method raises ``ServiceUnreachable`` when Postgres does not answer. Those that correct
+    something say who does it and why, raise ``AssetInUse`` while a run has the asset and
+    ``AssetUnknown`` when there is none, and return what they changed.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # --- what a workcell has ----------------------------------------------------------------------
+
+    async def register(
+        self,
+        workcell: str,
+        state: AssetManagerState,
+        things: Mapping[str, Description],
+        by: By,
+    ) -> frozenset[str]:
+        """Take up the assets of a workcell that are not known yet; may be repeated.
+
+        What is known already stays as it is known, whatever ``state`` says of it.
+
+        Args:
+            workcell: Its name.
+            state: What the new ones hold and where they are; each liquid becomes a source.
+            things: Devices, labware and lids by name.
+            by: Who says so, e.g. the definition of the workcell.
+
+        Returns:
+            Names of those that are new.
+        """
+        async with self._database.session() as session, session.begin():
+            await inventory.hold(session, workcell)
+            return await inventory.register(session, workcell, state, things, by)
+
+    async def ids(self, workcell: str) -> dict[str, UUID]:
+        """Give the accession id of each asset of a workcell, by name."""
+        async with self._database.session() as session:
+            return await inventory.ids(session, workcell)
+
+    async def state(self, workcell: str) -> AssetManagerState:
+        """Read what is where on a workcell, and how much of it, at one moment."""
+        async with self._database.session() as session:
+            await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+            return await inventory.load(session, workcell)
+
+    async def set_back(self, workcell: str, wanted: AssetManagerState, by: By) -> Changes:
+        """Let a workcell hold what ``wanted`` says, whatever became of it; for simulated ones.
+
+        What is filled anew is a new source.
+        """
+        async with self._database.session() as session, session.begin():
+            await inventory.hold(session, workcell)
+            return await inventory.set_back(session, workcell, wanted, by)
+
+    async def record(
+        self, workcell: str, changes: Changes, of: Command | None = None, by: By | None = None
+    ) -> None:
+        """Write down what was changed other than with the outcome of a command.
+
+        Args:
+            workcell: Its name.
+            changes: What was changed.
+            of: The command that did it, which is in doubt, or was.
+            by: Who did it, if it was no command.
+        """
+        async with self._database.session() as session, session.begin():
+            if of is None:
+                by = by or By("host", kind=AssetChangeKind.CONTENTS)
+                await inventory.enter(session, workcell, changes, by)
+                return
+            key = {
+                "run_id": of.run_id,
+                "attempt": of.attempt,
+                "branch": of.branch,
+                "ordinal": of.ordinal,
+            }
+            await inventory.enter_of(session, workcell, changes, key)
+
+    # --- corrections ------------------------------------------------------------------------------
+
+    async def replace(
+        self, workcell: str, name: str, by: By, thing: Description | None = None
+    ) -> Changes:
+        """Put a new thing in the place of one: a full rack, an empty plate; the old is discarded.
+
+        Args:
+            workcell: Its name.
+            name: Of the old thing, and of the new one.
+            by: Who does it and why.
+            thing: What the new one is; None: the same factory, nothing known of lot or barcode.
+        """
+        async with self._database.session() as session, session.begin():
+            return await corrections.new_in_its_place(session, workcell, name, thing, by)
+
+    async def set_volume(self, workcell: str, container: str, filling: Filling, by: By) -> Changes:
+        """Say what is in a container now; it is a source of its own.
+
+        Args:
+            workcell: Its name.
+            container: A well, tube or trough.
+            filling: What is in it; 0 µL: it is empty.
+            by: Who says so and why.
+        """
+        async with self._database.session() as session, session.begin():
+            return await corrections.volume(session, workcell, container, filling, by)
+
+    async def set_tips(self, workcell: str, rack: str, used: str, by: By) -> Changes:
+        """Say which tips of a rack are gone; all others are there.
+
+        Args:
+            workcell: Its name.
+            rack: The rack.
+            used: ``"all"``, ``"none"``, ``"A1"``, ``"A1:H6"`` or several of these with commas.
+            by: Who says so and why.
+        """
+        async with self._database.session() as session, session.begin():
+            return await corrections.tips(session, workcell, rack, used, by)
+
+    async def move(self, workcell: str, name: str, place: str, by: By) -> Changes:
+        """Say where an asset stands.
+
+        Args:
+            workcell: Its name.
+            name: The asset.
+            place: Name of the resource that it stands on.
+            by: Who says so and why.
+        """
+        async with self._database.session() as session, session.begin():
+            return await corrections.move(session, workcell, name, place, by)
+
+    async def set_status(self, workcell: str, name: str, status: AssetStatus, by: By) -> Changes:
+        """Say what may be done with an asset; what is discarded does not come back."""
+        async with self._database.session() as session, session.begin():
+            return await corrections.status(session, workcell, name, status, by)
+
+    async def confirm(self, workcell: str, name: str, by: By) -> Changes:
+        """Write down that somebody looked, and an asset is as it is known."""
+        async with self._database.session() as session, session.begin():
+            return await corrections.confirm(session, workcell, name, by)
+
+    # --- questions --------------------------------------------------------------------------------
+
+    async def find(  # noqa: PLR0913  # what can be looked for
+        self,
+        *,
+        barcode: str | None = None,
+        workcell: str | None = None,
+        name: str | None = None,
+        kind: str | None = None,
+        lot: str | None = None,
+        limit: int = MOST,
+    ) -> list[Asset]:
+        """List assets that were not discarded, by what is known of them."""
+        given = {"barcode": barcode, "workcell": workcell, "name": name, "kind": kind, "lot": lot}
+        wanted = {column: value for column, value in given.items() if value is not None}
+        async with self._database.session() as session:
+            return await lineage.find(session, wanted, limit)
+
+    async def asset(self, workcell: str, name: str) -> Asset:
+        """Give an asset of a workcell.
+
+        Raises:
+            AssetUnknown: there is none.
+        """
+        found = await self.find(workcell=workcell, name=name)
+        if not found:
+            raise corrections.unknown(name, await self.ids(workcell))
+        return found[0]
+
+    async def free(self, kind: str, workcell: str | None = None, limit: int = MOST) -> list[Asset]:
+        """List what may be used and no run has, the soonest expiry first.
+
+        Args:
+            kind: What it is.
+            workcell: Where it is; None: on a shelf outside.
+            limit: At most so many.
+        """
+        async with self._database.session() as session:
+            return await lineage.free(session, kind, workcell, limit)
+
+    async def contents(self, workcell: str, name: str) -> AssetManagerState:
+        """Give what is in the parts of an asset: wells, tip spots, channels."""
+        asset = await self.asset(workcell, name)
+        async with self._database.session() as session:
+            return await lineage.contents(session, asset.id)
+
+    async def where(self, workcell: str, name: str) -> tuple[str, ...]:
+        """Give what an asset stands on, and what that stands on, up to the deck or the device."""
+        return AssetManager(await self.state(workcell)).where(name)
+
+    async def places(self, workcell: str, name: str) -> list[Place]:
+        """List where an asset has been, the oldest first, and what moved it there."""
+        asset = await self.asset(workcell, name)
+        async with self._database.session() as session:
+            return await lineage.places(session, asset)
+
+    async def lineage(self, workcell: str, container: str) -> Lineage:
+        """Tell which fillings went into a container, and how much of each is in it now.
+
+        Raises:
+            AssetUnknown: there is no such container.
+        """
+        async with self._database.session() as session:
+            return await lineage.lineage(session, workcell, container)
+
+    async def tips_that_touched(
+        self, *, sample: JsonValue = None, sources: Sequence[int] = ()
+    ) -> list[Touch]:
+        """List the tips that touched a sample, or some sources: had it in them, or were in it.
+
+        Args:
+            sample: Identity of the sample.
+            sources: Ids of sources.
+        """
+        async with self._database.session() as session:
+            wanted = [*sources]
+            if sample is not None:
+                wanted += await lineage.sources_of_sample(session, dumps(sample))
+            return await lineage.touched(session, wanted)
+
+    async def deck_at(self, run_id: UUID, number: int) -> AssetManagerState:
+        """Tell what was where and how much of it after a command of a run.
+
+        Args:
+            run_id: The run.
+            number: Of the command (``CommandRecord.number``): all up to it have had their effect.
+
+        Raises:
+            RunNotFound: there is no such run, or it has never started.
+        """
+        async with self._database.session() as session:
+            return await lineage.deck_at(session, run_id, number)

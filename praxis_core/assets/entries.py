@@ -1,0 +1,112 @@
+"""Changes of assets as the database takes them: the values of one statement of the journal.
+
+What was before is written in short, since the change before tells all of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from praxis_core.assets.changes import AssetChange, Changes, Document, PartChange
+from praxis_core.journal.asset_tables import AssetChangeKind
+from praxis_core.labware.storable_text import as_storable
+
+_SHORT = ("volume", "unknown", "tip", "uses", "there", "spot", "holds")
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """A person, or what else is no command, who changed something."""
+
+    who: str
+    why: str = ""
+    kind: AssetChangeKind = AssetChangeKind.CORRECTED
+
+
+def entries(
+    workcell: str, changes: Changes, at: datetime, by: By | None = None
+) -> dict[str, object]:
+    """Write changes down for a statement.
+
+    Args:
+        workcell: Its name.
+        changes: What was changed.
+        at: When it was.
+        by: Who did it; None: a command.
+
+    Raises:
+        ValueError: a figure is no number.
+    """
+    return {
+        "asset_workcell": workcell,
+        "asset_changes": _json([_entry(change, by) for change in changes.assets.values()]),
+        "asset_doubts": _json(changes.doubts),
+        "asset_at": at,
+        "asset_who": None if by is None else by.who,
+        "asset_why": None if by is None else by.why,
+    }
+
+
+def _entry(change: AssetChange, by: By | None) -> dict[str, Any]:
+    kind = AssetChangeKind.CONTENTS if change.parts else AssetChangeKind.PLACE
+    entry: dict[str, Any] = {
+        "asset": change.asset,
+        "kind": kind.value if by is None else by.kind.value,
+        "parts": {name: [_short(part.before), part.after] for name, part in change.parts.items()},
+        "sources": sorted(set(_sources(change))),
+    }
+    if change.rack:
+        entry["rack"] = change.rack
+    return entry | _places(change) if change.places else entry
+
+
+def _places(change: AssetChange) -> dict[str, Any]:
+    places = {name: [place.before, place.after] for name, place in change.places.items()}
+    inside = {name: place.after for name, place in change.places.items() if name != change.asset}
+    found: dict[str, Any] = {"places": places}
+    if inside:
+        found["inside"] = inside
+    own: PartChange | None = change.places.get(change.asset)
+    if own is not None:
+        found |= {"gone": True} if own.after is None else {"place": own.after}
+    return found
+
+
+def _short(document: Document | None) -> Document | None:
+    if document is None:
+        return None
+    return {name: document[name] for name in _SHORT if name in document}
+
+
+def _sources(change: AssetChange) -> Iterator[int]:
+    """Give the ids of the sources that are in the parts now, or that their tips have touched."""
+    for part in change.parts.values():
+        for document in (part.after, part.after and part.after.get("used")):
+            if isinstance(document, dict):
+                for field in ("sources", "touched"):
+                    keys: Any = document.get(field) or ()
+                    yield from (int(key) for key in keys if key.isdecimal())
+
+
+def _json(value: object) -> str:
+    """Write JSON; texts of devices may hold what Postgres does not take."""
+    text = json.dumps(value, allow_nan=False)
+    if "\\u0000" in text or "\\ud" in text:
+        text = json.dumps(_storable(value), allow_nan=False)
+    return text
+
+
+def _storable(value: Any) -> Any:
+    match value:
+        case str():
+            return as_storable(value)
+        case dict():
+            return {as_storable(key): _storable(one) for key, one in value.items()}
+        case list() | tuple():
+            return [_storable(one) for one in value]
+        case _:
+            return value

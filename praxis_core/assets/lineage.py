@@ -1,0 +1,244 @@
+"""What the history of assets tells: where a thing has been, and what went into what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import JsonValue
+from sqlalchemy import ARRAY, BigInteger, Text, Uuid, bindparam, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from praxis_core.assets.documents import put_part, put_place
+from praxis_core.assets.state import AssetManagerState
+from praxis_core.errors import AssetUnknown, RunNotFound
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """One filling, and how much of it is in something."""
+
+    source: str
+    """Id of the filling, or the name of the container if it never met the database."""
+    volume: float
+    """µL of it that are there."""
+    asset: str | None = None
+    """Name that the asset had which was filled."""
+    asset_id: UUID | None = None
+    part: str | None = None
+    """The container that was filled."""
+    reagent: str | None = None
+    lot: str | None = None
+    sample: JsonValue = None
+    filled_at: datetime | None = None
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """What went into a container."""
+
+    volume: float
+    """µL."""
+    origins: tuple[Origin, ...]
+    """The most first; together they are the volume where all of it is known."""
+    unknown: str
+    """Why nobody knows what is in it; empty: it is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an asset was from some moment on."""
+
+    at: datetime
+    parent: str | None
+    """What it stood on; None: in a gripper, or on nothing known."""
+    unknown: str
+    run_id: UUID | None
+    number: int | None
+    """Of the command that moved it."""
+    who: str | None
+    why: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """A tip that a source was in, or that was dipped into something with it."""
+
+    spot: str | None
+    """Where the tip came from; None: nobody knows."""
+    run_id: UUID | None
+    number: int | None
+    """Of the first command with which it touched the source."""
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asset:
+    """One physical thing, as it stands."""
+
+    id: UUID
+    kind: str
+    workcell: str | None
+    name: str | None
+    factory: str | None
+    barcode: str | None
+    status: str
+    held_by: UUID | None
+    """The run that has it."""
+    place: str | None
+    place_unknown: str | None
+    shelf: str | None
+    reagent: str | None
+    lot: str | None
+    expires: date | None
+    sample: JsonValue
+
+
+_ASSET = """
+    SELECT a.id, a.kind, a.workcell, a.name, a.factory, a.barcode, a.status, c.run_id AS held_by,
+      a.parent AS place, a.place_unknown, a.shelf, a.reagent, a.lot, a.expires, a.sample
+    FROM praxis.asset a LEFT JOIN praxis.claim c
+      ON c.workcell = a.workcell AND c.asset = a.name AND c.released_at IS NULL
+"""
+
+_FREE = """
+    WHERE a.status = 'available' AND a.kind = :kind AND a.workcell {} AND c.run_id IS NULL
+    ORDER BY a.expires, a.id LIMIT :limit
+"""
+_FREE_OUTSIDE = text(_ASSET + _FREE.format("IS NULL"))
+_FREE_ON = text(_ASSET + _FREE.format("= :workcell"))
+
+_CONTENTS = text("""
+    SELECT p.name, p.contents FROM praxis.asset_part p
+    WHERE p.asset_id = :asset AND p.contents IS NOT NULL
+""").bindparams(bindparam("asset", type_=Uuid()))
+
+_PLACES = text("""
+    SELECT at, places -> CAST(:name AS text) -> 1 AS place, run_id, number, who, why
+    FROM praxis.asset_change WHERE asset_id = :asset AND places ? :name ORDER BY id
+""").bindparams(bindparam("asset", type_=Uuid()), bindparam("name", type_=Text()))
+
+_PART = text("""
+    SELECT p.contents FROM praxis.asset a JOIN praxis.asset_part p ON p.asset_id = a.id
+    WHERE a.workcell = :workcell AND a.discarded_at IS NULL AND p.name = :part
+      AND p.contents IS NOT NULL
+""")
+
+_ORIGINS = text("""
+    SELECT s.id, a.name AS asset, s.asset_id, s.part, s.reagent, s.lot, s.sample, s.filled_at, s.by
+    FROM praxis.source s JOIN praxis.asset a ON a.id = s.asset_id WHERE s.id = ANY(:ids)
+""").bindparams(bindparam("ids", type_=ARRAY(BigInteger())))
+
+_TOUCHED = text("""
+    SELECT c.at, c.run_id, c.number, p.value -> 1 AS tip
+    FROM praxis.asset_change c, jsonb_each(c.parts) AS p
+    WHERE c.sources && :ids AND p.value -> 1 -> 'touched' ?| CAST(:names AS text[])
+    ORDER BY c.id
+""").bindparams(
+    bindparam("ids", type_=ARRAY(BigInteger())), bindparam("names", type_=ARRAY(Text()))
+)
+
+_SAMPLE = text("SELECT id FROM praxis.source WHERE sample = CAST(:sample AS jsonb)")
+
+_START = text("""
+    SELECT start_snapshot::jsonb -> 'assets' AS assets FROM praxis.run_attempt
+    WHERE run_id = :run AND start_snapshot IS NOT NULL ORDER BY number LIMIT 1
+""").bindparams(bindparam("run", type_=Uuid()))
+
+_SINCE = text("""
+    SELECT DISTINCT ON (p.key, c.what) p.key, p.value -> 1 AS after, c.what
+    FROM (
+      SELECT id, 'part' AS what, parts AS documents FROM praxis.asset_change
+        WHERE run_id = :run AND number <= :number AND parts <> '{}'
+      UNION ALL
+      SELECT id, 'place', places FROM praxis.asset_change
+        WHERE run_id = :run AND number <= :number AND places IS NOT NULL
+    ) c, jsonb_each(c.documents) AS p
+    ORDER BY p.key, c.what, c.id DESC
+""").bindparams(bindparam("run", type_=Uuid()))
+
+
+async def find(session: AsyncSession, wanted: Mapping[str, object], limit: int) -> list[Asset]:
+    """List assets that were not discarded, by the columns that are given."""
+    columns = "".join(f" AND a.{column} = :{column}" for column in wanted)
+    query = f"{_ASSET} WHERE a.discarded_at IS NULL{columns} ORDER BY a.name, a.id LIMIT :limit"
+    return _assets(await session.execute(text(query), {**wanted, "limit": limit}))
+
+
+async def free(session: AsyncSession, kind: str, workcell: str | None, limit: int) -> list[Asset]:
+    """List what may be used, the soonest expiry first; see ``Catalogue.free``."""
+    query = _FREE_OUTSIDE if workcell is None else _FREE_ON
+    values = {"kind": kind, "limit": limit}
+    if workcell is not None:
+        values["workcell"] = workcell
+    return _assets(await session.execute(query, values))
+
+
+def _assets(found: Any) -> list[Asset]:
+    return [Asset(**row) for row in found.mappings()]
+
+
+async def contents(session: AsyncSession, asset: UUID) -> AssetManagerState:
+    """Read what is in the parts of one asset."""
+    state = AssetManagerState()
+    for name, document in await session.execute(_CONTENTS, {"asset": asset}):
+        put_part(state, name, document)
+    return state
+
+
+async def places(session: AsyncSession, asset: Asset) -> list[Place]:
+    """List where an asset has been, the oldest first."""
+    if asset.name is None:
+        return []
+    found = await session.execute(_PLACES, {"asset": asset.id, "name": asset.name})
+    return [
+        Place(at, (place or {}).get("parent"), (place or {}).get("unknown", ""), *command)
+        for at, place, *command in found
+    ]
+
+
+async def lineage(session: AsyncSession, workcell: str, part: str) -> Lineage:
+    """Tell what went into a container; see ``Catalogue.lineage``."""
+    document = await session.scalar(_PART, {"workcell": workcell, "part": part})
+    if document is None or "sources" not in document:
+        raise AssetUnknown(asset=part, closest="none")
+    sources: dict[str, float] = document["sources"]
+    keys = [int(key) for key in sources if key.isdecimal()]
+    rows = {
+        str(row["id"]): {name: row[name] for name in row if name != "id"}
+        for row in (await session.execute(_ORIGINS, {"ids": keys})).mappings()
+    }
+    origins = [
+        Origin(source=key, volume=volume, **rows.get(key, {})) for key, volume in sources.items()
+    ]
+    origins.sort(key=lambda origin: -origin.volume)
+    return Lineage(document["volume"], tuple(origins), document["unknown"])
+
+
+async def touched(session: AsyncSession, sources: list[int]) -> list[Touch]:
+    """List the tips that touched some sources, each once, in the order in which they did."""
+    names = [str(source) for source in sources]
+    found: dict[tuple[UUID | None, str | None], Touch] = {}
+    for at, run, number, tip in await session.execute(_TOUCHED, {"ids": sources, "names": names}):
+        found.setdefault((run, tip["spot"]), Touch(tip["spot"], run, number, at))
+    return [*found.values()]
+
+
+async def sources_of_sample(session: AsyncSession, sample: str) -> list[int]:
+    """List the fillings with a sample, by its identity as JSON."""
+    return [*await session.scalars(_SAMPLE, {"sample": sample})]
+
+
+async def deck_at(session: AsyncSession, run: UUID, number: int) -> AssetManagerState:
+    """Tell what a run knew after a command; see ``Catalogue.deck_at``."""
+    start = await session.scalar(_START, {"run": run})
+    if start is None:
+        raise RunNotFound(run_id=run)
+    state = AssetManagerState.model_validate(start)
+    for name, after, what in await session.execute(_SINCE, {"run": run, "number": number}):
+        (put_part if what == "part" else put_place)(state, name, after)
+    return state

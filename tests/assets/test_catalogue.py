@@ -1,0 +1,328 @@
+"""The catalogue: what Postgres knows of assets, and what people correct."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from praxis_core.assets.catalogue import Catalogue
+from praxis_core.assets.corrections import Filling
+from praxis_core.assets.entries import By
+from praxis_core.assets.inventory import Description
+from praxis_core.assets.manager import AssetManager
+from praxis_core.assets.state import AssetManagerState, Location
+from praxis_core.errors import AssetInUse, AssetUnknown, JournalError
+from praxis_core.journal.asset_tables import AssetStatus
+from praxis_core.journal.database import Database
+from praxis_core.journal.record import Journal
+from praxis_core.journal.records import AttemptRequest
+from praxis_core.protocol.lifecycle import RunStatus
+from tests.assets.conftest import Bench
+
+ADA = By("ada", "she looked")
+DEFINITION = By("definition", "version 1")
+THINGS = {
+    "star": Description("device"),
+    "deck": Description("deck"),
+    "trough": Description("trough", reagent="PBS", lot="L7"),
+    "waste": Description("waste"),
+    "plate": Description("plate", factory="cor_96", barcode="4711"),
+    "plate2": Description("plate", factory="cor_96"),
+    "tips": Description("tip_rack", factory="hamilton_96"),
+    "tips2": Description("tip_rack", factory="hamilton_96"),
+}
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """A database with the schema, closed at the end."""
+    async with Database(database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def journal(database: Database) -> Journal:
+    """The journal beside it."""
+    return Journal(database)
+
+
+@pytest.fixture
+async def run_on_bench(journal: Journal) -> UUID:
+    """A run whose first attempt has begun."""
+    workcell = await journal.store_workcell("bench", {"devices": {}})
+    protocol = await journal.store_protocol(
+        name="dilution",
+        version="1.0.0",
+        entrypoint="flows.dilution:dilution",
+        source_hash="a" * 64,
+        content_hash="b" * 64,
+        definition={},
+    )
+    run_id = UUID(int=1)
+    await journal.begin_attempt(
+        AttemptRequest(
+            run_id=run_id,
+            run_name="dilution on bench",
+            protocol_id=protocol.id,
+            workcell_id=workcell.id,
+            parameters={},
+            assets={},
+            simulated=True,
+            start_snapshot=None,
+        )
+    )
+    return run_id
+
+
+@pytest.fixture
+def catalogue(database: Database) -> Catalogue:
+    """The catalogue in it."""
+    return Catalogue(database)
+
+
+@pytest.fixture
+def beginning(bench: Bench) -> AssetManagerState:
+    """The bench as it is set up, all of it somewhere."""
+    return _placed(bench)
+
+
+@pytest.fixture
+async def assets(catalogue: Catalogue, beginning: AssetManagerState) -> AssetManager:
+    """The bookkeeping of the bench, in the catalogue as well."""
+    assert await catalogue.register("bench", beginning, THINGS, DEFINITION) == THINGS.keys()
+    return AssetManager(await catalogue.state("bench"), THINGS)
+
+
+def _placed(bench: Bench) -> AssetManagerState:
+    state = AssetManagerState.model_validate(bench.assets.snapshot())
+    for name in ("trough", "waste", "tips", "tips2"):
+        state.locations[name] = Location(parent="deck")
+    for rack, spots in state.racks.items():
+        state.locations |= {spot: Location(parent=rack) for spot in spots}
+    state.locations["deck"] = Location(parent="star")
+    state.locations["star"] = Location(parent=None)
+    return state
+
+
+def _plain(state: AssetManagerState) -> dict[str, Any]:
+    """Leave out devices of which nothing is said, and the names of sources."""
+    plain = state.model_dump(mode="json")
+    for heads in ("heads", "heads96"):
+        plain[heads] = {device: tips for device, tips in plain[heads].items() if tips}
+    return plain
+
+
+async def test_what_is_registered_is_what_the_catalogue_gives(
+    catalogue: Catalogue, beginning: AssetManagerState
+) -> None:
+    """All but the keys of the sources: each filling has a row of its own from now on."""
+    await catalogue.register("bench", beginning, THINGS, DEFINITION)
+
+    state = await catalogue.state("bench")
+
+    [(source, volume)] = state.containers["trough"].sources.items()
+    assert source.isdecimal()
+    assert volume == 10_000
+    beginning.containers["trough"].sources = {source: volume}
+    assert _plain(state) == _plain(beginning)
+
+
+async def test_registering_again_changes_nothing_and_takes_up_what_is_new(
+    catalogue: Catalogue, assets: AssetManager, beginning: AssetManagerState
+) -> None:
+    """What became of a thing since is not forgotten when its definition is read again."""
+    await catalogue.set_volume("bench", "trough", Filling(500), ADA)
+    before, ids = await catalogue.state("bench"), await catalogue.ids("bench")
+    beginning.locations["lid"] = Location(parent="plate")
+
+    new = await catalogue.register(
+        "bench", beginning, THINGS | {"lid": Description("lid")}, DEFINITION
+    )
+
+    assert new == {"lid"}
+    before.locations["lid"] = Location(parent="plate")
+    assert _plain(await catalogue.state("bench")) == _plain(before)
+    after = await catalogue.ids("bench")
+    assert {name: after[name] for name in ids} == ids
+
+
+async def test_a_workcell_is_set_back_and_only_what_differs_is_filled_anew(
+    catalogue: Catalogue, assets: AssetManager, beginning: AssetManagerState
+) -> None:
+    """A simulated workcell begins each run as it is described; a full trough keeps its source."""
+    full = (await catalogue.state("bench")).containers["trough"]
+    await catalogue.set_volume("bench", "plate_A1", Filling(50), ADA)
+    await catalogue.set_tips("bench", "tips", "A1:H2", ADA)
+    await catalogue.move("bench", "plate", "deck", ADA)
+
+    changes = await catalogue.set_back("bench", beginning, DEFINITION)
+
+    assert changes.assets.keys() == {"plate", "tips"}
+    state = await catalogue.state("bench")
+    assert state.containers["trough"] == full
+    beginning.containers["trough"].sources = full.sources
+    assert _plain(state) == _plain(beginning)
+    assert not await catalogue.set_back("bench", beginning, DEFINITION)
+
+
+async def test_a_new_rack_stands_where_the_old_one_stood(
+    catalogue: Catalogue, assets: AssetManager, beginning: AssetManagerState
+) -> None:
+    """It has an accession id of its own; the old one keeps its history and is gone."""
+    await catalogue.set_tips("bench", "tips", "all", ADA)
+    old = await catalogue.asset("bench", "tips")
+
+    await catalogue.replace("bench", "tips", ADA, Description("tip_rack", lot="L8"))
+
+    new = await catalogue.asset("bench", "tips")
+    assert (new.id == old.id, new.lot, new.place) == (False, "L8", "deck")
+    state = await catalogue.state("bench")
+    assert all(state.tip_spots[spot] for spot in state.racks["tips"])
+    assert state.locations == beginning.locations
+    assert state.racks == beginning.racks
+
+
+async def test_a_plate_that_is_replaced_is_empty(
+    catalogue: Catalogue, assets: AssetManager, beginning: AssetManagerState
+) -> None:
+    """Nothing of what was in the old one is in the new one."""
+    await catalogue.set_volume("bench", "plate_A1", Filling(50), ADA)
+
+    await catalogue.replace("bench", "plate", ADA)
+
+    state = await catalogue.state("bench")
+    assert state.containers["plate_A1"] == beginning.containers["plate_A1"]
+    assert (await catalogue.asset("bench", "plate")).factory == "cor_96"
+    with pytest.raises(JournalError, match="holds nothing"):
+        await catalogue.replace("bench", "star", ADA)
+
+
+async def test_tips_that_are_gone_are_named_in_blocks(
+    catalogue: Catalogue, assets: AssetManager
+) -> None:
+    """All others are there, whatever was known before."""
+    await catalogue.set_tips("bench", "tips", "A12", ADA)
+    await catalogue.set_tips("bench", "tips", "A1:H1, B2", ADA)
+
+    spots = (await catalogue.state("bench")).tip_spots
+    gone = {spot for spot, there in spots.items() if not there}
+    assert gone == {f"tips_{row}1" for row in "ABCDEFGH"} | {"tips_B2"}
+    with pytest.raises(AssetUnknown, match="Z9"):
+        await catalogue.set_tips("bench", "tips", "Z9", ADA)
+
+
+async def test_what_is_unknown_is_known_when_somebody_says_what_it_is(
+    catalogue: Catalogue, assets: AssetManager, bench: Bench
+) -> None:
+    """Also for a command in doubt: what was before it does not come back any more."""
+    bench.assets = assets
+    bench.pick_up(["tips_A1"], [0])
+    bench.doubting = True
+    bench.move_liquid("aspirate", ["trough"], [100], [0])
+    await catalogue.record("bench", assets.take_changes())
+    known = await catalogue.state("bench")
+    assert known.containers["trough"].unknown
+    assert _plain(known) == assets.snapshot()
+
+    await catalogue.set_volume("bench", "trough", Filling(9_000, {"dye": 3.0}), ADA)
+
+    state = await catalogue.state("bench")
+    [doubt] = state.doubts.values()
+    assert doubt.overtaken
+    trough = state.containers["trough"]
+    assert (trough.volume, trough.amounts, trough.unknown) == (9_000, {"dye": 3.0}, "")
+    assert [*trough.sources.values()] == [9_000]
+
+
+async def test_lineage_goes_back_to_lots_and_people(
+    catalogue: Catalogue, assets: AssetManager, bench: Bench
+) -> None:
+    """What went into a well, how much, of which filling, and who filled it."""
+    await catalogue.set_volume("bench", "plate_A1", Filling(100, lot="S1", reagent="DNA"), ADA)
+    bench.assets = AssetManager(await catalogue.state("bench"), THINGS)
+    bench.pick_up(["tips_A1", "tips_B1"], [0, 1])
+    bench.move_liquid("aspirate", ["trough", "plate_A1"], [30, 10], [0, 1])
+    bench.move_liquid("dispense", ["plate_B1", "plate_B1"], [30, 10], [0, 1])
+    await catalogue.record("bench", bench.assets.take_changes())
+
+    found = await catalogue.lineage("bench", "plate_B1")
+
+    assert [
+        (one.volume, one.asset, one.part, one.reagent, one.lot, one.by) for one in found.origins
+    ] == [
+        (30, "trough", "trough", "PBS", "L7", "definition"),
+        (10, "plate", "plate_A1", "DNA", "S1", "ada"),
+    ]
+    assert (found.volume, found.unknown) == (40, "")
+    source = int(found.origins[1].source)
+    touched = await catalogue.tips_that_touched(sources=[source])
+    assert [one.spot for one in touched] == ["tips_B1"]
+    bench.move_liquid("aspirate", ["plate_B1"], [1], [0])
+    await catalogue.record("bench", bench.assets.take_changes())
+    touched = await catalogue.tips_that_touched(sources=[source])
+    assert [one.spot for one in touched] == ["tips_B1", "tips_A1"]
+
+
+async def test_places_are_remembered(catalogue: Catalogue, assets: AssetManager) -> None:
+    """Where it has been, the oldest first, and who says so."""
+    await catalogue.move("bench", "plate", "plate2_site", ADA)
+
+    assert [(one.parent, one.who) for one in await catalogue.places("bench", "plate")] == [
+        ("plate_site", "definition"),
+        ("plate2_site", "ada"),
+    ]
+    assert await catalogue.where("bench", "plate") == ("plate2_site", "deck", "star")
+    with pytest.raises(AssetUnknown, match="attic"):
+        await catalogue.move("bench", "plate", "attic", ADA)
+
+
+async def test_assets_are_found_by_barcode_and_kind(
+    catalogue: Catalogue, assets: AssetManager
+) -> None:
+    """What may not be used is not free."""
+    await catalogue.set_status("bench", "tips2", AssetStatus.QUARANTINED, ADA)
+
+    [plate] = await catalogue.find(barcode="4711")
+
+    assert (plate.name, plate.workcell, plate.held_by) == ("plate", "bench", None)
+    assert [one.name for one in await catalogue.free("tip_rack", "bench")] == ["tips"]
+    await catalogue.set_status("bench", "plate", AssetStatus.DISCARDED, ADA)
+    assert await catalogue.find(barcode="4711") == []
+    assert "plate_A1" not in (await catalogue.state("bench")).containers
+
+
+async def test_nothing_is_corrected_that_a_run_has(
+    catalogue: Catalogue, assets: AssetManager, journal: Journal, run_on_bench: UUID
+) -> None:
+    """The refusal names the run and its status, and nothing is changed."""
+    await journal.claim_devices(
+        "bench", ["plate", "tips"], run_id=run_on_bench, attempt=1, take_over=False
+    )
+    before = await catalogue.state("bench")
+    refused = pytest.raises(AssetInUse, match=f"run {run_on_bench}, which is preparing")
+
+    with refused:
+        await catalogue.set_volume("bench", "plate_A1", Filling(1), ADA)
+    with refused:
+        await catalogue.set_tips("bench", "tips", "all", ADA)
+    with refused:
+        await catalogue.move("bench", "plate", "deck", ADA)
+    with refused:
+        await catalogue.replace("bench", "tips", ADA)
+    with refused:
+        await catalogue.set_status("bench", "plate", AssetStatus.DISCARDED, ADA)
+    with refused:
+        await catalogue.confirm("bench", "plate", ADA)
+
+    assert await catalogue.state("bench") == before
+    assert [one.name for one in await catalogue.free("plate", "bench")] == ["plate2"]
+    assert (await catalogue.asset("bench", "plate")).held_by == run_on_bench
+    await catalogue.set_volume("bench", "trough", Filling(1), ADA)
+    await journal.finish(
+        run_on_bench, RunStatus.FAILED, summary=None, final_state=None, error="it broke"
+    )
+    await journal.release_claims(run_on_bench)
+    await catalogue.set_volume("bench", "plate_A1", Filling(1), ADA)
