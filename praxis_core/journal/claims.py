@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, Uuid, bindparam, func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from praxis_core.errors import DeviceClaimed, JournalError
@@ -37,6 +38,8 @@ OVERTAKEN_BY = text("""
       SELECT o.run_id, o.claimed_at AS at FROM mine
         JOIN praxis.claim o ON o.workcell = mine.workcell AND o.asset = mine.asset
           AND o.token > mine.token AND o.run_id <> :run_id
+        JOIN praxis.run_attempt theirs ON theirs.run_id = o.run_id AND theirs.number = o.attempt
+          AND (theirs.started_at IS NOT NULL OR o.released_at IS NULL)
       UNION ALL
       SELECT (e.details ->> 'run')::uuid, e.at FROM praxis.run_event e
         WHERE e.run_id IS NULL AND e.kind = 'stage_set'
@@ -48,7 +51,24 @@ OVERTAKEN_BY = text("""
     ) AS other ORDER BY at DESC LIMIT 1
 """).bindparams(bindparam("run_id", type_=Uuid()))
 """The last run that had a device of this one after it, or for which something of it was put back:
-what stands there is no longer its own."""
+what stands there is no longer its own. One that was refused before it started has had nothing."""
+
+_TAKEN = text("""
+    SELECT DISTINCT c.workcell, c.asset, theirs.run_id, theirs.number AS attempt
+    FROM praxis.claim c
+      JOIN praxis.run_attempt mine ON mine.run_id = c.run_id AND mine.number = c.attempt
+        AND mine.started_at IS NULL
+      JOIN praxis.run_event e ON e.run_id = c.run_id AND e.kind = 'claim_taken_over'
+        AND e.details ->> 'workcell' = c.workcell AND e.details ->> 'device' = c.asset
+        AND e.details ->> 'attempt' = CAST(c.attempt AS text)
+      JOIN praxis.protocol_run r ON r.id = CAST(e.details ->> 'run' AS uuid)
+      JOIN praxis.run_attempt theirs ON theirs.run_id = r.id AND theirs.number = r.attempt
+        AND theirs.ended_at IS NULL
+    WHERE c.run_id = :run_id AND c.token = ANY(:tokens) AND c.asset = ANY(:assets)
+      AND r.status = ANY(:stopped)
+    ORDER BY theirs.run_id, c.asset
+""").bindparams(bindparam("run_id", type_=Uuid()))
+"""What a run took over from others and released without ever starting, and whose it was."""
 
 
 async def claim(  # noqa: PLR0913  # what is claimed, by whom
@@ -75,7 +95,7 @@ async def claim(  # noqa: PLR0913  # what is claimed, by whom
     for held in await _held(session, workcell, devices):
         if held.run_id != run_id and RunStatus(held.status) not in ENDED - kept:
             _refuse_unless_stopped(held, workcell, take_over=take_over, kept=kept)
-            await _write_down(session, held, workcell, run_id)
+            await _write_down(session, held, workcell, run_id, attempt)
     await session.execute(
         update(ClaimRow)
         .where(_open_on(workcell, devices))
@@ -127,6 +147,8 @@ async def release(
 ) -> frozenset[str]:
     """Release what a run has: all of it, an attempt's, some devices, what has one token.
 
+    What an attempt took over and never started on goes back to whom it was taken from.
+
     Returns:
         What was released now.
     """
@@ -141,10 +163,38 @@ async def release(
         update(ClaimRow)
         .where(mine)
         .values(released_at=func.clock_timestamp())
-        .returning(ClaimRow.asset)
+        .returning(ClaimRow.asset, ClaimRow.token)
         .execution_options(synchronize_session=False)
     )
-    return frozenset(released.scalars())
+    found = {one.asset: one.token for one in released}
+    if found:
+        await _give_back(session, run_id, found)
+    return frozenset(found)
+
+
+async def _give_back(session: AsyncSession, run_id: UUID, released: Mapping[str, int]) -> None:
+    """Let runs that stopped have again what this one had taken from them."""
+    values = {
+        "run_id": run_id,
+        "tokens": sorted(set(released.values())),
+        "assets": sorted(released),
+        "stopped": sorted(status.value for status in STOPPED),
+    }
+    taken = (await session.execute(_TAKEN, values)).all()
+    for former in sorted({(one.run_id, one.attempt) for one in taken}):
+        token = (await session.execute(select(CLAIM_TOKEN.next_value()))).scalar_one()
+        rows = [
+            {"token": token, "workcell": one.workcell, "asset": one.asset}
+            | {"run_id": one.run_id, "attempt": one.attempt}
+            for one in taken
+            if (one.run_id, one.attempt) == former
+        ]
+        # Somebody else may be quicker; then it is theirs.
+        await session.execute(postgres_insert(ClaimRow).on_conflict_do_nothing(), rows)
+        names = ", ".join(row["asset"] for row in rows)
+        said = f"Run {run_id} was refused before it started: {names} belongs to this run again."
+        event = {"run_id": former[0], "kind": "claim_given_back", "message": said}
+        await session.execute(insert(EventRow), [event | {"details": {"run": str(run_id)}}])
 
 
 def _open_on(workcell: str, devices: Collection[str]) -> ColumnElement[bool]:
@@ -192,7 +242,7 @@ def _refuse_unless_stopped(
 
 
 async def _write_down(
-    session: AsyncSession, held: Row[str, UUID, str], workcell: str, newcomer: UUID
+    session: AsyncSession, held: Row[str, UUID, str], workcell: str, newcomer: UUID, attempt: int
 ) -> None:
     """Say in both runs' audit trails that a device went from one to the other."""
     what = f"{held.asset} of workcell {workcell}"
@@ -207,7 +257,7 @@ async def _write_down(
                 "run_id": newcomer,
                 "kind": "claim_taken_over",
                 "message": won,
-                "details": details | {"run": str(held.run_id)},
+                "details": details | {"run": str(held.run_id), "attempt": attempt},
             },
         ],
     )

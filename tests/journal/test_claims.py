@@ -99,6 +99,40 @@ async def test_a_stopped_run_gives_way_where_that_is_allowed(
     assert await journal.overtaken_by(other_id) is None
 
 
+async def test_a_run_that_is_refused_gives_back_what_it_took_over(
+    journal: Journal, run_id: UUID, other_id: UUID
+) -> None:
+    """It has had nothing, so the one that was in doubt goes on from what it left."""
+    await _claim(journal, run_id, LH, "reader")
+    for step in (RunStatus.RUNNING, RunStatus.IN_DOUBT):
+        await journal.set_status(run_id, step)
+    await _claim(journal, other_id, LH, "heater", take_over=True)
+    await journal.set_status(other_id, RunStatus.REFUSED)
+
+    await journal.release_claims(other_id, 1)
+
+    claims = {one.asset: one.run_id for one in await journal.claims("star")}
+    assert claims == {LH: run_id, "reader": run_id}
+    assert await journal.overtaken_by(run_id) is None
+    assert [one.kind for one in await journal.events(run_id)][-1] == "claim_given_back"
+
+
+async def test_a_run_that_has_started_gives_nothing_back(
+    journal: Journal, run_id: UUID, other_id: UUID
+) -> None:
+    """The deck is as it left it; the one before it cannot go on from there."""
+    await _claim(journal, run_id, LH)
+    for step in (RunStatus.RUNNING, RunStatus.IN_DOUBT):
+        await journal.set_status(run_id, step)
+    await _claim(journal, other_id, LH, take_over=True)
+    await journal.set_status(other_id, RunStatus.RUNNING)
+
+    await journal.release_claims(other_id, 1)
+
+    assert await journal.claims("star") == []
+    assert await journal.overtaken_by(run_id) == other_id
+
+
 async def test_an_ended_run_gives_way(journal: Journal, run_id: UUID, other_id: UUID) -> None:
     """Whether or not it released what it had."""
     await _claim(journal, run_id, LH)
