@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,16 @@ class EffectLog:
             what = "another pretend lab is writing this log; end that one first"
             raise LabRefused(request=str(path), what=what) from None
         self._cut_torn_line()
-        self.last = 0
-        for record in read_log(path):
-            self.last = record["n"]
+        self._size = 0
+        self._begins = array("Q")
+        with path.open("rb") as file:
+            for text in file:
+                self._note(text)
+
+    @property
+    def last(self) -> int:
+        """Number of the last record; 0: there is none."""
+        return len(self._begins)
 
     def append(self, record: Record, *, durable: bool = True) -> int:
         """Write one record.
@@ -52,14 +60,28 @@ class EffectLog:
         Returns:
             Its number: 1, 2, 3, ...
         """
-        self.last += 1
-        text = orjson.dumps({"n": self.last, **record}) + b"\n"
+        text = orjson.dumps({"n": self.last + 1, **record}) + b"\n"
         written = os.write(self._file, text)
         while written < len(text):
             written += os.write(self._file, text[written:])
+        self._note(text)
         if durable:
             os.fdatasync(self._file)
         return self.last
+
+    def read(self, after: int = 0) -> list[Record]:
+        """Read the records after this number; what comes before them takes no time."""
+        if after >= self.last:
+            return []
+        begin = self._begins[max(after, 0)]
+        with self.path.open("rb") as file:
+            file.seek(begin)
+            return [orjson.loads(text) for text in file]
+
+    def _note(self, text: bytes) -> None:
+        """Remember where a record begins."""
+        self._begins.append(self._size)
+        self._size += len(text)
 
     def close(self) -> None:
         """End writing."""

@@ -21,7 +21,6 @@ from pydantic import JsonValue
 from praxis_core.errors import LabRefused, PraxisError
 from praxis_core.labware.encoding import encode_error
 from praxis_core.protocol.lifecycle import CommandKind
-from praxis_core.simulator.effect_log import read_log
 from praxis_core.simulator.faults import KillPoint, fault_of
 from praxis_core.simulator.lab_device import DroppedError, LabDevice, Rehearsal, connected
 from praxis_core.simulator.wire import LIMIT, Message, line, read
@@ -76,6 +75,7 @@ class Lab:
             "fail": self._fail,
             "kill": self._kill,
             "release": self._release,
+            "hang_up": self._hang_up,
             "truth": self._truth,
             "log": self._log,
             "stage": self._stage,
@@ -245,6 +245,13 @@ class Lab:
             if wanted in {None, name}:
                 device.release()
 
+    def _hang_up(self, request: Message) -> bool:
+        client = self._connections.get(str(self._device(request)))
+        if client is None or not client.alive:
+            return False
+        client.close()
+        return True
+
     def _clear(self, _request: Message) -> None:
         self.rehearsal.faults.waiting.clear()
         self.rehearsal.kills.waiting.clear()
@@ -254,7 +261,7 @@ class Lab:
         return self.world.truth.dump()
 
     def _log(self, request: Message) -> Any:
-        return list(read_log(self.world.log.path, int(request.get("after", 0))))
+        return self.world.log.read(int(request.get("after", 0)))
 
     def _stage(self, request: Message) -> int:
         return self.world.stage(**request)

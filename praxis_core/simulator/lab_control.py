@@ -117,6 +117,15 @@ class LabControl:
         """Let calls that hang go on."""
         self.ask("release", device=device)
 
+    def hang_up(self, device: str) -> bool:
+        """Break the connection to a device now, whatever it is doing; it does it to the end.
+
+        Returns:
+            Whether there was one.
+        """
+        there_was: bool = self.ask("hang_up", device=device)
+        return there_was
+
     def kill(
         self,
         pid: int,

@@ -105,6 +105,24 @@ async def test_the_connection_breaks(host: Any, how: str, effects: list[str]) ->
     assert host.effects() == effects
 
 
+async def test_somebody_pulls_the_cable(host: Any) -> None:
+    """Between two calls nothing is in doubt; of one under way nobody knows."""
+    assert host.control.hang_up("star")
+    assert not host.control.hang_up("star")
+    await host.reader.open()
+    with pytest.raises(DeviceLinkLost, match="before the call was sent"):
+        await host.star.backend.request_tip_presence()
+
+    host.control.fail("shaker", how="hang_after")
+    shaking = asyncio.create_task(host.shaker.backend.start_shaking(300))
+    await host.reader.open()
+    assert host.effects("shaker") == ["start_shaking"]
+    assert host.control.hang_up("shaker")
+    with pytest.raises(DeviceLinkLost, match="after it was sent"):
+        await shaking
+    host.control.release("shaker")
+
+
 async def test_a_reading_is_wrong(host: Any) -> None:
     """Other numbers, or those that were asked for; what happened happened."""
     host.control.fail("star", method="request_tip_presence", how="wrong_reading")
