@@ -37,10 +37,9 @@ check: $(INSTALLED) ## Lint, format, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-chaos: $(INSTALLED) ## Kill everything everywhere (an hour), and write docs/reliability.md
-	rm -f chaos.jsonl
-	PRAXIS_CHAOS_RESULTS=chaos.jsonl $(BIN)/python -m pytest -m chaos tests/chaos
-	$(BIN)/python -m tests.chaos.page chaos.jsonl
+chaos: $(INSTALLED) ## Kill everything everywhere (an hour), and write docs/reliability.md; goes on
+	PRAXIS_CHAOS_RESULTS=chaos.jsonl $(BIN)/python -m pytest -m chaos tests/chaos; \
+		ended=$$?; $(BIN)/python -m tests.chaos.page chaos.jsonl && exit $$ended
 
 bench: $(INSTALLED) ## Measure, and write docs/benchmarks.md
 	$(BIN)/python -m benchmarks

@@ -18,7 +18,7 @@ RESULTS = os.environ.get("PRAXIS_CHAOS_RESULTS")
 """Read before the tests make an environment of their own."""
 
 OpenWorld = Callable[..., World]
-"""Takes a story, and settings of its own by name."""
+"""Takes a story, the number of the world when there are several of it, and settings by name."""
 
 
 @pytest.fixture
@@ -26,8 +26,9 @@ def open_world(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Op
     """Opens the world of a story; it ends with the test."""
     with ExitStack() as opened:
 
-        def make(story: Story, **own: Any) -> World:
-            folder = tmp_path / story.name
+        def make(story: Story, number: int = 1, **own: Any) -> World:
+            workcell = story.workcell(number)
+            folder = tmp_path / workcell.name
             folder.mkdir()
             places = {
                 "home": str(folder),
@@ -37,7 +38,7 @@ def open_world(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Op
                 "grace_seconds": 5,
                 **own,
             }
-            return opened.enter_context(closing(World(folder, story.workcell(), places)))
+            return opened.enter_context(closing(World(folder, workcell, places)))
 
         yield make
 

@@ -115,14 +115,13 @@ class Plan:
                     continue
                 if point is Point.BEFORE_INTENT and deed.kind == "observe":
                     continue
-                yield Case(self.story, deed, Victim.FLOW, point)
-                yield Case(self.story, deed, Victim.HOST, point)
-            yield Case(self.story, deed, Victim.LINK, Point.INTENT)
-            yield Case(self.story, deed, Victim.LINK, Point.EFFECT)
+                for victim in Victim:
+                    yield Case(self.story, deed, victim, point)
 
 
 def plan(world: World, story: Story) -> Plan:
     """Run a story undisturbed, and list its commands."""
+    world.mark()
     run_id = world.uninterrupted(story)
     truth = world.truth(run_id)
     calls: Counter[str] = Counter()
@@ -154,6 +153,7 @@ def carry_out(world: World, plan: Plan, case: Case) -> Result:
     """Kill, bring the run to its end, and compare with the uninterrupted one."""
     began, run_id = monotonic(), uuid4()
     world.answers.clear()
+    world.mark()
     process, hit = kill(world, case, run_id)
     world.finish(case.story, run_id, process)
     world.control.clear()
@@ -177,13 +177,13 @@ def carry_out(world: World, plan: Plan, case: Case) -> Result:
 
 def kill(world: World, case: Case, run_id: UUID) -> tuple[ForkServerProcess | None, bool]:
     """Start a run and kill; give its process if that is to go on, and whether anything died."""
-    if case.victim is Victim.LINK:
-        how = "drop_before" if case.point is Point.INTENT else "drop"
-        world.control.fail(case.deed.device, how=how, method=case.deed.method, nth=case.deed.nth)
-        return world.start(case.story, run_id), True
-    if case.point in {Point.INTENT, Point.EFFECT}:
+    if case.point not in {Point.INTENT, Point.EFFECT}:
+        return _at_gate(world, case, run_id)
+    if case.victim is not Victim.LINK:
         return _at_effect(world, case, run_id)
-    return _at_gate(world, case, run_id)
+    how = "drop_before" if case.point is Point.INTENT else "drop"
+    world.control.fail(case.deed.device, how=how, method=case.deed.method, nth=case.deed.nth)
+    return world.start(case.story, run_id), True
 
 
 def _at_effect(world: World, case: Case, run_id: UUID) -> tuple[ForkServerProcess | None, bool]:
@@ -205,12 +205,18 @@ def _at_gate(world: World, case: Case, run_id: UUID) -> tuple[ForkServerProcess 
     event = Event.INTENT if early else Event.OUTCOME
     with world.gate.closed_for(case.deed.branch, case.deed.ordinal, event):
         process = world.start(case.story, run_id)
-        victim = process if case.victim is Victim.FLOW else world.host
-        hit = bool(wait_for(lambda: world.gate.waiting() or not process.is_alive()))
-        hit = hit and process.is_alive()
-        if hit:
-            victim.kill()
-            victim.join()
-            if case.point is Point.BEFORE_INTENT and victim is not process:
-                world.gate.turn_back()
-    return (None if hit and victim is process else process), hit
+        wait_for(lambda: world.gate.waiting() or not process.is_alive())
+        hit = process.is_alive() and _strike(world, case, process)
+    return (None if hit and case.victim is Victim.FLOW else process), hit
+
+
+def _strike(world: World, case: Case, process: ForkServerProcess) -> bool:
+    """Kill while a row waits at the gate; say whether anything died."""
+    if case.victim is Victim.LINK:
+        return world.control.hang_up(case.deed.device)
+    victim = process if case.victim is Victim.FLOW else world.host
+    victim.kill()
+    victim.join()
+    if case.point is Point.BEFORE_INTENT and case.victim is Victim.HOST:
+        world.gate.turn_back()
+    return True

@@ -2,79 +2,154 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
-PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
+from tests.chaos.report import ROOT, Row, read
+
+PAGE = ROOT / "docs" / "reliability.md"
 
 HEAD = """# Reliability
 
-What `make chaos` found. Each trial is a run of real processes: a protocol, the host of its
-workcell, the pretend lab, Postgres and Valkey. Something is killed, stopped or broken; then the
-run is brought to its end: the host is started again, the run is resumed, and what is asked is
-answered by looking at the lab. *Twice* and *missing* compare the lab's fsynced log of effects
-with an uninterrupted run; *wrong* counts trials after which liquids, places, tips, or what the
-journal says of them, differed from it. *Hit* are the trials in which something died where it was
-meant to.
+What `make chaos` found: {trials:,} trials of commit {commit} on {machine}, {began} to {ended}.
+
+Each trial is a run of real processes: a protocol, the host of its workcell, the pretend lab,
+Postgres and Valkey. Something is killed, stopped or broken; then the run is brought to its end: the
+host is started again, the run is resumed, and what is asked is answered by looking at the lab.
+
+*Hit* are the trials in which the victim died where it was meant to; *asked*, *twice*, *missing* and
+*repeated* count commands: those a person was asked about; those whose effect is in the fsynced log
+more often than in an uninterrupted run's; those whose effect is not; and those that did happen
+again and may, such as setting a temperature. *Wrong* are trials in which any promise of the table
+was broken, twice and missing among them, or which could not be brought to their end.
 """
 
-TABLES: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "kills": ("Any process, at any point of any command of the library", ("victim", "point")),
-    "prefect": ("The same through Prefect, with its own Retry", ("victim",)),
-    "services": ("Services restarted in the middle of a run", ("blow",)),
-    "zombies": ("Processes that were stopped and woke up late; clocks that jump", ("kind",)),
-    "failures": ("Devices that fail", ("how",)),
-    "safe": ("What is on is made safe: seconds until the shaker is off", ("kill",)),
-    "learned": ("A counter, another program's value, a wait of 30 minutes", ("victim", "point")),
-    "random": ("Random protocols, random device times, random kills", ()),
-    "scripts": ("Scripts written for PyLabRobot alone", ("script",)),
+Table = tuple[str, str, tuple[str, ...]]
+
+TABLES: Mapping[str, Table] = {
+    "kills": (
+        "Any process, at any point of any command of the library",
+        """Liquids, places and tips are those of the uninterrupted run. A connection that breaks at
+"intent written" does so before the device hears of the command.""",
+        ("victim", "point"),
+    ),
+    "prefect": (
+        "Through Prefect, with its own Retry or `praxis run resume`",
+        "As above; and the page of the run says what was replayed, and from where it is live.",
+        ("victim",),
+    ),
+    "services": (
+        "Services restarted in the middle of a run",
+        """The run completes as if undisturbed, or stops with a clear error and completes when it is
+resumed. A run whose state Redis forgot is not resumed; its state is never an empty one.""",
+        ("blow",),
+    ),
+    "zombies": (
+        "Processes that were stopped and woke up late; clocks that jump",
+        "Nothing of a process that was replaced reaches a device.",
+        ("kind",),
+    ),
+    "failures": (
+        "Devices that fail",
+        """After each attempt, everything that is recorded of the deck is true or marked unknown; a
+person answers, or puts the deck back to where it was, or gives up.""",
+        ("how",),
+    ),
+    "safe": (
+        "What is on is made safe",
+        """Seconds from the death of the host, or the end of the grace period of a run, until the
+shaker is off. It is to be off within 2 s, and the heater held or off as is declared.""",
+        ("kill",),
+    ),
+    "learned": (
+        "A counter, another program's value, a wait of 30 minutes",
+        "The total is right, a value is seen as it was seen, and nothing waits a second time.",
+        ("victim", "point"),
+    ),
+    "random": (
+        "Random protocols, random device times, random kills",
+        """Made up by Hypothesis: steps, caught errors, branches in branches, also on one device.
+The end is that of the undisturbed run.""",
+        ("victim",),
+    ),
+    "scripts": (
+        "Scripts written for PyLabRobot alone",
+        "Killed as in the first table, at random points.",
+        ("script",),
+    ),
 }
 COUNTS = ("asked", "twice", "missing", "repeated")
-FAULTS = ("faults", "wrong")
-
-Row = Mapping[str, Any]
+TIMED = "safe"
 
 
 def main(results: Path) -> None:
-    """Write the page."""
-    rows: dict[str, list[Row]] = defaultdict(list)
-    for line in results.read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        rows[row["table"]].append(row)
-    parts = [HEAD, *(_table(*TABLES[name], rows[name]) for name in TABLES if rows[name])]
-    total = sum(len(some) for some in rows.values())
-    parts.append(f"{total} trials, {datetime.now(UTC):%Y-%m-%d}, 2 cores.\n")
-    PAGE.write_text("\n".join(parts), encoding="utf-8")
+    """Write the page.
+
+    Raises:
+        ValueError: a trial says nothing about what was wrong, is of no table, or of another commit.
+    """
+    rows = list(read(results))
+    for row in rows:
+        _require(row)
+    commits = {row["commit"] for row in rows}
+    if len(commits) != 1:
+        raise ValueError(f"{results} has trials of {len(commits)} commits; a page is about one.")
+    head = HEAD.format(
+        trials=len(rows),
+        commit=commits.pop(),
+        machine=" and ".join(sorted({row["machine"] for row in rows})),
+        began=min(row["at"] for row in rows)[:16],
+        ended=f"{max(row['at'] for row in rows)[:16]} UTC",
+    )
+    parts = [_table(name, [row for row in rows if row["table"] == name]) for name in TABLES]
+    PAGE.write_text("\n".join([head, *parts]), encoding="utf-8")
 
 
-def _table(title: str, keys: Sequence[str], rows: Iterable[Row]) -> str:
+def _require(row: Row) -> None:
+    """Refuse what would be counted as right although nobody looked."""
+    missing = [key for key in ("table", "commit", "machine", "at", "faults") if key not in row]
+    if missing or row["table"] not in TABLES or not isinstance(row["faults"], list):
+        raise ValueError(f"A trial without {missing or 'a table or a verdict'}: {row}")
+
+
+def _table(name: str, rows: Sequence[Row]) -> str:
+    title, promise, keys = TABLES[name]
+    if not rows:
+        return f"## {title}\n\nNone were carried out.\n"
     groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
     for row in rows:
-        if "count" not in row:  # a summary of the others
-            groups[tuple(str(row.get(key, "")) for key in keys)].append(row)
-    some = next(iter(groups.values()))[0]
-    counts = [name for name in COUNTS if name in some]
-    timed = title.endswith("off")
-    head = [*(keys or ["trials of"]), "trials"]
-    head += [*(["hit"] if "hit" in some else []), *counts, "wrong"]
-    head += ["p50, s", "p99, s"] if timed else []
-    lines = [f"## {title}\n", _line(head), _line(["---"] * len(head))]
-    everything = [row for group in groups.values() for row in group]
-    named = [*groups.items(), (("**all**", *[""] * (len(keys) - 1)), everything)]
-    for key, group in named if keys else named[-1:]:
-        cells = [*key, len(group)]
-        cells += [sum(map(_hit, group))] if "hit" in some else []
-        cells += [sum(_count(row.get(name)) for row in group) for name in counts]
-        cells.append(sum(map(_wrong, group)))
-        cells += _times(group) if timed else []
-        lines.append(_line(cells))
-    return "\n".join(lines) + "\n"
+        groups[tuple(str(row[key]) for key in keys)].append(row)
+    columns = _columns(name, rows)
+    lines = [_line([*keys, *columns]), _line(["---"] * (len(keys) + len(columns)))]
+    everything = ("**all**", *[""] * (len(keys) - 1))
+    for key, group in [*sorted(groups.items()), (everything, rows)]:
+        lines.append(_line([*key, *(count(group) for count in columns.values())]))
+    return "\n".join([f"## {title}\n", f"{promise}\n", *lines, *_wrong(rows)]) + "\n"
+
+
+def _columns(name: str, rows: Sequence[Row]) -> dict[str, Callable[[Sequence[Row]], object]]:
+    """Choose what is counted: what the trials of this table know."""
+    columns: dict[str, Callable[[Sequence[Row]], object]] = {"trials": len}
+    if any("hit" in row for row in rows):
+        columns["hit"] = lambda group: sum(bool(row.get("hit")) for row in group)
+    for count in COUNTS:
+        if any(count in row for row in rows):
+            columns[count] = lambda group, one=count: sum(_count(row.get(one)) for row in group)
+    columns["wrong"] = lambda group: sum(bool(row["faults"]) for row in group)
+    if name == TIMED:
+        columns["p50, s"] = lambda group: _quantile(group, 50)
+        columns["p99, s"] = lambda group: _quantile(group, 99)
+    return columns
+
+
+def _wrong(rows: Iterable[Row]) -> list[str]:
+    """List what was wrong, in its first words."""
+    faults = [fault.splitlines()[0][:200] for row in rows for fault in row["faults"]]
+    return ["", *(f"- `{fault}`" for fault in faults)] if faults else []
 
 
 def _line(cells: Iterable[object]) -> str:
@@ -82,23 +157,13 @@ def _line(cells: Iterable[object]) -> str:
 
 
 def _count(value: Any) -> int:
-    return len(value) if isinstance(value, (list, str)) else int(value or 0)
+    return len(value) if isinstance(value, list) else int(value or 0)
 
 
-def _hit(row: Row) -> bool:
-    return bool(row.get("hit"))
-
-
-def _wrong(row: Row) -> bool:
-    return row.get("right") is False or any(_count(row.get(name)) for name in FAULTS)
-
-
-def _times(group: Iterable[Row]) -> list[str]:
-    seconds = [row["seconds"] for row in group if row["seconds"] is not None]
-    if len(seconds) < 2:  # quantiles need two
-        return ["", ""]
-    cuts = quantiles(seconds, n=100)
-    return [f"{cuts[49]:.3f}", f"{cuts[98]:.3f}"]
+def _quantile(group: Iterable[Row], n: int) -> str:
+    seconds = [row["off_after"] for row in group if row.get("off_after") is not None]
+    # It takes two to make a quantile.
+    return f"{quantiles(seconds, n=100)[n - 1]:.3f}" if len(seconds) > 1 else ""
 
 
 if __name__ == "__main__":

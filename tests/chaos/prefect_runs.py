@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import psutil
@@ -76,11 +76,23 @@ class PrefectRuns:
         self.workcell = workcell
         self.control = LabControl(settings.lab_socket(workcell))
         self._mark = 0
+        self._last = uuid4()
+        """The run that was started last."""
 
     def close(self) -> None:
         """Leave the lab as any test expects it."""
         self.control.clear()
         self.control.close()
+
+    def renew(self) -> None:
+        """Leave nothing of a trial that went wrong to the next one."""
+        pid = _process_of(self._last)
+        if pid is not None:
+            psutil.Process(pid).kill()
+        self.control.release()
+        self.control.clear()
+        up(self.settings, register=None)
+        asyncio.run(self._read(lambda journal: journal.release_claims(self._last)))
 
     # --- beginning --------------------------------------------------------------------------------
 
@@ -92,6 +104,7 @@ class PrefectRuns:
             self._mark = record["n"]
         with PrefectApi(self.settings) as api:
             flow_run = api.create_flow_run(api.find_deployment(name).id, parameters)
+        self._last = flow_run.id
         if retries:
             policy = {"empirical_policy": {"retries": retries, "retry_delay": 1}}
             self._post(f"/flow_runs/{flow_run.id}", policy, method="PATCH")

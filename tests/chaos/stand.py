@@ -16,10 +16,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from itertools import count
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from time import time
+from time import monotonic, time
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -88,12 +89,12 @@ class Result:
     """What became of it."""
 
     kill: str
-    on_lost: str
-    seconds: float | None
-    """From the death of the host, or the end of the grace period, until the shaker was off."""
+    off_after: float | None
+    """Seconds from the death of the host, or the end of the grace period; None: it goes on."""
     heater: str
     told: list[str]
     attempts: int
+    seconds: float
     faults: list[str] = field(default_factory=list)
 
 
@@ -118,16 +119,30 @@ class Stand:
             "host_wait_seconds": 90.0,
         }
         self._settings = settings_of(self._places)
-        self._files = HostFiles.of(self._settings, workcell.name)
         self._settings.socket_folder.mkdir(parents=True, exist_ok=True)
-        self._lab = LabProcess(workcell, folder / "lab", self._settings.lab_socket(workcell.name))
+        self._numbers = count(2)
+        self._open()
+
+    def _open(self) -> None:
+        name = self._workcell.name
+        asyncio.run(self._store())
+        self._files = HostFiles.of(self._settings, name)
+        socket = self._settings.lab_socket(name)
+        self._lab = LabProcess(self._workcell, self._folder / f"lab-{name}", socket)
         self._lab.start()
         self._control = self._lab.control()
         self._watchdog: subprocess.Popen[bytes] | None = None
         self._flows: list[ForkServerProcess] = []
         self._seen = 0
-        asyncio.run(self._store())
         self._watch()
+
+    def renew(self) -> None:
+        """Begin anew as another workcell: what a trial left that went wrong is not for the next."""
+        self._services.bring_back()
+        self.close()
+        name = f"{self._workcell.name.partition('.')[0]}.{next(self._numbers)}"
+        self._workcell = self._workcell.model_copy(update={"name": name})
+        self._open()
 
     def close(self) -> None:
         """End all of it."""
@@ -144,16 +159,22 @@ class Stand:
         on_lost = self._workcell.devices["shaker"].on_lost
         return on_lost is None or bool(on_lost.hold_minutes)
 
+    @property
+    def on_lost(self) -> str:
+        """What becomes of the heater when nobody looks after it."""
+        return "held" if self.holds else "off"
+
     # --- one kill ---------------------------------------------------------------------------------
 
     def carry_out(self, kill: Kill) -> Result:
         """Kill, look at the devices, bring everything back, and let the run come to its end."""
+        began = monotonic()
         run_id, door = uuid4(), self._folder / f"door-{uuid4().hex}"
         event, faults = self._last_event(), []
         with self._troubled(kill):
             flow = self._start(run_id, door)
             self._until_it_shakes(kill)
-            seen = self._control.log()[-1]["n"]
+            seen = self._last()
             died = self._kill(kill, flow)
             off = self._off(seen, "stop_shaking") if kill.is_lost else None
             if kill.is_lost and not self.holds:
@@ -172,16 +193,14 @@ class Stand:
         if Victim.HOST in kill.victims:
             self._unwatch()
             self._watch()
-        return Result(
-            str(kill), "hold" if self.holds else "off", seconds, heater, told, attempts, faults
-        )
+        return Result(str(kill), seconds, heater, told, attempts, monotonic() - began, faults)
 
     def _faults(self, kill: Kill, seconds: float | None, heater: str, told: list[str]) -> list[str]:
         found = []
         late = PROMISED + (1.5 if kill.trouble is Trouble.REFUSES else 0.0)
         if seconds is not None and not -0.2 < seconds < late:
             found.append(f"the shaker was off after {seconds} s")
-        if heater != ("held" if self.holds or not kill.is_lost else "off"):
+        if heater != (self.on_lost if kill.is_lost else "held"):
             found.append(f"the heater was {heater}")
         if kill.is_lost and "made_safe" not in told:
             found.append("nobody said that the shaker was stopped")
@@ -261,11 +280,15 @@ class Stand:
         return kinds()
 
     def _last_event(self) -> int:
-        self._seen = max((one["n"] for one in self._control.log()), default=0)
+        self._seen = self._last()
         with psycopg.connect(self._services.database_url) as connection:
             query = "SELECT coalesce(max(id), 0) FROM praxis.run_event"
             [(last,)] = connection.execute(query).fetchall()
         return int(last)
+
+    def _last(self) -> int:
+        """Give the number of the last record of the lab's log."""
+        return max((one["n"] for one in self._control.log(self._seen)), default=self._seen)
 
     # --- processes --------------------------------------------------------------------------------
 

@@ -25,14 +25,19 @@ class Story:
         """Give the same one with other parameters."""
         return replace(self, parameters={**self.parameters, **parameters})
 
-    def workcell(self) -> WorkcellDefinition:
-        """Give a workcell of this story's name: building a whole deck takes PyLabRobot a second."""
+    def workcell(self, number: int = 1) -> WorkcellDefinition:
+        """Give a workcell of this story's name: building a whole deck takes PyLabRobot a second.
+
+        Args:
+            number: Of this one, where there are several.
+        """
         whole = load_definition(STAR)
         labware = tuple(one for one in whole.labware if one.name in self.labware)
         places = {
             name: at for name, at in whole.places.items() if at.partition("[")[0] in self.labware
         }
-        return whole.model_copy(update={"name": self.name, "labware": labware, "places": places})
+        name = self.name if number == 1 else f"{self.name}-{number}"
+        return whole.model_copy(update={"name": name, "labware": labware, "places": places})
 
 
 DILUTION = Story(

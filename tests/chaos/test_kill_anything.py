@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import pytest
 
 from tests.chaos.conftest import OpenWorld
-from tests.chaos.killing import Case, Plan, Point, Result, Victim, carry_out, plan
+from tests.chaos.killing import Case, Plan, Point, Victim, carry_out, plan
+from tests.chaos.lanes import side_by_side
 from tests.chaos.report import Report
 from tests.chaos.stories import DILUTION, LIBRARY, Story
 from tests.chaos.world import World
 
 SAMPLE = 5
+
+LANES = 1
+"""Workcells of each story at a time."""
 
 
 @pytest.mark.parametrize("story", LIBRARY, ids=lambda story: story.name)
@@ -40,28 +41,23 @@ def test_a_device_that_can_tell_is_not_asked_about(open_world: OpenWorld) -> Non
 
 @pytest.mark.chaos
 def test_every_kill(open_world: OpenWorld, report: Report) -> None:
-    """Every command of the library, every victim, every point: two workcells at a time."""
-    worlds = {story: open_world(story) for story in LIBRARY}
-    with ThreadPoolExecutor() as threads:
-        plans = list(threads.map(lambda story: plan(worlds[story], story), LIBRARY))
-        run = partial(_all_of, report)
-        results = [one for some in threads.map(run, worlds.values(), plans) for one in some]
-    assert [result for result in results if result.faults] == []
-    assert len(results) >= 1200
-    assert sum(result.hit for result in results) > 0.9 * len(results)
+    """Every command of the library, every victim, every point."""
 
+    def each(world: World, job: tuple[Plan, Case]) -> None:
+        uninterrupted, case = job
+        facts = {"case": str(case), "victim": case.victim, "point": case.point}
+        if not report.carry_out("kills", facts, lambda: carry_out(world, uninterrupted, case)):
+            world.renew()
 
-def _all_of(report: Report, world: World, uninterrupted: Plan) -> list[Result]:
-    # In any order, so that a part of them stands for all.
-    cases = list(uninterrupted.cases())
-    random.shuffle(cases)
-    return list(_each(report, world, uninterrupted, iter(cases)))
-
-
-def _each(
-    report: Report, world: World, uninterrupted: Plan, cases: Iterator[Case]
-) -> Iterator[Result]:
-    for case in cases:
-        result = carry_out(world, uninterrupted, case)
-        report.add("kills", result)
-        yield result
+    parts = []
+    for story in LIBRARY:
+        lanes = [open_world(story, number) for number in range(1, 1 + LANES)]
+        uninterrupted = plan(lanes[0], story)
+        left = [one for one in uninterrupted.cases() if not report.rows("kills", case=str(one))]
+        random.shuffle(left)  # so that a part of them stands for all
+        parts.append((lanes, [(uninterrupted, case) for case in left]))
+    side_by_side(parts, each)
+    rows = report.rows("kills")
+    assert report.faults("kills") == []
+    assert len(rows) >= 1200
+    assert sum(row["hit"] for row in rows) > 0.9 * len(rows)

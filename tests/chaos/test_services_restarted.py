@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from time import monotonic
 from uuid import UUID, uuid4
@@ -45,7 +47,6 @@ class Result:
     """What became of a run."""
 
     blow: str
-    story: str
     after: str
     attempts: int
     asked: int
@@ -64,6 +65,25 @@ class Result:
         if not self.right:
             found.append("the deck is not as after the uninterrupted run")
         return [f"{self.blow} after {self.after}: {fault}" for fault in found]
+
+
+class Forgotten(StrEnum):
+    """When Redis loses all that it knows."""
+
+    BETWEEN = "the process killed, Redis emptied, the run resumed"
+    MIDDLE = "Redis emptied in the middle"
+
+
+@dataclass(frozen=True)
+class Lost:
+    """What became of a run whose state is gone."""
+
+    after: str
+    ended: str
+    said: list[str]
+    """The errors with which attempts stopped."""
+    faults: list[str]
+    seconds: float
 
 
 @pytest.fixture
@@ -121,13 +141,13 @@ def test_services_die_again_and_again(
     """Each kind many times, at random commands."""
     world = open_here(story)
     uninterrupted = plan(world, story)
-    results = []
     for blow in Blow:
-        for _ in range(TRIALS):
-            result = carry_out(world, services, uninterrupted, blow)
-            report.add("services", result)
-            results.append(result)
-    assert [fault for result in results for fault in result.faults] == []
+        facts = {"blow": blow, "story": story.name}
+        for _ in report.left("services", TRIALS, **facts):
+            work = partial(carry_out, world, services, uninterrupted, blow)
+            if not report.carry_out("services", facts, work):
+                world.renew()
+    assert report.faults("services", story=story.name) == []
 
 
 def carry_out(world: World, services: OwnServices, plan: Plan, blow: Blow) -> Result:
@@ -136,8 +156,9 @@ def carry_out(world: World, services: OwnServices, plan: Plan, blow: Blow) -> Re
     world.answers.clear()
     target = random.choice(sorted(plan.truth.effects))  # noqa: S311  # no secret
     world.control.set_time(SECONDS)
+    marked = world.mark()
     process = world.start(plan.story, run_id)
-    _wait_for_effect(world, run_id, target)
+    _wait_for_effect(world, run_id, target, marked)
     assert process.is_alive()
     _strike(services, blow)
     attempts = world.finish(plan.story, run_id, process, also=frozenset({Ended.REFUSED}))
@@ -149,7 +170,6 @@ def carry_out(world: World, services: OwnServices, plan: Plan, blow: Blow) -> Re
     assert dict(PraxisState.open(run_id, world.settings))
     return Result(
         blow=blow,
-        story=plan.story.name,
         after=target,
         attempts=attempts,
         asked=len(world.answers),
@@ -178,9 +198,7 @@ def _strike(services: OwnServices, blow: Blow) -> None:
             services.restart_valkey()
 
 
-def _wait_for_effect(world: World, run_id: UUID, key: str) -> None:
-    last = 0
-
+def _wait_for_effect(world: World, run_id: UUID, key: str, last: int) -> None:
     def there() -> bool:
         nonlocal last
         for record in world.control.log(last):
@@ -193,33 +211,33 @@ def _wait_for_effect(world: World, run_id: UUID, key: str) -> None:
 
 
 def test_a_state_that_redis_lost_is_never_an_empty_one(
-    open_here: Open, services: OwnServices, report: Report
+    open_here: Open, services: OwnServices
 ) -> None:
     """A run whose state is gone is not resumed: it says so, and nothing moves."""
     world = open_here(DOSES)
-    _lose(world, services, plan(world, DOSES), report)
+    assert lose(world, services, plan(world, DOSES)).faults == []
 
 
 @pytest.mark.chaos
+@pytest.mark.parametrize("forgotten", Forgotten)
 def test_redis_forgets_again_and_again(
-    open_here: Open, services: OwnServices, report: Report
+    open_here: Open, services: OwnServices, report: Report, forgotten: Forgotten
 ) -> None:
     """Between two attempts, and in the middle of one."""
     world = open_here(DOSES)
     uninterrupted = plan(world, DOSES)
-    for _ in range(2 * TRIALS):
-        _lose(world, services, uninterrupted, report)
-    for _ in range(2 * TRIALS):
-        _lose_in_the_middle(world, services, uninterrupted, report)
+    do = {Forgotten.BETWEEN: lose, Forgotten.MIDDLE: lose_in_the_middle}[forgotten]
+    facts = {"blow": forgotten, "story": DOSES.name}
+    for _ in report.left("services", 2 * TRIALS, **facts):
+        if not report.carry_out("services", facts, partial(do, world, services, uninterrupted)):
+            world.renew()
+    assert report.faults("services", blow=forgotten) == []
 
 
-def _lose(world: World, services: OwnServices, plan: Plan, report: Report) -> None:
-    run_id = uuid4()
-    target = random.choice(sorted(plan.truth.effects))  # noqa: S311  # no secret
-    world.control.clear()
-    world.control.set_time(SECONDS)
-    process = world.start(plan.story, run_id)
-    _wait_for_effect(world, run_id, target)
+def lose(world: World, services: OwnServices, plan: Plan) -> Lost:
+    """Let Redis forget between two attempts: the run is not resumed."""
+    began, run_id = monotonic(), uuid4()
+    process, target = _in_the_middle(world, plan, run_id)
     process.kill()
     process.join()
     services.forget()
@@ -228,49 +246,45 @@ def _lose(world: World, services: OwnServices, plan: Plan, report: Report) -> No
         resumed = world.start(plan.story, run_id)
         wait_for(lambda one=resumed: not one.is_alive(), seconds=120)
         ends.append(resumed.exitcode)
-    effects = world.truth(run_id).effects
-    _never_empty(world, run_id)
-    report.add(
-        "services",
-        {
-            "blow": "the process killed, Redis emptied, the run resumed",
-            "story": plan.story.name,
-            "after": target,
-            "said": world.stops(run_id),
-            "beyond": sorted((effects - plan.truth.effects).elements()),
-        },
-    )
-    assert ends == [Ended.REFUSED, Ended.REFUSED], world.said(run_id)
-    assert all(StateLost.__name__ in said for said in world.stops(run_id))
-    assert world.status(run_id) is not RunStatus.SUCCEEDED
-    assert effects <= plan.truth.effects
+    faults = []
+    if ends != [Ended.REFUSED, Ended.REFUSED]:
+        faults.append(f"it was resumed, and ended with {ends}: {world.said(run_id)}")
+    if not all(StateLost.__name__ in said for said in world.stops(run_id)):
+        faults.append(f"it says {world.stops(run_id)}")
+    if world.status(run_id) is RunStatus.SUCCEEDED:
+        faults.append("it is said to have succeeded")
+    return _lost(world, plan, run_id, target, faults, began)
 
 
-def _lose_in_the_middle(world: World, services: OwnServices, plan: Plan, report: Report) -> None:
-    run_id = uuid4()
+def lose_in_the_middle(world: World, services: OwnServices, plan: Plan) -> Lost:
+    """Let Redis forget while a run is under way: it stops, or had no need of its state."""
+    began, run_id = monotonic(), uuid4()
+    process, target = _in_the_middle(world, plan, run_id)
+    services.forget()
+    wait_for(lambda: not process.is_alive(), seconds=120)
+    faults = []
+    if process.exitcode not in {Ended.REFUSED, Ended.SUCCEEDED}:
+        faults.append(f"it ended with {process.exitcode}: {world.said(run_id)}")
+    return _lost(world, plan, run_id, target, faults, began)
+
+
+def _in_the_middle(world: World, plan: Plan, run_id: UUID) -> tuple[ForkServerProcess, str]:
     target = random.choice(sorted(plan.truth.effects))  # noqa: S311  # no secret
     world.control.clear()
     world.control.set_time(SECONDS)
+    marked = world.mark()
     process = world.start(plan.story, run_id)
-    _wait_for_effect(world, run_id, target)
-    services.forget()
-    wait_for(lambda: not process.is_alive(), seconds=120)
-    _never_empty(world, run_id)
-    stopped = process.exitcode == Ended.REFUSED
-    report.add(
-        "services",
-        {
-            "blow": "Redis emptied in the middle",
-            "story": plan.story.name,
-            "after": target,
-            "said": world.stops(run_id),
-            "ended": world.status(run_id),
-        },
-    )
-    assert stopped or process.exitcode == Ended.SUCCEEDED, world.said(run_id)
-    assert world.truth(run_id).effects <= plan.truth.effects
+    _wait_for_effect(world, run_id, target, marked)
+    return process, target
 
 
-def _never_empty(world: World, run_id: UUID) -> None:
-    with pytest.raises((RunNotFound, StateLost)):
-        len(PraxisState.open(run_id, world.settings))
+def _lost(  # noqa: PLR0913, PLR0917  # what is known of it
+    world: World, plan: Plan, run_id: UUID, target: str, faults: list[str], began: float
+) -> Lost:
+    """Say what is left: neither an empty state, nor an effect more than the plan's."""
+    with suppress(RunNotFound, StateLost):
+        state = dict(PraxisState.open(run_id, world.settings))
+        faults.append(f"its state is said to be {state}")
+    beyond = sorted((world.truth(run_id).effects - plan.truth.effects).elements())
+    faults += [f"{key} twice" for key in beyond]
+    return Lost(target, str(world.status(run_id)), world.stops(run_id), faults, monotonic() - began)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import pytest
 
 from tests.chaos.conftest import OpenWorld
 from tests.chaos.killing import plan
+from tests.chaos.lanes import side_by_side
 from tests.chaos.report import Report
 from tests.chaos.stories import DILUTION, DOSES, LIBRARY, Story
-from tests.chaos.zombies import Kind, Result, Zombies
+from tests.chaos.zombies import Kind, Trial, Zombies
 
 TRIALS = {Kind.FLOW: 40, Kind.HOST: 30, Kind.FLOW_CLOCK: 15, Kind.HOST_CLOCK: 15}
 """For each story."""
+
+LANES = 2
+"""Workcells of each story at a time."""
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -30,30 +31,34 @@ def test_a_random_sample(open_world: OpenWorld, kind: Kind) -> None:
 
 @pytest.mark.chaos
 def test_every_zombie(open_world: OpenWorld, report: Report) -> None:
-    """Two workcells at a time, 200 trials: stopped processes that wake, and clocks that jump."""
-    worlds = [_zombies(open_world, story) for story in LIBRARY]
-    with ThreadPoolExecutor() as threads:
-        results = [one for some in threads.map(partial(_all_of, report), worlds) for one in some]
-    assert [result for result in results if result.faults] == []
-    assert len(results) >= 200
-    assert sum(result.hit for result in results) > 0.9 * len(results)
+    """200 trials: stopped processes that wake, and clocks that jump."""
+
+    def each(zombies: Zombies, trial: Trial) -> None:
+        facts = {"trial": str(trial), "kind": trial.kind, "story": zombies.story}
+        if not report.carry_out("zombies", facts, lambda: zombies.carry_out(trial)):
+            zombies.renew()
+
+    parts = []
+    for story in LIBRARY:
+        lanes = [_zombies(open_world, story, number) for number in range(1, 1 + LANES)]
+        trials = [
+            trial
+            for kind, count in TRIALS.items()
+            for trial in lanes[0].trials(
+                kind, len(report.left("zombies", count, kind=kind, story=story.name))
+            )
+        ]
+        random.shuffle(trials)
+        parts.append((lanes, trials))
+    side_by_side(parts, each)
+    rows = report.rows("zombies")
+    assert report.faults("zombies") == []
+    assert len(rows) >= 200
+    assert sum(row["hit"] for row in rows) > 0.9 * len(rows)
 
 
-def _zombies(open_world: OpenWorld, story: Story) -> Zombies:
+def _zombies(open_world: OpenWorld, story: Story, number: int = 1) -> Zombies:
     # Short, since each trial waits until it is over.
-    world = open_world(story, grace_seconds=1.0, host_wait_seconds=8.0)
+    world = open_world(story, number, grace_seconds=1.0, host_wait_seconds=8.0)
     uninterrupted = plan(world, story)
     return Zombies(world, uninterrupted, random.Random())  # noqa: S311
-
-
-def _all_of(report: Report, zombies: Zombies) -> list[Result]:
-    return list(_each(report, zombies))
-
-
-def _each(report: Report, zombies: Zombies) -> Iterator[Result]:
-    trials = [one for kind, count in TRIALS.items() for one in zombies.trials(kind, count)]
-    random.shuffle(trials)
-    for trial in trials:
-        result = zombies.carry_out(trial)
-        report.add("zombies", result)
-        yield result

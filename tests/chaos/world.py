@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -77,15 +78,21 @@ class World:
         self.settings = settings_of(places)
         self.folder = folder
         self.settings.socket_folder.mkdir(parents=True, exist_ok=True)
-        self.lab = LabProcess(workcell, folder / "lab", self.settings.lab_socket(workcell.name))
+        self.answers: list[tuple[str, Answer]] = []
+        self._numbers = count(2)
+        self._open()
+
+    def _open(self) -> None:
+        """Let there be a lab that nothing has happened in, and a host."""
+        asyncio.run(self._store())
+        socket = self.settings.lab_socket(self.name)
+        self.lab = LabProcess(self.workcell, self.folder / f"lab-{self.name}", socket)
         self.lab.start()
         self.control: LabControl = self.lab.control()
-        self.gate = Gate(self.settings.addresses().database_url, workcell.name)
-        asyncio.run(self._store())
+        self.gate = Gate(self.settings.addresses().database_url, self.name)
         self._marked = 0
-        self.answers: list[tuple[str, Answer]] = []
-        self._host: ForkServerProcess | None = None
         self._runs: list[ForkServerProcess] = []
+        self._host: ForkServerProcess | None = None
         self.start_host()
 
     def close(self) -> None:
@@ -97,6 +104,18 @@ class World:
         self.gate.close()
         self.control.close()
         self.lab.stop()
+
+    def renew(self) -> None:
+        """Begin anew as another workcell: what a trial left that went wrong is not for the next."""
+        self.close()
+        name = f"{self.name.partition('.')[0]}.{next(self._numbers)}"
+        self.workcell = self.workcell.model_copy(update={"name": name})
+        self._open()
+
+    @property
+    def name(self) -> str:
+        """The workcell's."""
+        return self.workcell.name
 
     # --- processes --------------------------------------------------------------------------------
 
@@ -119,7 +138,7 @@ class World:
         return process
 
     def _start(self, target: Callable[..., None], log: Path, *words: Any) -> ForkServerProcess:
-        does = (target, self.places, self.workcell.name, log, *words)
+        does = (target, self.places, self.name, log, *words)
         if self.clock_step:
             process = _forks.Process(target=stepping, args=(self.clock_step, *does))
         else:
@@ -184,7 +203,7 @@ class World:
     async def _store(self) -> None:
         async with Database(self.settings.addresses().database_url) as database:
             definition = self.workcell.model_dump(mode="json")
-            await Journal(database).store_workcell(self.workcell.name, definition)
+            await Journal(database).store_workcell(self.name, definition)
 
     def answer(self, run_id: UUID) -> None:
         """Answer what is asked about a run."""
@@ -197,7 +216,8 @@ class World:
             for doubt in await journal.open_doubts(run_id):
                 assert doubt.subject is DoubtSubject.COMMAND, doubt
                 tag = f"{run_id}/{doubt.branch}/{doubt.ordinal}"
-                happened = any(one.get("tag") == tag for one in self.control.effects())
+                effects = self.control.effects(after=self._marked)
+                happened = any(one.get("tag") == tag for one in effects)
                 answer = Answer.HAPPENED if happened else Answer.DID_NOT_HAPPEN
                 self.answers.append((tag, answer))
                 await journal.answer_doubt(doubt.id, answer, by="the test")

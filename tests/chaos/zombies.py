@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from multiprocessing.context import ForkServerProcess
-from pathlib import Path
 from time import monotonic
 from typing import Any
 from uuid import UUID, uuid4
@@ -136,7 +135,7 @@ class Zombies:
     """
 
     def __init__(self, world: World, plan: Plan, chosen: random.Random) -> None:
-        self._world = world
+        self.world = world
         self._plan = plan
         self._chosen = chosen
         run_id = world.uninterrupted(plan.story)
@@ -144,6 +143,12 @@ class Zombies:
         self._state = self._left(run_id)
         self._lasted = self._lasting(run_id, 0)
         self._other = self._elsewhere()
+        self._began = 0
+
+    @property
+    def story(self) -> str:
+        """The name of what runs here."""
+        return self._plan.story.name
 
     def trials(self, kind: Kind, count: int) -> Iterator[Trial]:
         """Choose trials of a kind."""
@@ -158,11 +163,17 @@ class Zombies:
                 past = kind is Kind.FLOW and number % 10 == 0
                 yield Trial(kind, deed, event, woken, past_lease=past)
 
+    def renew(self) -> None:
+        """Begin anew after a trial that went wrong."""
+        self.world.places = {**self.world.places, "home": str(self.world.folder)}
+        self.world.renew()
+        self._other = self._elsewhere()
+
     def carry_out(self, trial: Trial) -> Result:
         """Do it, bring the run to its end, and compare with the uninterrupted one."""
-        world, run_id, began = self._world, uuid4(), monotonic()
+        world, run_id, began = self.world, uuid4(), monotonic()
         world.answers.clear()
-        first = world.control.log()[-1]["n"]
+        first = self._began = world.mark()
         do = {
             Kind.FLOW: self._stop_flow,
             Kind.HOST: self._stop_host,
@@ -199,7 +210,7 @@ class Zombies:
     # --- stopped and woken ------------------------------------------------------------------------
 
     def _stop_flow(self, trial: Trial, run_id: UUID) -> tuple[bool, int, str | None]:
-        world, story = self._world, self._plan.story
+        world, story = self.world, self._plan.story
         with self._at(trial, run_id) as (first, hit):
             if hit:
                 _send(first, signal.SIGSTOP)
@@ -214,7 +225,7 @@ class Zombies:
 
     def _stop_host(self, trial: Trial, run_id: UUID) -> tuple[bool, int, str | None]:
         """Stop the host and its run, and let another host take over that knows nothing of it."""
-        world, story = self._world, self._plan.story
+        world, story = self.world, self._plan.story
         with self._at(trial, run_id) as (first, hit):
             if hit:
                 _send(world.host, signal.SIGSTOP)
@@ -235,10 +246,10 @@ class Zombies:
         self, trial: Trial, run_id: UUID, stopped: list[ForkServerProcess]
     ) -> tuple[int, str | None]:
         """Let another attempt take over, and wake what was stopped."""
-        world, story = self._world, self._plan.story
+        world, story = self.world, self._plan.story
         if trial.woken is Woken.ENDED:
             world.finish(story, run_id)
-            ended = world.control.log()[-1]["n"]
+            ended = max(one["n"] for one in world.control.log(self._began))
             survivor = self._woken(stopped)
             return sum(self._counted(run_id, ended).values()), survivor
         later = self._later(trial.deed)
@@ -272,7 +283,7 @@ class Zombies:
 
     def _to_the_gate(self, run_id: UUID) -> ForkServerProcess | None:
         """Start attempts until one waits at the gate; None: the run ended before."""
-        world = self._world
+        world = self.world
         for _ in range(ATTEMPTS):
             process = world.start(self._plan.story, run_id)
             wait_for(lambda one=process: world.gate.waiting() or not one.is_alive())
@@ -287,7 +298,7 @@ class Zombies:
     # --- clocks -----------------------------------------------------------------------------------
 
     def _step_flow(self, trial: Trial, run_id: UUID) -> tuple[bool, int, str | None]:
-        world = self._world
+        world = self.world
         world.clock_step = trial.hours * 3600
         try:
             with self._at(trial, run_id) as (process, hit):
@@ -297,7 +308,7 @@ class Zombies:
         return hit, 0, self._undisturbed(run_id, process)
 
     def _step_host(self, trial: Trial, run_id: UUID) -> tuple[bool, int, str | None]:
-        world = self._world
+        world = self.world
         world.clock_step = trial.hours * 3600
         try:
             self._restart_host()
@@ -318,20 +329,20 @@ class Zombies:
             process.join()
         wrong = None if process.exitcode == Ended.SUCCEEDED else f"ended with {process.exitcode}"
         if wrong is not None:
-            self._world.finish(self._plan.story, run_id)
+            self.world.finish(self._plan.story, run_id)
         return wrong
 
     def _restart_host(self) -> None:
-        self._world.host.kill()
-        self._world.host.join()
-        self._world.tend()
+        self.world.host.kill()
+        self.world.host.join()
+        self.world.tend()
 
     # --- what is needed for it --------------------------------------------------------------------
 
     @contextmanager
     def _at(self, trial: Trial, run_id: UUID) -> Iterator[tuple[ForkServerProcess, bool]]:
         """Start a run, and hold it at the command of a trial for the time of the block."""
-        world, deed = self._world, trial.deed
+        world, deed = self.world, trial.deed
         with world.gate.closed_for(deed.branch, deed.ordinal, trial.event):
             process = world.start(self._plan.story, run_id)
             wait_for(lambda: world.gate.waiting() or not process.is_alive())
@@ -339,8 +350,8 @@ class Zombies:
 
     def _elsewhere(self) -> dict[str, Any]:
         """Make the places of another computer: the same services and devices, files of its own."""
-        world = self._world
-        home = Path(world.places["home"]) / "elsewhere"
+        world = self.world
+        home = world.folder / "elsewhere"
         places = {**world.places, "home": str(home)}
         settings = settings_of(places)
         socket = settings.lab_socket(world.workcell.name)
@@ -350,20 +361,20 @@ class Zombies:
 
     def _counted(self, run_id: UUID, after: int) -> Counter[str]:
         """Count what reached a device for a run, by branch and ordinal."""
-        tags = (str(one.get("tag", "")) for one in self._world.control.log(after))
+        tags = (str(one.get("tag", "")) for one in self.world.control.log(after))
         keys = (tag.partition("/")[2] for tag in tags if tag.startswith(str(run_id)))
         return Counter(key for key in keys if key[0].isdigit())
 
     def _lasting(self, run_id: UUID, after: int) -> float:
         """Give the seconds on the lab's clock from a run's first to its last command."""
-        records = self._world.control.log(after)
+        records = self.world.control.log(after)
         of_run = [one for one in records if str(one.get("tag", "")).startswith(str(run_id))]
         times = [datetime.fromisoformat(one["at"]) for one in of_run]
         return (max(times) - min(times)).total_seconds()
 
     def _leases(self) -> bool:
-        url = self._world.settings.addresses().redis_url
-        name = f"{self._world.workcell.name}/{min(self._plan.story.assets.values())}"
+        url = self.world.settings.addresses().redis_url
+        name = f"{self.world.workcell.name}/{min(self._plan.story.assets.values())}"
         with redis.Redis.from_url(url) as client:
             return bool(client.exists(redis_keys.asset_lock(name)))
 
@@ -376,7 +387,7 @@ class Zombies:
         return row
 
     def _ask(self, query: Any, parameters: Any) -> list[Any]:
-        url = self._world.settings.addresses().database_url
+        url = self.world.settings.addresses().database_url
         with psycopg.connect(url) as connection:
             return connection.execute(query, parameters).fetchall()
 

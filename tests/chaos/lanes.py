@@ -1,0 +1,40 @@
+"""Trials side by side: several worlds take what is next as soon as they are free."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, SimpleQueue
+from typing import TypeVar
+
+Lane = TypeVar("Lane")
+Job = TypeVar("Job")
+
+
+def side_by_side(
+    parts: Sequence[tuple[Sequence[Lane], Iterable[Job]]], work: Callable[[Lane, Job], None]
+) -> None:
+    """Do all jobs.
+
+    Args:
+        parts: Lanes, and jobs that each of these lanes can do.
+        work: Does one.
+    """
+    with ThreadPoolExecutor(sum(len(lanes) for lanes, _ in parts)) as threads:
+        ends = []
+        for lanes, jobs in parts:
+            waiting: SimpleQueue[Job] = SimpleQueue()
+            for job in jobs:
+                waiting.put(job)
+            ends += [threads.submit(_drive, lane, waiting, work) for lane in lanes]
+    for end in ends:
+        end.result()
+
+
+def _drive(lane: Lane, waiting: SimpleQueue[Job], work: Callable[[Lane, Job], None]) -> None:
+    while True:
+        try:
+            job = waiting.get_nowait()
+        except Empty:
+            return
+        work(lane, job)
