@@ -39,6 +39,7 @@ from praxis_core.workcell.clock import Clock, RealClock
 from praxis_core.workcell.deck_changes import DeckFollower
 from praxis_core.workcell.definition import WorkcellDefinition, WorkcellMode
 from praxis_core.workcell.device import Device
+from praxis_core.workcell.device_settings import Difference
 from praxis_core.workcell.exactly_once import ExactlyOnce, refuse_quarantined
 from praxis_core.workcell.in_flight import CommandsInFlight, InFlight
 from praxis_core.workcell.initial_state import differences
@@ -50,7 +51,7 @@ from praxis_core.workcell.model import build
 from praxis_core.workcell.reach import InProcess, Reach
 from praxis_core.workcell.remembered import Remembered
 from praxis_core.workcell.safe_state import SafeAction
-from praxis_core.workcell.safekeeping import Safekeeping, restoring
+from praxis_core.workcell.safekeeping import Safekeeping, reaching, restoring
 from praxis_core.workcell.time_limits import TimeLimit, time_limit
 
 _log = logging.getLogger(__name__)
@@ -439,10 +440,17 @@ class WorkcellRuntime:
         expected = self.safekeeping.expected_of(
             (record.command, record.outcome) for record in recorded if record.outcome is not None
         )
-        await self.restore(run.run_id, run.attempt, expected)
+        # Its connection waits for this, so that nothing here can wait for a temperature.
+        missing = self.safekeeping.missing(expected, run.devices)
+        restored = await self._set_again(run, missing)
+        if restored:
+            what = "The devices were set again as the run had left them."
+            await self._journal.event(run.run_id, "restored", what, restored)
 
     async def restore(self, run_id: UUID, attempt: int, expected: JsonValue) -> JsonValue:
         """Bring the devices of a run back to the settings that it expects, by recorded commands.
+
+        Temperatures are waited for, as long and as exactly as PyLabRobot does by itself.
 
         Args:
             run_id: A run that has its devices.
@@ -462,21 +470,38 @@ class WorkcellRuntime:
             raise ClaimLost(run_id=run_id, attempt=attempt, device="", what="it has no devices")
         if not isinstance(expected, dict):
             return []
-        told: list[JsonValue] = []
-        for difference in self.safekeeping.missing(expected, run.devices):
-            device, setting = difference.device, difference.expected
-            what = f"{device}: {setting.group} was {difference.found}, expected {setting.value}"
-            if not setting.again:
-                told.append(f"{what}; it cannot be set again")
-                continue
-            ordinal = sum(branch == f"r{attempt}" for branch, _ in run.written)
-            backend = type(self._device(device).backend)
-            outcome = await self.execute(restoring(run, difference, backend, ordinal))
-            if outcome.error is not None:
-                raise decode_error(outcome.error)
-            told.append(f"{what}; set again")
+        missing = self.safekeeping.missing(expected, run.devices)
+        told = await self._set_again(run, missing)
+        # All are set by now, so that they are waited for together.
+        return told + [said for one in missing if (said := await self._reached(run, one))]
+
+    async def _set_again(self, run: AttendedRun, missing: Iterable[Difference]) -> list[JsonValue]:
+        told: list[JsonValue] = [await self._restored(run, one) for one in missing]
         self.safekeeping.is_certain(run.devices)
         return told
+
+    async def _restored(self, run: AttendedRun, difference: Difference) -> str:
+        device, setting = difference.device, difference.expected
+        what = f"{device}: {setting.group} was {difference.found}, expected {setting.value}"
+        if not setting.again:
+            return f"{what}; it cannot be set again"
+        backend = type(self._device(device).backend)
+        outcome = await self.execute(restoring(run, difference, backend))
+        if outcome.error is not None:
+            raise decode_error(outcome.error)
+        return f"{what}; set again"
+
+    async def _reached(self, run: AttendedRun, difference: Difference) -> str | None:
+        """Wait for a temperature that was set again; say how that ended."""
+        command = reaching(run, difference, self._device(difference.device).machine)
+        if command is None:
+            return None
+        outcome = await self.execute(command)
+        what = f"{difference.device}: {difference.expected.group} {difference.expected.value}"
+        if outcome.error is not None:
+            return f"{what} was not reached: {outcome.error.message}"
+        seconds = (outcome.ended_at - outcome.started_at).total_seconds()
+        return f"{what} was reached again after {seconds:.0f} s"
 
     async def detach(self, run_id: UUID, ended: RunStatus) -> None:
         """Take the devices back from a run, after its commands under way.

@@ -395,6 +395,39 @@ async def test_what_was_switched_off_while_no_host_was_there_is_set_again(world:
     assert [action.method for action in second.safe_actions()] == ["stop_shaking"]
 
 
+async def warm(replica: Replica) -> None:
+    """Keep something at 37 °C, and come to that."""
+    shaker = replica.asset("shaker")
+    await shaker.set_temperature(37.0)
+    await shaker.wait_for_temperature()
+
+
+@pytest.mark.parametrize(("lag", "reached"), [(20.0, True), (1e6, False)])
+async def test_a_run_goes_on_when_it_is_warm_again(
+    world: World, lag: float, *, reached: bool
+) -> None:
+    """Set again is not yet warm; what is too slow is said, and the run may decide."""
+    first = await world.host()
+    run = await world.begin(first, devices=["shaker"])
+    await world.carry_out(run, first.execute, warm)
+    expected = first.safekeeping.as_json()
+    await first.safekeeping.switch_off(
+        AttendedRun(run.run_id, run.attempt, DeckFollower(), devices={"shaker"})
+    )
+    world.lab.rehearsal.lags["shaker"] = 0.0
+    await first.clock.sleep(3600)
+    world.lab.rehearsal.lags["shaker"] = lag
+
+    told = await first.restore(run.run_id, run.attempt, expected)
+
+    assert isinstance(told, list)
+    assert str(told[0]).startswith("shaker: temperature was None, expected 37.0; set again")
+    said = "was reached again after" if reached else "was not reached: Temperature did not reach"
+    assert said in str(told[1])
+    heat = world.lab.world.draft().device("shaker").heats["temperature"]
+    assert (abs(heat.now(world.lab.world.time.now()) - 37) < 0.5) is reached
+
+
 async def test_a_run_that_was_given_up_while_it_was_away_keeps_nothing(world: World) -> None:
     """Its labware is put back with all the rest, once its claims are released."""
     first = await world.host()
