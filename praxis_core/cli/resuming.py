@@ -78,7 +78,7 @@ def resume(
         return
     _hand_to_worker(settings, flow_run)
     if detach:
-        announce(run_id, as_json_=as_json_)
+        announce(run_id, as_json_=as_json_, resumed=True)
     else:
         follow_deployed(settings, run_id, as_json_=as_json_, after_attempt=record.attempt)
 

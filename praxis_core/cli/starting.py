@@ -130,7 +130,7 @@ def run_here(
             raise typer.Exit(process.wait())  # it has said why
         run_id = UUID(json.loads(line)["run_id"])
         if detach:
-            announce(run_id, as_json_=as_json_)
+            announce(run_id, as_json_=as_json_, resumed=after_attempt > 0)
             return
         status = asyncio.run(
             follow(
@@ -176,9 +176,10 @@ def _not_started(name: str, error: ServiceRefused) -> RequestError:
     )
 
 
-def announce(run_id: UUID, *, as_json_: bool) -> None:
-    """Say that a run has begun."""
+def announce(run_id: UUID, *, as_json_: bool, resumed: bool = False) -> None:
+    """Say that a run has begun, or goes on."""
     if as_json_:
         print_json({"run_id": str(run_id)})
     else:
-        console.print(f"Started run {run_id}. Look at it with: praxis run show {run_id}")
+        done = "Resumed" if resumed else "Started"
+        console.print(f"{done} run {run_id}. Look at it with: praxis run show {run_id}")

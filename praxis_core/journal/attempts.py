@@ -12,11 +12,14 @@ from praxis_core.journal.statements import NEXT_ATTEMPT, SET_STATUS
 from praxis_core.journal.tables import AttemptRow, RunRow
 from praxis_core.protocol.lifecycle import RunStatus
 
-INTERRUPTED = {
-    "type": "interrupted",
-    "message": "The process of this attempt ended without saying how; a new attempt began.",
+_INTERRUPTED = "The process of this attempt ended without saying how; a new attempt began."
+
+_STOPPED = {
+    RunStatus.IN_DOUBT: "This attempt stopped and waited for an answer; a new attempt began.",
+    RunStatus.INTERRUPTED: "This attempt was interrupted, for its process or the host of its "
+    "workcell was gone; a new attempt began.",
 }
-"""The error of an attempt that was still open when the next one began."""
+"""Why an attempt was still open when the next one began, of those that said so."""
 
 
 async def begin(session: AsyncSession, request: AttemptRequest) -> int:
@@ -74,7 +77,9 @@ async def _next(session: AsyncSession, request: AttemptRequest) -> int:
         was, wanted = ("simulated", "real") if run.simulated else ("real", "simulated")
         what = f"run {request.run_id} is {was} and cannot go on as a {wanted} one; start a new run"
         raise JournalError(what=what)
-    if not RunStatus(run.status).ended:
+    status = RunStatus(run.status)
+    if not status.ended:
+        what = _STOPPED.get(status, _INTERRUPTED)
         await session.execute(
             SET_STATUS,
             {
@@ -82,7 +87,7 @@ async def _next(session: AsyncSession, request: AttemptRequest) -> int:
                 "attempt": None,
                 "status": RunStatus.FAILED,
                 "ended": True,
-                "error": INTERRUPTED,
+                "error": {"type": "interrupted", "message": what},
             },
         )
     number: int = (await session.execute(NEXT_ATTEMPT, {"run_id": request.run_id})).scalar_one()
