@@ -81,7 +81,8 @@ class Knowledge:
             for labware in model.definition.labware
         }
         self._native = {resource.name for resource in model.resources}
-        self.assets = AssetManager(self._initial)
+        wholes = {*model.devices, *self._homes}
+        self.assets = AssetManager(self._initial, wholes)
         self._tell_readers()
 
     def _tell_readers(self) -> None:
