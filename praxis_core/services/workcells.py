@@ -7,8 +7,11 @@ import json
 import signal
 import socket
 import sys
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import psutil
 import psycopg
@@ -93,8 +96,8 @@ def _connect(settings: PraxisSettings) -> psycopg.Connection:
 
 
 @dataclass(frozen=True)
-class EmbeddedLab:
-    """The pretend lab of one workcell: its simulated devices, as processes go."""
+class _WorkcellProcess(ABC):
+    """A process that belongs to one workcell."""
 
     home: Home
     settings: PraxisSettings
@@ -102,22 +105,65 @@ class EmbeddedLab:
     stored: Stored | None = None
     """None: it is only looked at, or ended."""
 
-    PREFIX = "lab-"
+    PREFIX: ClassVar[str]
+    """What its name among the services begins with."""
+    MODULE: ClassVar[str]
+    """What runs in it."""
 
     @property
     def name(self) -> str:
         """What it is called among the services."""
         return f"{self.PREFIX}{self.workcell}"
 
+    def record(self) -> ProcessRecord | None:
+        """The running process, or nothing."""
+        return process.running(self.home.record(self.name), self.home.mark(self.name), self.MODULE)
+
+    @abstractmethod
+    def ready(self) -> bool:
+        """Whether it does its work."""
+
+    def wait(self, record: ProcessRecord) -> None:
+        """Wait until it does its work.
+
+        Raises:
+            ServiceDidNotStart: it ended, or is not ready in time.
+        """
+        log = self.home.log(self.name)
+        process.wait_ready(self.name, record, self.ready, log=log, seconds=START_SECONDS)
+
+    def _start(self, arguments: Sequence[str | Path], folder: Path) -> ProcessRecord:
+        record = process.start(
+            [sys.executable, "-m", self.MODULE, *arguments],
+            log=self.home.log(self.name),
+            folder=folder,
+            environment=environment(self.settings),
+            mark=self.home.mark(self.name),
+        )
+        record = replace(record, configuration=self._configuration())
+        process.write_record(self.home.record(self.name), record)
+        return record
+
+    def _outdated(self, running: ProcessRecord) -> bool:
+        changed = running.configuration != self._configuration()
+        return changed and not in_use(self.settings, self.workcell)
+
+    @abstractmethod
+    def _configuration(self) -> str:
+        """What it has to be started anew for, when that changes and no run is in the way."""
+
+
+@dataclass(frozen=True)
+class EmbeddedLab(_WorkcellProcess):
+    """The pretend lab of one workcell: its simulated devices, as processes go."""
+
+    PREFIX = "lab-"
+    MODULE = "praxis_core.simulator.lab"
+
     @property
     def address(self) -> str:
         """Where it answers."""
         return str(self.settings.lab_socket(self.workcell))
-
-    def record(self) -> ProcessRecord | None:
-        """The running lab, or nothing."""
-        mark, path = self.home.mark(self.name), self.home.record(self.name)
-        return process.running(path, mark, "praxis_core.simulator.lab")
 
     def ready(self) -> bool:
         """It answers."""
@@ -139,30 +185,10 @@ class EmbeddedLab:
         folder.mkdir(mode=0o700, exist_ok=True)
         definition = folder / f"{self.workcell}.json"
         definition.write_text(self.stored.definition if self.stored else "")
-        record = process.start(
-            [
-                *(sys.executable, "-m", "praxis_core.simulator.lab"),
-                *("--workcell-json", definition),
-                *("--socket", self.address),
-                *("--log", folder / f"{self.workcell}.log.jsonl"),
-            ],
-            log=self.home.log(self.name),
-            folder=folder,
-            environment=environment(self.settings),
-            mark=self.home.mark(self.name),
+        log = folder / f"{self.workcell}.log.jsonl"
+        return self._start(
+            ["--workcell-json", definition, "--socket", self.address, "--log", log], folder
         )
-        record = replace(record, configuration=self._configuration())
-        process.write_record(self.home.record(self.name), record)
-        return record
-
-    def wait(self, record: ProcessRecord) -> None:
-        """Wait until it answers.
-
-        Raises:
-            ServiceDidNotStart: it ended, or does not answer in time.
-        """
-        log = self.home.log(self.name)
-        process.wait_ready(self.name, record, self.ready, log=log, seconds=START_SECONDS)
 
     def stop(self) -> None:
         """End it; what is on its decks is kept in its folder."""
@@ -171,40 +197,21 @@ class EmbeddedLab:
             process.stop(_END_LAB, record)
         self.home.record(self.name).unlink(missing_ok=True)
 
-    def _outdated(self, running: ProcessRecord) -> bool:
-        changed = running.configuration != self._configuration()
-        return changed and not in_use(self.settings, self.workcell)
-
     def _configuration(self) -> str:
         return configuration(self.stored.definition if self.stored else "")
 
 
 @dataclass(frozen=True)
-class EmbeddedWatchdog:
+class EmbeddedWatchdog(_WorkcellProcess):
     """The watchdog of one workcell, which starts the workcell's host."""
 
-    home: Home
-    settings: PraxisSettings
-    workcell: str
-    stored: Stored | None = None
-    """None: it is only looked at, or ended."""
-
     PREFIX = "workcell-"
-
-    @property
-    def name(self) -> str:
-        """What it is called among the services."""
-        return f"{self.PREFIX}{self.workcell}"
+    MODULE = "praxis_core.host.watchdog"
 
     @property
     def address(self) -> str:
         """Where its host answers."""
         return str(self.settings.workcell_socket(self.workcell))
-
-    def record(self) -> ProcessRecord | None:
-        """The running watchdog, or nothing."""
-        mark, path = self.home.mark(self.name), self.home.record(self.name)
-        return process.running(path, mark, "praxis_core.host.watchdog")
 
     def ready(self) -> bool:
         """It watches, and its host answers."""
@@ -227,25 +234,7 @@ class EmbeddedWatchdog:
             return running
         if running is not None:
             process.stop(_REPLACE, running)
-        record = process.start(
-            [sys.executable, "-m", "praxis_core.host.watchdog", self.workcell],
-            log=self.home.log(self.name),
-            folder=self.home.folder,
-            environment=environment(self.settings),
-            mark=self.home.mark(self.name),
-        )
-        record = replace(record, configuration=self._configuration())
-        process.write_record(self.home.record(self.name), record)
-        return record
-
-    def wait(self, record: ProcessRecord) -> None:
-        """Wait until the workcell is served.
-
-        Raises:
-            ServiceDidNotStart: it ended, or its host does not answer in time.
-        """
-        log = self.home.log(self.name)
-        process.wait_ready(self.name, record, self.ready, log=log, seconds=START_SECONDS)
+        return self._start([self.workcell], self.home.folder)
 
     def stop(self) -> None:
         """End host and watchdog; what a run left on is switched off."""
@@ -258,10 +247,6 @@ class EmbeddedWatchdog:
             process.stop(_END, record)
         process.stop(_END, *process.marked(self.home.mark(self.name)))
         self.home.record(self.name).unlink(missing_ok=True)
-
-    def _outdated(self, running: ProcessRecord) -> bool:
-        changed = running.configuration != self._configuration()
-        return changed and not in_use(self.settings, self.workcell)
 
     def _configuration(self) -> str:
         addresses, version = self.settings.addresses(), self.stored.version if self.stored else 0
