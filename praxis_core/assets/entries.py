@@ -46,8 +46,8 @@ def entries(
         "asset_changes": _json([_entry(change, by) for change in changes.assets.values()]),
         "asset_doubts": _json(changes.doubts),
         "asset_at": at,
-        "asset_who": None if by is None else by.who,
-        "asset_why": None if by is None else by.why,
+        "asset_who": None if by is None else as_storable(by.who),
+        "asset_why": None if by is None else as_storable(by.why),
     }
 
 

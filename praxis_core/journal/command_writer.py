@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -56,6 +56,15 @@ _INTENT = Prepared.of("intent", statements.INTENT)
 _OUTCOME = Prepared.of("outcome", statements.OUTCOME)
 _MEASURED = Prepared.of("measured", statements.MEASURED)
 _OBSERVED = Prepared.of("observed", statements.OBSERVED)
+_WITH_ASSETS = {
+    _OUTCOME: Prepared.of("outcome_of_assets", statements.OUTCOME_OF_ASSETS),
+    _MEASURED: Prepared.of("measured_of_assets", statements.MEASURED_OF_ASSETS),
+    _OBSERVED: Prepared.of("observed_of_assets", statements.OBSERVED_OF_ASSETS),
+}
+
+
+AssetValues = Mapping[str, object]
+"""What a command changed of assets, as ``assets.entries`` writes it."""
 
 
 @dataclass(eq=False, slots=True)
@@ -70,6 +79,8 @@ class _Waiting:
     command: Command | None = None
     outcome: Outcome | None = None
     """None: it is the intent."""
+    bare: Callable[[], tuple[Prepared, dict[str, object]]] | None = None
+    """Makes the same outcome without what it changed of assets, if it changed something."""
     withdrawn: bool = False
     """An intent that was given up: if it was written all the same, nothing was sent."""
     written: bool = False
@@ -130,9 +141,20 @@ class CommandWriter:
             raise
 
     def outcome(
-        self, command: Command, outcome: Outcome, measurements: Sequence[Measurement]
+        self,
+        command: Command,
+        outcome: Outcome,
+        measurements: Sequence[Measurement],
+        assets: AssetValues | None = None,
     ) -> asyncio.Future[None]:
         """Take in how a command ended; written before any intent that comes after it.
+
+        Args:
+            command: The command.
+            outcome: How it ended.
+            measurements: What it measured.
+            assets: What it changed of assets (``assets.entries``): in the same transaction, and
+                only where the outcome is not there already.
 
         Returns:
             Done when it is durable. Nobody needs to wait: a refusal is raised by the
@@ -141,16 +163,22 @@ class CommandWriter:
         Raises:
             JournalError: a value cannot be stored.
         """
-        statement, columns = _ended(command, outcome, measurements)
+        statement, columns = _ended(command, outcome, measurements, assets)
         waiting = self._put(
             statement=statement, values=statement.values(columns), command=command, outcome=outcome
         )
+        if assets is not None:
+            waiting.bare = partial(_ended, command, outcome, measurements)
         waiting.done.add_done_callback(partial(self._remember_refusal, command))
         self._write_soon()
         return waiting.done
 
     async def ended(
-        self, command: Command, outcome: Outcome, measurements: Sequence[Measurement]
+        self,
+        command: Command,
+        outcome: Outcome,
+        measurements: Sequence[Measurement],
+        assets: AssetValues | None = None,
     ) -> None:
         """Take in how a command ended and wait until it is durable.
 
@@ -158,7 +186,7 @@ class CommandWriter:
             JournalError: it is refused.
             ServiceUnreachable: Postgres does not answer; it is kept and written later.
         """
-        written = self.outcome(command, outcome, measurements)
+        written = self.outcome(command, outcome, measurements, assets)
         await self.settled()
         try:
             await asyncio.shield(written)
@@ -276,9 +304,25 @@ class CommandWriter:
             except psycopg.Error as error:
                 if one.kept and (error.sqlstate or "").startswith(_PASSES):
                     raise self._database.unreachable(error) from error
+                if one.bare is not None:
+                    await self._write_bare(one, one.bare, error)
                 one.finish(refused(error))
             else:
                 await self._resolve(one, count)
+
+    async def _write_bare(
+        self,
+        one: _Waiting,
+        bare: Callable[[], tuple[Prepared, dict[str, object]]],
+        error: psycopg.Error,
+    ) -> None:
+        """Write at least that a command was done, whatever is wrong with what is told of assets."""
+        name = "a command" if one.command is None else one.command.name
+        _log.error("what %s changed of assets is not written", name, exc_info=error)
+        one.statement, columns = bare()
+        one.values, one.bare = one.statement.values(columns), None
+        with suppress(psycopg.Error):
+            await self._execute([one])
 
     async def _execute(self, batch: Sequence[_Waiting]) -> list[int]:
         """Carry statements out in one transaction and one round trip.
@@ -309,7 +353,7 @@ class CommandWriter:
             await self._disconnect()
             self._connection = Pipeline(await self._database.connect())
             try:
-                await self._connection.prepare((_INTENT, _OUTCOME, _MEASURED, _OBSERVED))
+                await self._connection.prepare((_INTENT, *_WITH_ASSETS, *_WITH_ASSETS.values()))
             except psycopg.Error as error:
                 raise self._database.unreachable(error) from error
         return self._connection
@@ -409,15 +453,20 @@ def _withdrawal(command: Command, why: str) -> _Waiting:
 
 
 def _ended(
-    command: Command, outcome: Outcome, measurements: Sequence[Measurement]
+    command: Command,
+    outcome: Outcome,
+    measurements: Sequence[Measurement],
+    assets: AssetValues | None = None,
 ) -> tuple[Prepared, dict[str, object]]:
     """Choose the statement that writes an outcome, and give its columns."""
     columns = rows.intent_values(command, outcome.started_at) | rows.outcome_values(outcome)
-    if command.kind is CommandKind.OBSERVE:
-        return _OBSERVED, columns | rows.measurement_values(measurements)
-    if measurements:
-        return _MEASURED, columns | rows.measurement_values(measurements)
-    return _OUTCOME, columns
+    statement = _OUTCOME
+    if measurements or command.kind is CommandKind.OBSERVE:
+        statement = _OBSERVED if command.kind is CommandKind.OBSERVE else _MEASURED
+        columns |= rows.measurement_values(measurements)
+    if assets is None:
+        return statement, columns
+    return _WITH_ASSETS[statement], {**columns, **assets}
 
 
 def _name(command: Command) -> str:

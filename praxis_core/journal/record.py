@@ -15,7 +15,7 @@ from sqlalchemy import TextClause
 
 from praxis_core.errors import JournalError, ServiceUnreachable
 from praxis_core.journal import attempts, claims, definitions, doubts, rows, statements
-from praxis_core.journal.command_writer import CommandWriter
+from praxis_core.journal.command_writer import AssetValues, CommandWriter
 from praxis_core.journal.database import Database
 from praxis_core.journal.history import History
 from praxis_core.journal.records import (
@@ -491,19 +491,24 @@ class Journal(History):
         await self.writer.intent(command, at, epoch=epoch)
 
     async def command_outcome(
-        self, command: Command, outcome: Outcome, measurements: Sequence[Measurement]
+        self,
+        command: Command,
+        outcome: Outcome,
+        measurements: Sequence[Measurement],
+        assets: AssetValues | None = None,
     ) -> None:
         """Make durable how a command ended and what it measured; returns after that.
 
         May be repeated with the same outcome. A command that observes needs no intent. Accepted
         after the attempt has ended, too: what a device did is true, whoever still waits for it.
-        Without an answer of Postgres it is kept, and written when there is one.
+        Without an answer of Postgres it is kept, and written when there is one. What it changed of
+        ``assets`` (``assets.entries``) is in the same transaction.
 
         Raises:
             JournalError: there is no intent, or another outcome; a measurement is not finite.
         """
         await self._patiently(partial(self._steps.flush, command.run_id))
-        await self.writer.ended(command, outcome, measurements)
+        await self.writer.ended(command, outcome, measurements, assets)
 
     async def settled(self) -> None:
         """Wait until every outcome that was taken in is durable."""

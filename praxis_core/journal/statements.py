@@ -159,23 +159,23 @@ _ENDS = f"""UPDATE praxis.command SET outcome = :outcome, started_at = :started_
           sent = :sent, delivered = nextval('praxis.command_delivered')
         WHERE {_KEY} AND fingerprint = :fingerprint AND outcome IS NULL
         RETURNING run_id, attempt, branch, ordinal"""  # noqa: S608  # constants
-_ENDED = f"done AS ({_ENDS})"
+_ENDED = f"done AS ({_ENDS}, number)"
 
 OUTCOME = _statement(_ENDS)
 MEASURED = _statement(f"WITH {_ENDED}, {_MEASURED} SELECT ordinal FROM done")  # noqa: S608  # constants
 
 # With an intent or without one, in one statement: a command that reads is written as a whole.
-OBSERVED = _statement(f"""
-    WITH {_ENDED.replace("done AS", "ended AS")}, fresh AS (
+_OBSERVED = f"""
+    {_ENDED.replace("done AS", "ended AS")}, fresh AS (
       INSERT INTO praxis.command ({_INTENT_COLUMNS},
           outcome, started_at, ended_at, value, error, attributes, sent, delivered)
         SELECT {_INTENT_VALUES}, :outcome, :started_at, :ended_at, :value, :error, :attributes,
           :sent, nextval('praxis.command_delivered')
         WHERE NOT EXISTS (SELECT FROM praxis.command WHERE {_KEY})
-        ON CONFLICT DO NOTHING RETURNING run_id, attempt, branch, ordinal
+        ON CONFLICT DO NOTHING RETURNING run_id, attempt, branch, ordinal, number
     ), done AS (SELECT * FROM ended UNION ALL SELECT * FROM fresh), {_MEASURED}
-    SELECT ordinal FROM done
-""")  # noqa: S608  # constants
+"""  # noqa: S608  # constants
+OBSERVED = _statement(f"WITH {_OBSERVED} SELECT ordinal FROM done")  # noqa: S608  # constants
 
 # What a command changed of the assets, in its outcome's transaction, and only where this wrote the
 # outcome: to write it again changes nothing. A thing that nobody described is met here.
@@ -186,15 +186,15 @@ _ASSETS = """given AS (
       FROM done, jsonb_to_recordset(CAST(:asset_changes AS jsonb)) AS g (asset text, kind text,
         parts jsonb, places jsonb, place jsonb, gone boolean, inside jsonb, rack text[],
         sources bigint[])
-    ), fresh AS (
+    ), met AS (
       INSERT INTO praxis.asset (kind, workcell, name, parent, place_unknown, inside, rack)
         SELECT CASE WHEN rack IS NULL THEN 'labware' ELSE 'tip_rack' END, :asset_workcell, asset,
           place ->> 'parent', place ->> 'unknown', coalesce(inside, '{}'), rack
         FROM given WHERE known IS NULL
         RETURNING id, name
     ), whole AS (
-      SELECT given.*, coalesce(known, fresh.id) AS id
-      FROM given LEFT JOIN fresh ON fresh.name = given.asset
+      SELECT given.*, coalesce(known, met.id) AS id
+      FROM given LEFT JOIN met ON met.name = given.asset
     ), moved AS (
       UPDATE praxis.asset a SET inside = a.inside || coalesce(w.inside, '{}'),
           rack = coalesce(w.rack, a.rack),
@@ -226,12 +226,11 @@ _ASSETS = """given AS (
         WHERE d.value = 'null' AND o.workcell = :asset_workcell AND o.command = d.key
     )"""
 
-_ENDED_NUMBERED = f"done AS ({_ENDS}, number)"
-
-OUTCOME_OF_ASSETS = _statement(f"WITH {_ENDED_NUMBERED}, {_ASSETS} SELECT ordinal FROM done")  # noqa: S608  # constants
+OUTCOME_OF_ASSETS = _statement(f"WITH {_ENDED}, {_ASSETS} SELECT ordinal FROM done")  # noqa: S608  # constants
 MEASURED_OF_ASSETS = _statement(
-    f"WITH {_ENDED_NUMBERED}, {_MEASURED}, {_ASSETS} SELECT ordinal FROM done"  # noqa: S608  # constants
+    f"WITH {_ENDED}, {_MEASURED}, {_ASSETS} SELECT ordinal FROM done"  # noqa: S608  # constants
 )
+OBSERVED_OF_ASSETS = _statement(f"WITH {_OBSERVED}, {_ASSETS} SELECT ordinal FROM done")  # noqa: S608  # constants
 
 # Of a command whose outcome was written before, or is not known.
 CHANGE_BY_COMMAND = _statement(f"""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,9 +11,15 @@ from uuid import UUID
 
 import pytest
 
+from praxis_core.assets.catalogue import Catalogue
 from praxis_core.assets.contents import Change
+from praxis_core.assets.entries import By
+from praxis_core.assets.inventory import Description
 from praxis_core.assets.manager import AssetManager
 from praxis_core.assets.state import AssetManagerState, ContainerContents, Location
+from praxis_core.journal.database import Database
+from praxis_core.journal.record import Journal
+from praxis_core.journal.records import AttemptRequest
 from praxis_core.labware.encoded_error import EncodedError
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import CommandKind, OutcomeStatus, Sent
@@ -205,3 +211,96 @@ def _new_bench() -> Bench:
         state.locations[rack] = Location(parent="deck")
     state.grippers["star"] = None
     return Bench(AssetManager(state))
+
+
+THINGS = {
+    "star": Description("device"),
+    "deck": Description("deck"),
+    "trough": Description("trough", reagent="PBS", lot="L7"),
+    "waste": Description("waste"),
+    "plate": Description("plate", factory="cor_96", barcode="4711"),
+    "plate2": Description("plate", factory="cor_96"),
+    "tips": Description("tip_rack", factory="hamilton_96"),
+    "tips2": Description("tip_rack", factory="hamilton_96"),
+}
+"""Of the bench, in the catalogue."""
+DEFINITION = By("definition", "version 1")
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """A database with the schema, closed at the end."""
+    async with Database(database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def journal(database: Database) -> Journal:
+    """The journal beside it."""
+    return Journal(database)
+
+
+@pytest.fixture
+async def run_on_bench(journal: Journal) -> UUID:
+    """A run whose first attempt has begun."""
+    workcell = await journal.store_workcell("bench", {"devices": {}})
+    protocol = await journal.store_protocol(
+        name="dilution",
+        version="1.0.0",
+        entrypoint="flows.dilution:dilution",
+        source_hash="a" * 64,
+        content_hash="b" * 64,
+        definition={},
+    )
+    run_id = UUID(int=1)
+    await journal.begin_attempt(
+        AttemptRequest(
+            run_id=run_id,
+            run_name="dilution on bench",
+            protocol_id=protocol.id,
+            workcell_id=workcell.id,
+            parameters={},
+            assets={},
+            simulated=True,
+            start_snapshot=None,
+        )
+    )
+    return run_id
+
+
+@pytest.fixture
+def catalogue(database: Database) -> Catalogue:
+    """The catalogue in it."""
+    return Catalogue(database)
+
+
+@pytest.fixture
+def beginning(bench: Bench) -> AssetManagerState:
+    """The bench as it is set up, all of it somewhere."""
+    return _placed(bench)
+
+
+@pytest.fixture
+async def assets(catalogue: Catalogue, beginning: AssetManagerState) -> AssetManager:
+    """The bookkeeping of the bench, in the catalogue as well."""
+    assert await catalogue.register("bench", beginning, THINGS, DEFINITION) == THINGS.keys()
+    return AssetManager(await catalogue.state("bench"), THINGS)
+
+
+def _placed(bench: Bench) -> AssetManagerState:
+    state = AssetManagerState.model_validate(bench.assets.snapshot())
+    for name in ("trough", "waste", "tips", "tips2"):
+        state.locations[name] = Location(parent="deck")
+    for rack, spots in state.racks.items():
+        state.locations |= {spot: Location(parent=rack) for spot in spots}
+    state.locations["deck"] = Location(parent="star")
+    state.locations["star"] = Location(parent=None)
+    return state
+
+
+def plain(state: AssetManagerState) -> dict[str, Any]:
+    """Leave out devices of which nothing is said, and the names of sources."""
+    plain = state.model_dump(mode="json")
+    for heads in ("heads", "heads96"):
+        plain[heads] = {device: tips for device, tips in plain[heads].items() if tips}
+    return plain

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -16,103 +14,11 @@ from praxis_core.assets.manager import AssetManager
 from praxis_core.assets.state import AssetManagerState, Location
 from praxis_core.errors import AssetInUse, AssetUnknown, JournalError
 from praxis_core.journal.asset_tables import AssetStatus
-from praxis_core.journal.database import Database
 from praxis_core.journal.record import Journal
-from praxis_core.journal.records import AttemptRequest
 from praxis_core.protocol.lifecycle import RunStatus
-from tests.assets.conftest import Bench
+from tests.assets.conftest import DEFINITION, THINGS, Bench, plain
 
 ADA = By("ada", "she looked")
-DEFINITION = By("definition", "version 1")
-THINGS = {
-    "star": Description("device"),
-    "deck": Description("deck"),
-    "trough": Description("trough", reagent="PBS", lot="L7"),
-    "waste": Description("waste"),
-    "plate": Description("plate", factory="cor_96", barcode="4711"),
-    "plate2": Description("plate", factory="cor_96"),
-    "tips": Description("tip_rack", factory="hamilton_96"),
-    "tips2": Description("tip_rack", factory="hamilton_96"),
-}
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    """A database with the schema, closed at the end."""
-    async with Database(database_url) as opened:
-        yield opened
-
-
-@pytest.fixture
-def journal(database: Database) -> Journal:
-    """The journal beside it."""
-    return Journal(database)
-
-
-@pytest.fixture
-async def run_on_bench(journal: Journal) -> UUID:
-    """A run whose first attempt has begun."""
-    workcell = await journal.store_workcell("bench", {"devices": {}})
-    protocol = await journal.store_protocol(
-        name="dilution",
-        version="1.0.0",
-        entrypoint="flows.dilution:dilution",
-        source_hash="a" * 64,
-        content_hash="b" * 64,
-        definition={},
-    )
-    run_id = UUID(int=1)
-    await journal.begin_attempt(
-        AttemptRequest(
-            run_id=run_id,
-            run_name="dilution on bench",
-            protocol_id=protocol.id,
-            workcell_id=workcell.id,
-            parameters={},
-            assets={},
-            simulated=True,
-            start_snapshot=None,
-        )
-    )
-    return run_id
-
-
-@pytest.fixture
-def catalogue(database: Database) -> Catalogue:
-    """The catalogue in it."""
-    return Catalogue(database)
-
-
-@pytest.fixture
-def beginning(bench: Bench) -> AssetManagerState:
-    """The bench as it is set up, all of it somewhere."""
-    return _placed(bench)
-
-
-@pytest.fixture
-async def assets(catalogue: Catalogue, beginning: AssetManagerState) -> AssetManager:
-    """The bookkeeping of the bench, in the catalogue as well."""
-    assert await catalogue.register("bench", beginning, THINGS, DEFINITION) == THINGS.keys()
-    return AssetManager(await catalogue.state("bench"), THINGS)
-
-
-def _placed(bench: Bench) -> AssetManagerState:
-    state = AssetManagerState.model_validate(bench.assets.snapshot())
-    for name in ("trough", "waste", "tips", "tips2"):
-        state.locations[name] = Location(parent="deck")
-    for rack, spots in state.racks.items():
-        state.locations |= {spot: Location(parent=rack) for spot in spots}
-    state.locations["deck"] = Location(parent="star")
-    state.locations["star"] = Location(parent=None)
-    return state
-
-
-def _plain(state: AssetManagerState) -> dict[str, Any]:
-    """Leave out devices of which nothing is said, and the names of sources."""
-    plain = state.model_dump(mode="json")
-    for heads in ("heads", "heads96"):
-        plain[heads] = {device: tips for device, tips in plain[heads].items() if tips}
-    return plain
 
 
 async def test_what_is_registered_is_what_the_catalogue_gives(
@@ -127,7 +33,7 @@ async def test_what_is_registered_is_what_the_catalogue_gives(
     assert source.isdecimal()
     assert volume == 10_000
     beginning.containers["trough"].sources = {source: volume}
-    assert _plain(state) == _plain(beginning)
+    assert plain(state) == plain(beginning)
 
 
 async def test_registering_again_changes_nothing_and_takes_up_what_is_new(
@@ -144,7 +50,7 @@ async def test_registering_again_changes_nothing_and_takes_up_what_is_new(
 
     assert new == {"lid"}
     before.locations["lid"] = Location(parent="plate")
-    assert _plain(await catalogue.state("bench")) == _plain(before)
+    assert plain(await catalogue.state("bench")) == plain(before)
     after = await catalogue.ids("bench")
     assert {name: after[name] for name in ids} == ids
 
@@ -164,7 +70,7 @@ async def test_a_workcell_is_set_back_and_only_what_differs_is_filled_anew(
     state = await catalogue.state("bench")
     assert state.containers["trough"] == full
     beginning.containers["trough"].sources = full.sources
-    assert _plain(state) == _plain(beginning)
+    assert plain(state) == plain(beginning)
     assert not await catalogue.set_back("bench", beginning, DEFINITION)
 
 
@@ -225,7 +131,7 @@ async def test_what_is_unknown_is_known_when_somebody_says_what_it_is(
     await catalogue.record("bench", assets.take_changes())
     known = await catalogue.state("bench")
     assert known.containers["trough"].unknown
-    assert _plain(known) == assets.snapshot()
+    assert plain(known) == assets.snapshot()
 
     await catalogue.set_volume("bench", "trough", Filling(9_000, {"dye": 3.0}), ADA)
 
