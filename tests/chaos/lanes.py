@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from queue import Empty, SimpleQueue
+from threading import Event
 from typing import TypeVar
 
 Lane = TypeVar("Lane")
@@ -20,19 +21,26 @@ def side_by_side(
         parts: Lanes, and jobs that each of these lanes can do.
         work: Does one.
     """
+    stopped = Event()
     with ThreadPoolExecutor(sum(len(lanes) for lanes, _ in parts)) as threads:
         ends = []
         for lanes, jobs in parts:
             waiting: SimpleQueue[Job] = SimpleQueue()
             for job in jobs:
                 waiting.put(job)
-            ends += [threads.submit(_drive, lane, waiting, work) for lane in lanes]
+            ends += [threads.submit(_drive, lane, waiting, work, stopped) for lane in lanes]
+        try:
+            wait(ends)
+        finally:  # who interrupts it waits for the trials that are under way
+            stopped.set()
     for end in ends:
         end.result()
 
 
-def _drive(lane: Lane, waiting: SimpleQueue[Job], work: Callable[[Lane, Job], None]) -> None:
-    while True:
+def _drive(
+    lane: Lane, waiting: SimpleQueue[Job], work: Callable[[Lane, Job], None], stopped: Event
+) -> None:
+    while not stopped.is_set():
         try:
             job = waiting.get_nowait()
         except Empty:

@@ -7,6 +7,7 @@ PyLabRobot's. All else an attempt or a host does itself, as anywhere.
 from __future__ import annotations
 
 import gc
+import os
 from importlib import import_module
 
 for name in (
@@ -19,6 +20,9 @@ for name in (
     "tests.chaos.shaking",
 ):
     import_module(name)
+
+# An interrupt from the keyboard is for the tests; a trial comes to its end.
+os.setsid()
 
 # What is there by now is no garbage; no child is to look through it again.
 gc.freeze()
