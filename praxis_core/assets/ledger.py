@@ -38,6 +38,11 @@ class Ledger:
         self._owners: dict[str, str] = {}
         self._name_owners([*self._parts, *self._places], state)
 
+    @property
+    def wholes(self) -> frozenset[str]:
+        """Names of the assets that parts belong to, where any is known."""
+        return frozenset(self._wholes)
+
     def touch(self, names: Iterable[str]) -> None:
         """Note that some parts and resources may have changed."""
         self._touched |= dict.fromkeys(names)

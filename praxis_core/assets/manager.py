@@ -61,6 +61,11 @@ class AssetManager:
         self._state = state.model_copy(deep=True)
         self._ledger.touch_all(self._state)
 
+    @property
+    def wholes(self) -> frozenset[str]:
+        """Names of the assets of which changes are told: also racks of a deck, and new labware."""
+        return self._ledger.wholes
+
     def take_changes(self) -> Changes:
         """Give what changed since this was last called, or since the beginning.
 

@@ -295,6 +295,7 @@ def test_a_lid_stays_an_asset_of_its_own_and_a_well_its_plates(bench: Any) -> No
     assets.add(_labware("lid"))
     assets.apply_deck_changes([DeckChange(1, "lid", "plate", (0, 0, 0))])
     assert [*assets.take_changes().assets] == ["lid"]
+    assert assets.wholes == {"plate", "lid", "tips", "tips2", "star"}
     bench.assets = assets
     bench.grip("lid")
     bench.grip("plate")
