@@ -222,8 +222,6 @@ class AssetLockManager:
         keeping.add_done_callback(lambda task: None if task.cancelled() else body.cancel())
         succeeded = False
         try:
-            # redis-py swallows it when it is cancelled while it connects.
-            _notice_cancellation(body, cancelled_before)
             yield lease
             succeeded = True
         except asyncio.CancelledError:
@@ -241,12 +239,16 @@ class AssetLockManager:
         """Acquire; give also the loop's time from which on the lease counts, at the earliest."""
         clock = asyncio.get_running_loop().time
         began = clock()
+        task = _this_task()
+        cancelled_before = task.cancelling()
         told: Sequence[Wait] = ()
         try:
             while True:
                 asked = clock()
                 left = began + wait_seconds - asked
                 lease = await request.look(waits=left > 0)
+                # redis-py swallows it when it is cancelled while it connects.
+                _notice_cancellation(task, cancelled_before)
                 if lease is not None:
                     return lease, asked
                 if left <= 0:
@@ -341,5 +343,5 @@ def _notice_cancellation(task: asyncio.Task[Any], before: int) -> None:
 def _this_task() -> asyncio.Task[Any]:
     task = asyncio.current_task()
     if task is None:
-        raise LockError(assets="", what="hold works inside an asyncio task only")
+        raise LockError(assets="", what="acquire and hold work inside an asyncio task only")
     return task

@@ -23,7 +23,7 @@ _LOOKS = 3
 """At once, when what Redis said proved to be out of date."""
 
 _CHECK_SECONDS = 1.0
-"""Between two questions to Postgres whether what Redis calls reserved still is."""
+"""Between two questions of one who waits to Postgres, whether Redis knows what is reserved."""
 
 
 class Request:
@@ -73,7 +73,7 @@ class Request:
                     return lease
             else:
                 self.waits = answer
-                if not await self._out_of_date(answer):
+                if not await self._out_of_date():
                     break
         return None
 
@@ -90,15 +90,14 @@ class Request:
 
     async def _claimed(self, lease: Lease) -> Lease | None:
         """Let Postgres say that the assets are this request's; it gives the token."""
-        if self._reservations is None:
+        reservations = self._reservations
+        if reservations is None:
             return lease
-        self._before = await self._reservations.of(self.asking)
+        self._before = await reservations.of(self.asking)
         try:
-            token = await to_the_end(
-                self._reservations.claim(self.asking, take_over=self._take_over)
-            )
+            token = await to_the_end(reservations.claim(self.asking, take_over=self._take_over))
         except DeviceClaimed as error:
-            await self._refused(lease, error)
+            await self._refused(lease, error, reservations)
             return None
         lease = Lease(lease.assets, lease.holder, token, lease.attempt, lease.request)
         lost = await self._store.insist(lease)
@@ -106,35 +105,34 @@ class Request:
             raise LeaseLost(asset=lost, token=token, holder=lease.holder)
         return lease
 
-    async def _refused(self, lease: Lease, error: DeviceClaimed) -> None:
+    async def _refused(
+        self, lease: Lease, error: DeviceClaimed, reservations: Reservations
+    ) -> None:
         """Redis did not know of a reservation: let it know, and wait like anybody."""
         workcell, holder = error.details["workcell"], error.details["holder"]
         asset = f"{workcell}/{error.details['device']}"
         now = datetime.now(UTC)
         self.waits = [Wait(lease.holder, asset, f"run {holder}", WaitState.RESERVED, now)]
         self._before = None
-        await self._check()
+        await self._check(reservations)
         await self._store.release(lease, lease.assets)
         # The old one was given back, and would be taken for that for ever.
         self.asking.request = uuid4().hex
 
-    async def _out_of_date(self, waits: Sequence[Wait]) -> bool:
-        """Whether a reservation that is waited for has ended without Redis having heard."""
-        reserved = {wait.asset: wait.held_by for wait in waits if wait.state is WaitState.RESERVED}
+    async def _out_of_date(self) -> bool:
+        """Whether Redis had not heard of a reservation that was made or has ended."""
         now = asyncio.get_running_loop().time()
-        if not reserved or self._reservations is None or now < self._checked + _CHECK_SECONDS:
+        if self._reservations is None or now < self._checked + _CHECK_SECONDS:
             return False
+        self._checked = now
         try:
-            kept = await self._check()
+            return await self._check(self._reservations)
         except ServiceError as error:
-            _log.warning("whether %s are still reserved is not known: %s", [*reserved], error)
+            # Redis has seen no reservation end: it can only be too careful.
+            _log.warning("what is reserved of %s is not known: %s", self.asking.assets, error)
             return False
-        return any(kept[asset] != holder for asset, holder in reserved.items())
 
-    async def _check(self) -> dict[str, str | None]:
+    async def _check(self, reservations: Reservations) -> bool:
         """Let Redis know which of the assets are kept, and for whom."""
-        assert self._reservations is not None  # noqa: S101  # for the type checker
-        self._checked = asyncio.get_running_loop().time()
-        kept = await self._reservations.kept(self.asking, take_over=self._take_over)
-        await self._store.mirror(kept)
-        return {asset: claim[0] if claim else None for asset, claim in kept.items()}
+        kept = await reservations.kept(self.asking, take_over=self._take_over)
+        return await self._store.mirror(kept)

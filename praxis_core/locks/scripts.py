@@ -249,18 +249,20 @@ return lost
 
 ASSERT = f"""
 -- What Postgres says that a lease has, Redis says too: with its token, or again after a loss.
--- KEYS[1..]   the leases
+-- KEYS[1]     what is reserved
+-- KEYS[2..]   the leases
 -- ARGV[1]     request
 -- ARGV[2]     holder
 -- ARGV[3]     attempt
 -- ARGV[4]     token
 -- ARGV[5]     lease, ms
+-- ARGV[6]     what stands before the name of an asset in the key of its lease
 -- Answers 0; the index of an asset that a newer attempt has; or -1: somebody else has one, who will
 -- be refused by Postgres, and nothing was changed.
 {_COUNTER}
-local held = redis.call('MGET', unpack(KEYS))
+local held = redis.call('MGET', unpack(KEYS, 2))
 local since = text(clock())
-for i = 1, #KEYS do
+for i = 1, #KEYS - 1 do
   local lease = held[i] and cjson.decode(held[i])
   if lease and lease.holder ~= ARGV[2] then return -1 end
   if lease and lease.attempt > tonumber(ARGV[3]) then return i end
@@ -268,7 +270,11 @@ for i = 1, #KEYS do
 end
 local lease = cjson.encode({{holder = ARGV[2], attempt = tonumber(ARGV[3]), request = ARGV[1],
   token = ARGV[4], since = since}})
-for i = 1, #KEYS do redis.call('SET', KEYS[i], lease, 'PX', ARGV[5]) end
+local reservation = cjson.encode({{holder = ARGV[2], since = since}})
+for i = 2, #KEYS do
+  redis.call('SET', KEYS[i], lease, 'PX', ARGV[5])
+  redis.call('HSET', KEYS[1], string.sub(KEYS[i], #ARGV[6] + 1), reservation)
+end
 return 0
 """
 
@@ -314,13 +320,19 @@ return {0}
 MIRROR = """
 -- KEYS[1]     what is reserved
 -- ARGV[1..]   name of an asset, whose it is by Postgres ('': nobody's), since when; and so on
+-- Answers how many were wrong.
+local wrong = 0
 for i = 1, #ARGV, 3 do
-  if ARGV[i + 1] == '' then
-    redis.call('HDEL', KEYS[1], ARGV[i])
-  else
-    redis.call('HSET', KEYS[1], ARGV[i],
-      cjson.encode({holder = ARGV[i + 1], since = ARGV[i + 2]}))
+  local name, holder, since = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  local found = redis.call('HGET', KEYS[1], name)
+  if (found and cjson.decode(found).holder or '') ~= holder then
+    wrong = wrong + 1
+    if holder == '' then
+      redis.call('HDEL', KEYS[1], name)
+    else
+      redis.call('HSET', KEYS[1], name, cjson.encode({holder = holder, since = since}))
+    end
   end
 end
-return 0
+return wrong
 """

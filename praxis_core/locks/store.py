@@ -132,12 +132,13 @@ class LockStore:
         """Make Redis say of a lease what Postgres says; give an asset that a newer attempt has."""
         index = await self._call(
             self._assert,
-            _locks(lease.assets),
+            [_RESERVED, *_locks(lease.assets)],
             lease.request,
             lease.holder,
             lease.attempt,
             lease.token,
             self._lease,
+            _PREFIX,
         )
         return lease.assets[index - 1] if index > 0 else None
 
@@ -167,13 +168,17 @@ class LockStore:
         until = datetime.fromtimestamp(now.timestamp() + answer[1] / 1000, UTC)
         return Wait(holder, assets[answer[0] - 1], holder, WaitState.LEASED, now, until)
 
-    async def mirror(self, claims: Mapping[str, tuple[str, datetime] | None]) -> None:
-        """Write down for each asset whose it is by Postgres and since when; None: nobody's."""
+    async def mirror(self, claims: Mapping[str, tuple[str, datetime] | None]) -> bool:
+        """Write down for each asset whose it is by Postgres and since when; None: nobody's.
+
+        Returns:
+            Whether Redis had another opinion.
+        """
         args: list[str] = []
         for asset, claim in claims.items():
             holder, since = claim or ("", None)
             args += [asset, holder, str(round(since.timestamp() * 1e6)) if since else ""]
-        await self._call(self._mirror, [_RESERVED], *args)
+        return bool(await self._call(self._mirror, [_RESERVED], *args))
 
     async def _call(self, script: AsyncScript, keys: list[str], *args: str | int) -> Any:
         try:
