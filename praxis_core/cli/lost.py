@@ -39,5 +39,5 @@ def is_lost(run: RunRecord, flow_run: FlowRun) -> bool:
 
 
 def _should_go_on(run: RunRecord) -> bool:
-    # One in doubt has stopped, and says why.
-    return not run.status.ended and run.status is not RunStatus.IN_DOUBT
+    # One that is in doubt or interrupted has stopped, and says so.
+    return run.status in {RunStatus.PREPARING, RunStatus.RUNNING}

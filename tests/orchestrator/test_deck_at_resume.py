@@ -30,8 +30,8 @@ class Listening:
         self.told: list[tuple[int, str]] = []
 
     async def attach(self, asking: Attaching) -> Attached:
-        """Nothing is attached."""
-        raise NotImplementedError
+        """Whoever asks gets them, with nothing on them."""
+        return Attached(assets={"devices": list(asking.devices)})
 
     async def execute(self, command: Command) -> Outcome:
         """Note it."""

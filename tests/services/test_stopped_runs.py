@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from praxis_core.cli import app
+from praxis_core.cli.lost import is_lost
 from praxis_core.errors import (
     HostNotRunning,
     NothingToAnswer,
@@ -27,6 +28,7 @@ from praxis_core.journal.record import Journal
 from praxis_core.journal.records import AttemptRequest
 from praxis_core.protocol.command import Command
 from praxis_core.protocol.lifecycle import Answer, CommandKind, DoubtSubject, RunStatus
+from praxis_core.services.prefect_api import FlowRun
 
 ANSWERS = (Answer.HAPPENED, Answer.DID_NOT_HAPPEN, Answer.ABORT)
 
@@ -242,6 +244,17 @@ async def test_an_interrupted_run_says_how_to_go_on(journal: Journal, begin: Beg
 
     assert f"Go on from where it was: praxis run resume {run_id}" in shown
     assert "resumed: 37 commands replayed, live from command 38" in shown
+
+
+@pytest.mark.parametrize("status", [None, RunStatus.INTERRUPTED])
+async def test_only_a_run_that_seems_to_go_on_has_ended_without_a_word(
+    journal: Journal, begin: Begin, status: RunStatus | None
+) -> None:
+    """One that is interrupted says so itself, whatever Prefect calls it."""
+    run = await journal.run(await begin(status))
+    ended = FlowRun(run.run_id, "a run", "FAILED", "Failed", "HostLost", None, datetime.now(UTC))
+
+    assert is_lost(run, ended) is (status is None)
 
 
 async def test_a_run_that_ended_is_not_given_up(journal: Journal, begin: Begin) -> None:
