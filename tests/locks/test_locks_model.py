@@ -104,6 +104,7 @@ class Model(RuleBasedStateMachine):
         self.attempts = [self.do(self.journal.begin_attempt(one)) for one in self.requests]
         self.claims: dict[str, tuple[int, int]] = {}
         self.held: list[Held] = []
+        self.asleep: list[Held] = []
         self.asked: list[Asked] = []
         self.numbers = itertools.count()
         self.last_token = 0
@@ -279,6 +280,18 @@ class Model(RuleBasedStateMachine):
         one.lives = False
         self._settle(data.draw(st.randoms(use_true_random=False)))
 
+    @precondition(lambda self: self.asleep or any(not one.lives for one in self.held))
+    @rule(data=st.data())
+    def wake(self, data: Any) -> None:
+        """A process was not killed but stopped, and wakes up: it has its lease, or hears not."""
+        dead = [one for one in self.held if not one.lives]
+        held = data.draw(st.sampled_from([*self.asleep, *dead]))
+        held.lives = True
+        if held in self.asleep:
+            self.asleep.remove(held)
+            self.held.append(held)
+        self._settle(data.draw(st.randoms(use_true_random=False)))
+
     @precondition(lambda self: self.held)
     @rule(data=st.data())
     def expire(self, data: Any) -> None:
@@ -389,6 +402,7 @@ class Model(RuleBasedStateMachine):
                     held.lives = False
             if not held.lives and (not held.has or not held.in_redis):
                 self.held.remove(held)
+                self.asleep.append(held)
 
     def _agree(self) -> None:
         claims = {
