@@ -11,6 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from praxis_core.assets.choosing import Fact, choose, shortfalls
+from praxis_core.assets.state import AssetManagerState
 from praxis_core.errors import Problem, RunRefused
 from praxis_core.planning.binding import Binding, match
 from praxis_core.planning.shelf import listed
@@ -38,6 +40,8 @@ def check_request(  # noqa: PLR0913  # both sides of the question, by name
     parameters: Mapping[str, Any],
     assets: Mapping[str, object],
     candidates: Mapping[str, object],
+    state: AssetManagerState | None = None,
+    facts: Mapping[str, Fact] | None = None,
 ) -> CheckedRequest:
     """Check what a user asks for against what the protocol takes and what the workcell has.
 
@@ -48,6 +52,9 @@ def check_request(  # noqa: PLR0913  # both sides of the question, by name
         parameters: Scientific parameters as a form or a file gives them.
         assets: Requirement -> name on the workcell; see :func:`praxis_core.planning.binding.bind`.
         candidates: The workcell's devices and labware by name, as live PyLabRobot objects.
+        state: What is in them, so that what nobody named is chosen by what the protocol needs;
+            None: nothing is chosen, and no needs are looked at.
+        facts: What the catalogue knows of them, by name.
 
     Raises:
         RunRefused: something is wrong; it lists every problem, with the value and what is allowed.
@@ -58,13 +65,38 @@ def check_request(  # noqa: PLR0913  # both sides of the question, by name
         values = validate_parameters(function, parameters)
     except ValidationError as error:
         problems += parameter_problems(definition, error)
+    if state is not None:
+        assets, lacking = _chosen(definition, candidates, assets, state, facts or {})
+        problems += lacking
     bound = match(definition.assets, candidates, assets)
-    problems += bound.problems
+    known = {problem.where for problem in problems}
+    problems += [problem for problem in bound.problems if problem.where not in known]
     if problems:
         raise RunRefused(
             protocol=definition.name, workcell=workcell, count=len(problems), problems=problems
         )
     return CheckedRequest(values, bound.assets, bound.wholes)
+
+
+def _chosen(
+    definition: ProtocolDefinition,
+    candidates: Mapping[str, object],
+    assets: Mapping[str, object],
+    state: AssetManagerState,
+    facts: Mapping[str, Fact],
+) -> tuple[Mapping[str, object], list[Problem]]:
+    """Choose for requirements that say what they need, and look whether what is named has it."""
+    open_ = [one for one in definition.assets if one.needs is not None and one.name not in assets]
+    others = [one for one in definition.assets if one not in open_]
+    bound = match(others, candidates, {name: one for name, one in assets.items() if one})
+    taken = set(bound.wholes)
+    choice = choose(open_, candidates, state, facts, taken=taken)
+    problems = [*choice.problems]
+    for requirement in others:
+        named = bound.assets.get(requirement.name, [])
+        names = [named] if isinstance(named, str) else named
+        problems += shortfalls(requirement, names, state, facts)
+    return {**assets, **choice.assets}, problems
 
 
 def parameter_problems(definition: ProtocolDefinition, error: ValidationError) -> list[Problem]:

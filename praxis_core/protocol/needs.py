@@ -15,6 +15,10 @@ Fault = tuple[str, str]
 """What is wrong, and how to mend it."""
 
 
+_Class = type
+"""A class; ``Needs`` has an attribute called ``type``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Needs:
     """What an asset must have when the run begins; where it is a list, all of them together.
@@ -48,7 +52,7 @@ class Needs:
             name if value is True else f"{name} {_shown(value)}" for name, value in said
         )
 
-    def faults(self, cls: type) -> Iterator[Fault]:
+    def faults(self, cls: _Class) -> Iterator[Fault]:
         """Say what cannot be asked of an asset of a class."""
         from praxis_core.labware.capacity import capacity
 
@@ -66,8 +70,9 @@ class Needs:
             if value is not None and not _is_amount(value, whole=whole):
                 number = "a whole number" if whole else "a number"
                 yield f"needs {name}={value!r}", f"write {number} greater than 0"
-        if not isinstance(self.empty, bool):
-            yield f"needs empty={self.empty!r}", "write empty=True, or leave it out"
+        empty: object = self.empty  # whatever the author wrote
+        if not isinstance(empty, bool):
+            yield f"needs empty={empty!r}", "write empty=True, or leave it out"
         if self.reagent is not None and not (isinstance(self.reagent, str) and self.reagent):
             yield f"needs reagent={self.reagent!r}", "write the name of a reagent"
         yield from self._fault_of_type()
@@ -87,7 +92,7 @@ class Needs:
         mend = f"did you mean {close[0]}?" if close else "write the name of a PyLabRobot factory"
         yield f"needs type={self.type!r}, which PyLabRobot does not know", mend
 
-    def _faults_of_class(self, cls: type, holds: frozenset[Holds]) -> Iterator[Fault]:
+    def _faults_of_class(self, cls: _Class, holds: frozenset[Holds]) -> Iterator[Fault]:
         asked = {name: getattr(self, name) not in (None, False) for name in _HELD_BY}
         for name, kinds in _HELD_BY.items():
             if asked[name] and not kinds & holds:

@@ -40,6 +40,11 @@ class DeckRecorder:
         self._pending.clear()
         return changes
 
+    def forget(self) -> None:
+        """Begin anew: what has changed so far is known on the other side as well."""
+        self._pending.clear()
+        self._last = 0
+
     def _with_contents(self, change: DeckChange) -> DeckChange:
         resource = self._resources.find(change.resource)
         if resource is None or not isinstance(change.definition, dict):

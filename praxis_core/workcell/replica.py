@@ -6,7 +6,8 @@ Protocol code sees ordinary PyLabRobot objects. What their backends would do on 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import partial
 from typing import Any
@@ -19,19 +20,28 @@ from pylabrobot.machines.machine import Machine
 from pylabrobot.resources import Resource
 from pylabrobot.resources.errors import ResourceNotFoundError
 
+from praxis_core.assets.state import AssetManagerState
 from praxis_core.errors import AssetUnknown, DeviceNotConnected, DeviceUnknown
 from praxis_core.labware.encoding import decode, decode_error, encode, fingerprint
 from praxis_core.labware.references import name_machine
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import CommandKind
 from praxis_core.workcell import timed
+from praxis_core.workcell.arranging import arrange
 from praxis_core.workcell.attributes import PlainAttributes
 from praxis_core.workcell.boundary import shadow
 from praxis_core.workcell.branches import Branch, current_branch, outside_protocol
 from praxis_core.workcell.deck_changes import DeckRecorder
 from praxis_core.workcell.definition import DeviceDefinition, WorkcellDefinition, WorkcellMode
 from praxis_core.workcell.kinds import LIFECYCLE, SET_ATTRIBUTES, kind_of
-from praxis_core.workcell.model import BackendFor, build, real_backend, simulated_backend
+from praxis_core.workcell.memento import Memento
+from praxis_core.workcell.model import (
+    BackendFor,
+    WorkcellModel,
+    build,
+    real_backend,
+    simulated_backend,
+)
 from praxis_core.workcell.moves import bring, current_destination, name_destinations
 from praxis_core.workcell.pending import PendingGuard
 from praxis_core.workcell.raised import raised_by
@@ -39,6 +49,8 @@ from praxis_core.workcell.resource_index import ResourceIndex
 from praxis_core.workcell.set_up import set_up_once
 
 Execute = Callable[[Command], Awaitable[Outcome]]
+Tell = Callable[[str, str, Any], Any]
+"""Gives a protocol what a device answered: device, method and the value."""
 CurrentStep = Callable[[], tuple[str | None, UUID | None]]
 """Gives the path and the task-run id of the step that the calling code is part of."""
 
@@ -46,6 +58,18 @@ CurrentStep = Callable[[], tuple[str | None, UUID | None]]
 def no_step() -> tuple[str | None, UUID | None]:
     """Say that the calling code belongs to the root step."""
     return None, None
+
+
+Fingerprint = Callable[[str, str, tuple[JsonValue, ...], dict[str, JsonValue]], str]
+
+
+def _not_compared(_device: str, _method: str, _args: object, _kwargs: object) -> str:
+    """Make no fingerprint: what is only rehearsed is compared with nothing."""
+    return ""
+
+
+def _as_it_is(_device: str, _method: str, value: Any) -> Any:
+    return value
 
 
 class Replica:
@@ -76,6 +100,8 @@ class Replica:
         self._run_id = run_id
         self._attempt = attempt
         self._step = step
+        self._tell: Tell = _as_it_is
+        self._fingerprint: Fingerprint = fingerprint
         self._outside = Branch("outside")
         self._attached: set[str] = set()
         self._met: set[str] = set()
@@ -93,6 +119,35 @@ class Replica:
             if isinstance(device, LiquidHandler):
                 PendingGuard(device)
                 name_destinations(device)
+
+    @property
+    def model(self) -> WorkcellModel:
+        """The live objects of the workcell."""
+        return self._model
+
+    def arrange(self, state: AssetManagerState) -> None:
+        """Be as the workcell is known to be; to be called before anything moves here."""
+        arrange(self._model, state)
+        self._deck.forget()
+
+    @contextmanager
+    def rehearsing(self, execute: Execute, step: CurrentStep, tell: Tell) -> Iterator[None]:
+        """Let commands go elsewhere for a while; then everything is just as it was before.
+
+        Args:
+            execute: Carries them out.
+            step: Tells which step the calling code is part of.
+            tell: Gives what they answered.
+        """
+        own = [value for name, value in vars(self).items() if name not in {"_execute", "_step"}]
+        before, attributes = Memento(own, beyond=[self]), dict(vars(self))
+        self._execute, self._step, self._tell = execute, step, tell
+        self._fingerprint = _not_compared
+        try:
+            yield
+        finally:
+            vars(self).update(attributes)
+            before.restore()
 
     @property
     def devices(self) -> dict[str, Machine]:
@@ -170,7 +225,7 @@ class Replica:
         }
         await self._send_written_attributes(device)
         outcome = await self._ordered(device, method, encoded, named)
-        return decode(outcome.value, known)
+        return self._tell(device, method, decode(outcome.value, known))
 
     async def _send_written_attributes(self, device: str) -> None:
         """Let the device's backend follow what protocol code wrote on the shadow."""
@@ -194,7 +249,7 @@ class Replica:
             args=args,
             kwargs=kwargs,
             kind=self._kind(device, method),
-            fingerprint=fingerprint(device, method, args, kwargs),
+            fingerprint=self._fingerprint(device, method, args, kwargs),
             step=step,
             task_run_id=task_run_id,
             deck_changes=self._deck.take(),

@@ -1,0 +1,120 @@
+"""What a run is going to do, use and lack, before anything moves."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from praxis_core.errors import Problem, RunRefused
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class PlannedCommand(_Part):
+    """One command that the run is going to send, if nothing decides otherwise."""
+
+    number: int
+    """From 1, in the order of the plan."""
+    device: str
+    method: str
+    description: str
+    step: str | None
+    """Title of the step it is part of."""
+    where: str
+    """File and line of the protocol."""
+    conditional: bool = False
+    """Whether something that nobody knows yet decided whether it comes."""
+
+
+class PlanFault(_Part):
+    """Something that would go wrong."""
+
+    asset: str
+    """Well, tip spot, channel or labware; empty: none in particular."""
+    what: str
+    mend: str
+    step: str | None
+    command: int | None
+    """Number of the planned command; None: the protocol failed between two commands."""
+    where: str
+    """File and line of the protocol."""
+    description: str = ""
+    """The command, in words."""
+
+    @property
+    def problem(self) -> Problem:
+        """The fault with its place, as a refusal lists it."""
+        place = [f"step {self.step!r}"] if self.step else []
+        if self.command is not None:
+            place.append(f"command {self.command} ({self.description})")
+        at = ", ".join(place) or self.where
+        thing = f"{self.asset}: " if self.asset else ""
+        return Problem(at, f"{thing}{self.what}", self.mend)
+
+
+class Consumption(_Part):
+    """What a run takes from, and gives to, one piece of labware."""
+
+    tips: int = 0
+    """Tips taken from a rack; each spot counts once."""
+    drawn: float = 0.0
+    """µL taken out of it."""
+    drawn_from: dict[str, float] = {}
+    """µL by well, or by the container itself."""
+    given: dict[str, float] = {}
+    """µL put into it, by the labware that they were drawn from last."""
+
+
+class PlanCondition(_Part):
+    """From where on the run may do something else."""
+
+    where: str
+    """File and line of the protocol."""
+    why: str
+    command: int
+    """Number of the last planned command that is certain; 0: none is."""
+
+
+class Plan(_Part):
+    """A run that was only simulated; see ``planner.plan``."""
+
+    protocol: str
+    workcell: str
+    assets: dict[str, str | list[str]]
+    """What was bound: requirement -> name on the workcell."""
+    commands: tuple[PlannedCommand, ...]
+    consumption: dict[str, Consumption]
+    """By labware."""
+    faults: tuple[PlanFault, ...]
+    """What certainly goes wrong; a run must not begin with one of them."""
+    possible_faults: tuple[PlanFault, ...]
+    """What goes wrong only if the run decides as the plan did."""
+    refill: tuple[str, ...]
+    """What has to be brought so that nothing is missing."""
+    conditional_from: PlanCondition | None
+    """None: the run does just this."""
+    without_max: tuple[str, ...]
+    """Assets of a conditional plan of which nobody said how much of them it may take at most."""
+    duration: float | None
+    """Estimated seconds; None: nothing is known of any command of it."""
+    not_estimated: tuple[str, ...]
+    """Kinds of commands (``device.method``) of which nothing is known; they count as nothing."""
+    left_out: tuple[str, ...]
+    """Outside effects (``run.once``) that were not brought about."""
+    ended: str = ""
+    """Why the plan ends before the protocol does; empty: it is complete."""
+
+    def refuse(self) -> None:
+        """Stop a run that cannot succeed.
+
+        Raises:
+            RunRefused: the plan has faults; it lists what has to be brought, and all of them.
+        """
+        if not self.faults:
+            return
+        problems = [Problem("refill", line) for line in self.refill]
+        problems += [fault.problem for fault in self.faults]
+        raise RunRefused(
+            protocol=self.protocol, workcell=self.workcell, count=len(problems), problems=problems
+        )

@@ -1,0 +1,185 @@
+"""From a request to its plan: a simulated run on a copy of the real deck, contents included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from pylabrobot.resources.errors import NoTipError
+
+from praxis_core.assets.choosing import Fact
+from praxis_core.assets.state import AssetManagerState
+from praxis_core.planning.checks import check_request
+from praxis_core.planning.consuming import tips_told
+from praxis_core.planning.plan import Plan, PlanCondition, PlanFault
+from praxis_core.planning.rehearsal import LIMITS, Durations, Limits, Rehearsal, Rehearsed, Task
+from praxis_core.protocol.command import Command, Outcome
+from praxis_core.protocol.definition import ProtocolDefinition
+from praxis_core.workcell.definition import WorkcellDefinition
+from praxis_core.workcell.initial_state import initial_assets
+from praxis_core.workcell.replica import Replica
+
+
+def plan(  # noqa: PLR0913, PLR0917  # what a run would be given, by name
+    function: Callable[..., Any],
+    definition: ProtocolDefinition,
+    workcell: WorkcellDefinition,
+    parameters: Mapping[str, Any],
+    assets: Mapping[str, object],
+    state: AssetManagerState | None = None,
+    *,
+    facts: Mapping[str, Fact] | None = None,
+    durations: Durations | None = None,
+    replica: Replica | None = None,
+    run_id: UUID | None = None,
+    limits: Limits = LIMITS,
+) -> Plan:
+    """Simulate a run; nothing is sent outside, recorded, or written to the run's PraxisState.
+
+    It blocks its thread for as long as it takes; from an event loop: ``asyncio.to_thread``.
+
+    Args:
+        function: The protocol.
+        definition: Its definition.
+        workcell: Where it is to run.
+        parameters: Scientific parameters as a form or a file gives them.
+        assets: Requirement -> name on the workcell, as far as it is to be just that one.
+        state: What is where, and how much of it; None: as the definition of the workcell says.
+        facts: What the catalogue knows of the workcell's assets, by name.
+        durations: Seconds that a command takes as a rule, by device and method.
+        replica: Of this workcell, as its definition built it; nobody uses it meanwhile, and it is
+            then just as it was before. None: one is built, which takes a second.
+        run_id: Of the run; None: made up.
+        limits: Where the plan is broken off.
+
+    Returns:
+        The plan; ``refuse()`` raises when the run cannot succeed.
+
+    Raises:
+        RunRefused: parameters or assets do not fit; it lists every problem, and what is missing.
+        WorkcellFaults: the workcell cannot be built.
+    """
+    if replica is None:
+        replica = Replica(workcell, _nobody, run_id=uuid4(), simulate=True)
+    if state is None:
+        state = initial_assets(replica.model)
+    labware = {item.name: replica.asset(item.name) for item in workcell.labware}
+    checked = check_request(
+        definition,
+        function,
+        workcell=workcell.name,
+        parameters=parameters,
+        assets=assets,
+        candidates={**labware, **replica.devices},
+        state=state,
+        facts=facts or {},
+    )
+    task = Task(
+        function=function,
+        definition=definition,
+        checked=checked,
+        state=state,
+        run_id=run_id or uuid4(),
+        start=datetime.now(UTC),
+        durations=durations or {},
+        limits=limits,
+    )
+    return _plan_of(task, workcell.name, _rehearsed(task, replica))
+
+
+async def _nobody(command: Command) -> Outcome:
+    raise AssertionError(command)  # a replica that was built for a plan sends nothing else
+
+
+def _rehearsed(task: Task, replica: Replica) -> Rehearsed:
+    """Rehearse, again in another way when a plan failed by its own means."""
+    done = Rehearsal(task, replica).carry_out()
+    eager = False
+    if isinstance(done.error, Exception) and done.watch.followed:
+        # It may have failed only because of a stand-in, which is not of the plain type.
+        again = Rehearsal(task, replica, eager=True).carry_out()
+        if done.watch.condition is not None:
+            again.watch.condition = done.watch.condition
+            again.decided_at = done.decided_at
+        done, eager = again, True
+    if isinstance(done.error, NoTipError) and done.watch.condition is None:
+        # All tips that are missing are told at once, not only the first.
+        generous = Rehearsal(task, replica, eager=eager, generous=True).carry_out()
+        if any(fault.command is not None for fault in generous.certain):
+            return generous
+    return done
+
+
+def _plan_of(task: Task, workcell: str, done: Rehearsed) -> Plan:
+    condition = _condition(done)
+    certain, possible, ended = [*done.certain], [*done.possible], ""
+    if done.failure is not None:
+        ended = done.failure.what
+        (certain if condition is None else possible).append(done.failure)
+    consumption = done.account.consumption
+    possible += [] if condition is None else list(_beyond_max(task))
+    return Plan(
+        protocol=task.definition.name,
+        workcell=workcell,
+        assets=task.checked.assets,
+        commands=tuple(done.commands),
+        consumption=consumption,
+        faults=tuple(certain),
+        possible_faults=tuple(possible),
+        refill=done.account.refill,
+        conditional_from=condition,
+        without_max=() if condition is None else _without_max(task, set(consumption)),
+        duration=done.seconds if done.seconds or not done.not_estimated else None,
+        not_estimated=tuple(sorted(done.not_estimated)),
+        left_out=tuple(done.left_out),
+        ended=ended,
+    )
+
+
+def _condition(done: Rehearsed) -> PlanCondition | None:
+    found = done.watch.condition
+    if found is None:
+        return None
+    at = len(done.commands) if done.decided_at is None else done.decided_at
+    return PlanCondition(where=found.where, why=found.why, command=at)
+
+
+def _without_max(task: Task, used: set[str]) -> tuple[str, ...]:
+    """Name the assets that the plan uses, and of which nobody said how much they may lose."""
+    return tuple(
+        requirement.name
+        for requirement in task.definition.assets
+        if _wholes(task, requirement.name) & used
+        and (requirement.needs is None or requirement.needs.max is None)
+    )
+
+
+def _beyond_max(task: Task) -> list[PlanFault]:
+    """Say where less is left than a conditional run may take."""
+    faults = []
+    for requirement in task.definition.assets:
+        most = requirement.needs.max if requirement.needs is not None else None
+        wholes, known = sorted(_wholes(task, requirement.name)), task.state.racks
+        racks = [name for name in wholes if name in known]
+        left = sum(task.state.tip_spots.get(spot) is True for one in racks for spot in known[one])
+        if most is None or not racks or left >= most:
+            continue
+        what = f"it may take {most:g} tips: {tips_told(task.state, racks[-1], int(most) - left)}"
+        faults.append(
+            PlanFault(
+                asset=racks[-1],
+                what=what,
+                mend="put tips into it, or name a fuller rack",
+                step=None,
+                command=None,
+                where=f"assets.{requirement.name}",
+            )
+        )
+    return faults
+
+
+def _wholes(task: Task, name: str) -> set[str]:
+    bound = task.checked.assets.get(name, [])
+    return {one.partition("[")[0] for one in ([bound] if isinstance(bound, str) else bound)}

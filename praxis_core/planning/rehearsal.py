@@ -1,0 +1,444 @@
+"""One simulated run on a copy of the real deck, in this process, of which nothing stays."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pylabrobot.resources import (
+    ItemizedResource,
+    TipSpot,
+    does_tip_tracking,
+    does_volume_tracking,
+    set_tip_tracking,
+    set_volume_tracking,
+)
+
+from praxis_core.assets.contents import Change
+from praxis_core.assets.description import describe
+from praxis_core.assets.manager import AssetManager
+from praxis_core.assets.state import AssetManagerState
+from praxis_core.labware.inventory import inventory
+from praxis_core.planning.checks import CheckedRequest
+from praxis_core.planning.consuming import Account
+from praxis_core.planning.marks import Watch
+from praxis_core.planning.outside import nothing_leaves
+from praxis_core.planning.plan import PlanFault, PlannedCommand
+from praxis_core.planning.planned_run import PlannedRun, current_title
+from praxis_core.planning.planned_state import PlannedState
+from praxis_core.planning.pretending import PretendDevices, seconds_of
+from praxis_core.planning.virtual_time import NothingComes, OutOfTime, VirtualLoop, run_virtually
+from praxis_core.protocol.command import Command, DeckChange, Outcome
+from praxis_core.protocol.definition import ProtocolDefinition
+from praxis_core.protocol.lifecycle import OutcomeStatus
+from praxis_core.protocol.running import current_run
+from praxis_core.workcell import timed
+from praxis_core.workcell.branches import Branch, inside_protocol
+from praxis_core.workcell.kinds import LIFECYCLE
+from praxis_core.workcell.raised import command_of
+from praxis_core.workcell.replica import Replica
+
+Durations = Mapping[tuple[str, str], float]
+"""Seconds that a command takes as a rule, by device and method."""
+
+
+class TooManyCommands(BaseException):  # no error that a protocol may catch
+    """The plan has more commands than it may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Where a plan is broken off."""
+
+    commands: int = 100_000
+    seconds: float = 60.0
+    """Of real time."""
+
+
+LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is to be rehearsed."""
+
+    function: Callable[..., Any]
+    definition: ProtocolDefinition
+    checked: CheckedRequest
+    state: AssetManagerState
+    run_id: UUID
+    start: datetime
+    durations: Durations
+    limits: Limits
+
+    @property
+    def file(self) -> str:
+        """The protocol's own file."""
+        file: str = inspect.unwrap(self.function).__code__.co_filename
+        return file
+
+
+@dataclass(slots=True)
+class Rehearsed:
+    """What came of it."""
+
+    watch: Watch
+    account: Account
+    commands: list[PlannedCommand] = field(default_factory=list)
+    certain: list[PlanFault] = field(default_factory=list)
+    possible: list[PlanFault] = field(default_factory=list)
+    error: BaseException | None = None
+    """What the protocol ended with."""
+    failure: PlanFault | None = None
+    """That error as a fault."""
+    left_out: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    not_estimated: set[str] = field(default_factory=set)
+    decided_at: int | None = None
+    """How many commands there were when something was decided."""
+
+
+class Rehearsal:
+    """Carries out a protocol once; of the replica everything is as before afterwards.
+
+    Args:
+        task: What is to be rehearsed.
+        replica: Of the workcell; nobody else uses it meanwhile.
+        eager: Whether what nobody knows yet counts as a decision as soon as it is there.
+        generous: Whether every tip spot has a tip, so that all that are missing are found.
+    """
+
+    def __init__(
+        self, task: Task, replica: Replica, *, eager: bool = False, generous: bool = False
+    ) -> None:
+        self._task = task
+        self._replica = replica
+        self._generous = generous
+        self._assets = AssetManager(task.state)
+        watch = Watch(task.file, eager=eager)
+        self._done = Rehearsed(watch, Account(task.state, self._whole))
+        self._loop: VirtualLoop | None = None
+        self._run: PlannedRun | None = None
+        self._devices: PretendDevices | None = None
+        self._numbers: dict[tuple[str, int], int] = {}
+
+    def carry_out(self) -> Rehearsed:
+        """Carry it out."""
+        watch, done = self._done.watch, self._done
+        tell = lambda device, method, value: (  # noqa: E731
+            value if value is None else watch.follow(value, f"{device}.{method}")
+        )
+        with _trackers_kept(), self._replica.rehearsing(self._execute, _no_step, tell):
+            try:
+                run_virtually(self._main, self._task.limits.seconds)
+            except BaseException as error:  # whatever a protocol ends with
+                if isinstance(error, (KeyboardInterrupt, SystemExit)):
+                    raise
+                done.error = error
+                done.failure = self._failure(error)
+        if self._run is not None:
+            done.left_out = self._run.left_out
+        return done
+
+    async def _main(self) -> None:
+        loop = self._loop = asyncio.get_running_loop()  # type: ignore[assignment]
+        task, replica, watch = self._task, self._replica, self._done.watch
+        self._run = PlannedRun(task.run_id, replica, watch, task.start, loop)  # type: ignore[arg-type]
+        self._devices = PretendDevices(replica, self._assets, self._run.time)
+        replica.arrange(task.state)
+        if self._generous:
+            self._fill_racks()
+        self._done.certain.extend(self._misplaced())
+        devices = set(task.checked.asset_names) & set(replica.devices)
+        await replica.attach(sorted(devices))
+        token = current_run.set(self._run)
+        branch = Branch()
+        try:
+            with nothing_leaves(self._refused), inside_protocol(branch):
+                await task.function(**self._arguments())
+        finally:
+            self._done.seconds = loop.time()
+            current_run.reset(token)
+            if not _is_broken_off(sys.exc_info()[1]):
+                await branch.end_tasks()
+
+    def _arguments(self) -> dict[str, Any]:
+        task, replica = self._task, self._replica
+        bound = {
+            name: [replica.asset(one) for one in named]
+            if isinstance(named, list)
+            else replica.asset(named)
+            for name, named in task.checked.assets.items()
+        }
+        arguments = {**task.checked.parameters, **bound}
+        if task.definition.state_parameter is not None:
+            state = PlannedState(task.run_id, self._done.watch, replica.asset)
+            arguments[task.definition.state_parameter] = state
+        return arguments
+
+    def _refused(self, what: str) -> None:
+        self._done.watch.decided(f"{what} is not done in a plan; it belongs into run.once(...)")
+
+    def _fill_racks(self) -> None:
+        for resource in self._replica.resources:
+            if isinstance(resource, TipSpot) and not resource.has_tip():
+                resource.tracker.add_tip(resource.make_tip(), commit=True)
+
+    # --- commands ---------------------------------------------------------------------------------
+
+    async def _execute(self, command: Command) -> Outcome:
+        assert self._devices is not None  # noqa: S101  # for the type checker
+        assert self._run is not None  # noqa: S101  # for the type checker
+        self._follow(command.deck_changes)
+        if command.method in LIFECYCLE:
+            now = self._run.time()
+            attributes = {}
+            if command.method == "setup":
+                attributes = dict(await self._devices.set_up(command.device))
+            return Outcome(OutcomeStatus.SUCCEEDED, now, now, attributes=attributes)
+        planned = self._note(command)
+        async with AsyncExitStack() as turn:
+            if timed.find(self._replica.devices[command.device], command.method) is None:
+                await turn.enter_async_context(self._devices.turn(command.device))
+            outcome = await self._devices.carry_out(command)
+            seconds = self._seconds(command)
+            if seconds:
+                await asyncio.sleep(seconds)
+        in_the_way = self._in_the_way(command) if outcome.error is None else None
+        changes = self._assets.apply(command, outcome, self._run.time())
+        self._done.account.enter(command, changes if outcome.error is None else ())
+        faults = [self._fault(planned, *one) for one in self._all_wrong(command, changes)]
+        if in_the_way is not None:
+            faults.append(self._fault(planned, *in_the_way))
+        (self._done.possible if planned.conditional else self._done.certain).extend(faults)
+        return outcome
+
+    def _note(self, command: Command) -> PlannedCommand:
+        done = self._done
+        if len(done.commands) >= self._task.limits.commands:
+            raise TooManyCommands
+        conditional = done.watch.condition is not None
+        if conditional and done.decided_at is None:
+            done.decided_at = len(done.commands)
+        planned = PlannedCommand(
+            number=len(done.commands) + 1,
+            device=command.device,
+            method=command.method,
+            description=describe(command),
+            step=current_title(),
+            where=done.watch.here(sys._getframe(1)) or self._task.file,  # noqa: SLF001
+            conditional=conditional,
+        )
+        done.commands.append(planned)
+        self._numbers[command.branch, command.ordinal] = planned.number
+        return planned
+
+    def _seconds(self, command: Command) -> float | None:
+        own = seconds_of(self._replica, command)
+        if own is not None:
+            return own
+        known = self._task.durations.get((command.device, command.method))
+        if known is None:
+            self._done.not_estimated.add(f"{command.device}.{command.method}")
+        return known
+
+    def _follow(self, changes: Iterable[DeckChange]) -> None:
+        for change in changes:
+            if change.definition is not None:
+                resource = self._replica.resources.get(change.resource)
+                self._assets.add(AssetManagerState.model_validate(inventory(resource)))
+        self._assets.apply_deck_changes(list(changes))
+
+    def _whole(self, name: str) -> str:
+        """Name the labware that a well or tip spot belongs to."""
+        resource = self._replica.resources.find(name)
+        parent = None if resource is None else resource.parent
+        return parent.name if isinstance(parent, ItemizedResource) else name
+
+    def _misplaced(self) -> Iterator[PlanFault]:
+        """Tell what labware of the run stands nowhere, or nobody knows where."""
+        task, decks = self._task, {id(root) for root in self._replica.model.roots()}
+        for name in sorted(set(task.checked.asset_names) - set(self._replica.devices)):
+            resource = self._replica.resources.get(name)
+            place = task.state.locations.get(name)
+            unknown = place.unknown if place is not None else ""
+            if id(resource.get_root()) in decks and not unknown:
+                continue
+            yield PlanFault(
+                asset=name,
+                what=f"nobody knows where it is: {unknown}" if unknown else "it stands nowhere",
+                mend=f'put it in its place, then: praxis assets move {name} "..."',
+                step=None,
+                command=None,
+                where=self._task.file,
+            )
+
+    # --- faults -----------------------------------------------------------------------------------
+
+    def _in_the_way(self, command: Command) -> tuple[str, str, str] | None:
+        """Name what a gripper holds already when it is to take something, and what to do."""
+        if command.method != "pick_up_resource":
+            return None
+        held = self._assets.gripper(command.device)
+        mend = f"take it away, then: praxis assets move {held} ..."
+        return None if held is None else (command.device, f"the gripper holds {held} already", mend)
+
+    def _all_wrong(
+        self, command: Command, changes: Iterable[Change]
+    ) -> Iterator[tuple[str, str, str]]:
+        for change in changes:
+            what, mend = self._wrong(command, change)
+            if what:
+                yield change.asset, what, mend
+
+    @staticmethod
+    def _fault(planned: PlannedCommand, asset: str, what: str, mend: str) -> PlanFault:
+        return PlanFault(
+            asset=asset,
+            what=what,
+            mend=mend,
+            step=planned.step,
+            command=planned.number,
+            where=planned.where,
+            description=planned.description,
+        )
+
+    def _wrong(self, command: Command, change: Change) -> tuple[str, str]:
+        """Say what is wrong with a change, and how to mend it."""
+        name, start = change.asset, self._task.state
+        whole = self._whole(name)
+        if change.flag:
+            return change.flag, self._mend(command, change)
+        if change.what == "volume" and name.endswith("]"):
+            return self._too_much_for_a_tip(name, change.after)
+        if change.before is not None:
+            return "", ""
+        if change.what == "tip" and name in start.tip_spots:
+            say = f"look, then: praxis assets tips {whole} ..."
+            return "nobody knows whether a tip is here", say
+        if change.what == "volume" and name in start.containers:
+            unknown = start.containers[name].unknown
+            say = f"look, then: praxis assets volume {name} --set ..."
+            return (f"nobody knows what is in it: {unknown}", say) if unknown else ("", "")
+        return "", ""
+
+    def _too_much_for_a_tip(self, channel: str, volume: object) -> tuple[str, str]:
+        """Compare what is in the tip of a channel, ``"star[3]"``, with what fits."""
+        device, _, number = channel.rstrip("]").partition("[")
+        machine = self._replica.devices.get(device)
+        head = getattr(machine, "head96" if number.startswith("96:") else "head", {})
+        tracker = head.get(int(number.removeprefix("96:")))
+        if tracker is None or not tracker.has_tip or not isinstance(volume, float):
+            return "", ""
+        fits = tracker.get_tip().maximal_volume
+        if volume <= fits + _ROUNDING:
+            return "", ""
+        return f"{volume:g} µL do not fit into the tip: it holds {fits:g} µL", "use larger tips"
+
+    def _mend(self, command: Command, change: Change) -> str:
+        name, flag = change.asset, change.flag
+        whole = self._whole(name)
+        if change.what == "tip" and change.before is False:
+            if self._task.state.tip_spots.get(name) is False:
+                return f"put tips into {whole}, or name another rack"
+            return "the protocol took this tip before: let it take another"
+        if "of air" in flag:
+            draws = command.method.startswith("aspirate")
+            return (
+                f"fill {name}, or ask for less" if draws else "let the protocol draw as much first"
+            )
+        if "ran over" in flag:
+            return "ask for less, or use labware that holds more"
+        if "carried a tip" in flag:
+            return "let the protocol drop its tips first"
+        return "let the protocol put it elsewhere"
+
+    def _failure(self, error: BaseException) -> PlanFault:
+        """Tell what the protocol ended with as a fault."""
+        number = self._numbers.get(command_of(error) or ("", -1))
+        planned = None if number is None else self._done.commands[number - 1]
+        where, called = self._raised_at(error)
+        called = called if isinstance(error, Exception) else ""
+        failed_in = self._run.failed_in if self._run is not None else None
+        step = failed_in[1] if failed_in is not None and failed_in[0] is error else None
+        what, mend = _told(error, self._task.limits)
+        return PlanFault(
+            asset="",
+            what=f"{called}: {what}" if called and number is None else what,
+            mend=mend,
+            step=step,
+            command=number,
+            where=where,
+            description=planned.description if planned is not None else "",
+        )
+
+    def _raised_at(self, error: BaseException) -> tuple[str, str]:
+        """Find the last line of the protocol's own that led to an error, and what it called."""
+        where, called = self._task.file, ""
+        for frame, line in traceback.walk_tb(error.__traceback__):
+            file = frame.f_code.co_filename
+            if file == self._task.file or not self._done.watch.is_engine(file):
+                where, called = f"{file}:{line}", ""
+            elif not called and "pylabrobot" in file:
+                called = frame.f_code.co_name
+        return where, called
+
+
+_ROUNDING = 1e-6
+"""µL."""
+
+_MENDS = {
+    "NoTipError": "put tips there, or let the protocol take others",
+    "HasTipError": "let the protocol drop its tips first",
+    "TooLittleLiquidError": "fill it, or ask for less",
+    "TooLittleVolumeError": "ask for less, or use labware that holds more",
+    "PlaceOccupied": "move away what stands there",
+    "RuntimeError": "correct the protocol, its parameters, or what stands where",
+}
+
+
+def _told(error: BaseException, limits: Limits) -> tuple[str, str]:
+    does_not_end = "let the loop end, or let it ask a device what it waits for"
+    match error:
+        case TooManyCommands():
+            what = f"the protocol does not end: {limits.commands} commands were planned"
+            return what, does_not_end
+        case OutOfTime():
+            return f"the protocol does not end: {limits.seconds:g} s were planned", does_not_end
+        case NothingComes():
+            return "the protocol waits for something that no plan brings", "use run.once(...)"
+    name = type(error).__name__
+    mend = _MENDS.get(name, "correct the protocol or its parameters")
+    if "already has a plate" in str(error):
+        mend = "move away what stands there"
+    return f"{name}: {error}", mend
+
+
+def _is_broken_off(error: BaseException | None) -> bool:
+    return isinstance(error, (OutOfTime, NothingComes, TooManyCommands))
+
+
+def _no_step() -> tuple[str | None, UUID | None]:
+    return None, None
+
+
+@contextmanager
+def _trackers_kept() -> Iterator[None]:
+    """Leave PyLabRobot's switches, which are the process's, as they are."""
+    switches = (
+        (set_tip_tracking, does_tip_tracking()),
+        (set_volume_tracking, does_volume_tracking()),
+    )
+    try:
+        yield
+    finally:
+        for switch, value in switches:
+            switch(value)

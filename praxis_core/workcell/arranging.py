@@ -1,0 +1,102 @@
+"""A workcell as it really is: labware where it stands, with the liquids and tips that are left.
+
+A definition says how a workcell is set up. What runs and people have done since is known as
+``AssetManagerState``; what is built from the definition is brought to that here.
+"""
+
+from __future__ import annotations
+
+from pylabrobot.resources import (
+    Container,
+    Coordinate,
+    Lid,
+    PlateAdapter,
+    Resource,
+    ResourceHolder,
+    ResourceStack,
+    TipSpot,
+)
+from pylabrobot.resources.errors import NoTipError
+
+from praxis_core.assets.state import AssetManagerState
+from praxis_core.workcell.model import WorkcellModel
+
+
+def arrange(model: WorkcellModel, state: AssetManagerState) -> None:
+    """Bring what was built from a definition to what is known of the workcell.
+
+    Labware that stands on nothing known, or of which nobody knows where it stands, is taken off the
+    deck. Of a well of which nobody knows what it holds the last known volume counts, and a tip of
+    which nobody knows is there.
+
+    Args:
+        model: Nothing has moved on it yet.
+        state: What is where, and how much of it.
+    """
+    moved = _moved(model, state)
+    for resource, _ in moved:
+        resource.unassign()  # all of them first: two may have changed places
+    for resource, parent in _lowest_first(moved):
+        if parent is not None:
+            _stand(resource, parent)
+    for resource in model.resources:
+        if isinstance(resource, TipSpot) and resource.name in state.tip_spots:
+            _fill_spot(resource, there=state.tip_spots[resource.name])
+        elif isinstance(resource, Container) and resource.name in state.containers:
+            _fill_container(resource, state.containers[resource.name].volume)
+
+
+def _moved(
+    model: WorkcellModel, state: AssetManagerState
+) -> list[tuple[Resource, Resource | None]]:
+    """Find what stands elsewhere than it was built, and where."""
+    moved = []
+    for resource in model.resources:
+        place = state.locations.get(resource.name)
+        built_on = resource.parent.name if resource.parent else None
+        parent = None if place is None or place.unknown else place.parent
+        if place is not None and parent != built_on:
+            moved.append((resource, None if parent is None else model.resources.find(parent)))
+    return moved
+
+
+def _lowest_first(
+    moved: list[tuple[Resource, Resource | None]],
+) -> list[tuple[Resource, Resource | None]]:
+    """Put what stands on other moved things after these."""
+    movers = {id(resource): parent for resource, parent in moved}
+
+    def depth(resource: Resource) -> int:
+        steps, here = 0, movers.get(id(resource))
+        while here is not None and steps <= len(movers):
+            steps, here = steps + 1, movers.get(id(here), here.parent)
+        return steps
+
+    return sorted(moved, key=lambda pair: depth(pair[0]))
+
+
+def _stand(resource: Resource, parent: Resource) -> None:
+    if isinstance(parent, PlateAdapter):
+        parent.assign_child_resource(resource, location=parent.compute_plate_location(resource))
+    elif isinstance(parent, (ResourceHolder, ResourceStack)) or isinstance(resource, Lid):
+        parent.assign_child_resource(resource)
+    else:
+        # Where on it is not known; nothing that a gripper puts down ends there.
+        parent.assign_child_resource(resource, location=Coordinate.zero())
+
+
+def _fill_spot(spot: TipSpot, *, there: bool | None) -> None:
+    try:
+        spot.tracker.get_tip()
+        has_tip = True
+    except NoTipError:
+        has_tip = False
+    if there is False and has_tip:
+        spot.tracker.clear()
+    elif there is not False and not has_tip:
+        spot.tracker.add_tip(spot.make_tip(), commit=True)
+
+
+def _fill_container(container: Container, volume: float) -> None:
+    if container.tracker.volume != volume:
+        container.tracker.set_volume(volume)

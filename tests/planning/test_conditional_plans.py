@@ -1,0 +1,343 @@
+"""A plan knows from which line on the run may do something else."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import math
+import socket
+import subprocess
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from statistics import fmean
+from typing import Annotated, Any
+
+import pytest
+from pylabrobot.liquid_handling import LiquidHandler
+from pylabrobot.plate_reading import PlateReader
+from pylabrobot.resources import Plate, TipRack
+
+from praxis_core.planning.plan import Plan
+from praxis_core.planning.rehearsal import Limits
+from praxis_core.protocol import Needs, protocol, run, step
+from praxis_core.state import PraxisState
+
+Planned = Callable[..., Plan]
+
+
+async def reading(lh: LiquidHandler, reader: PlateReader, plate: Plate) -> Any:
+    """Read in the reader."""
+    await reader.open()
+    await lh.move_plate(plate, reader)
+    await reader.close()
+    return await reader.read_absorbance(wavelength=427)
+
+
+@protocol
+async def compares_a_reading(lh: LiquidHandler, reader: PlateReader, plate: Plate) -> None:
+    """Decide by what was read."""
+    data = await reading(lh, reader, plate)
+    if data[0][0] > 1:  # decides
+        await reader.open()
+
+
+@protocol
+async def compares_a_mean(lh: LiquidHandler, reader: PlateReader, plate: Plate) -> None:
+    """Decide by what was computed of it, in C."""
+    data = await reading(lh, reader, plate)
+    mean = fmean(data[0])  # decides
+    if mean > 1:
+        await reader.open()
+
+
+@protocol
+async def looks_up_a_logarithm(lh: LiquidHandler, reader: PlateReader, plate: Plate) -> None:
+    """Decide by what the standard library made of it."""
+    data = await reading(lh, reader, plate)
+    columns = ["A1", "A2"]
+    math.log10(data[0][0] + 1)  # decides
+    str(columns)
+
+
+@protocol
+async def picks_a_well(lh: LiquidHandler, tips: TipRack, state: PraxisState) -> None:
+    """Decide by a number in a name."""
+    state["column"] = 3
+    column = state["column"] + 1
+    await lh.pick_up_tips(tips[f"A{column}"])  # decides
+    await lh.discard_tips()
+
+
+@protocol
+async def compares_the_time(reader: PlateReader) -> None:
+    """Decide by the clock."""
+    begun = run.now()
+    await run.sleep(60)
+    late = run.now() - begun
+    if late > timedelta(hours=1):  # decides
+        await reader.open()
+
+
+@protocol
+async def compares_random(reader: PlateReader) -> None:
+    """Decide by chance."""
+    chance = run.random.uniform(0, 1)
+    if chance < 0.5:  # decides
+        await reader.open()
+
+
+@protocol
+async def chooses_at_random(reader: PlateReader, tips: TipRack) -> None:
+    """Decide by chance which tip."""
+    run.random.choice(tips.get_all_items())  # decides
+
+
+@protocol
+async def asks_the_state(reader: PlateReader, state: PraxisState) -> None:
+    """Decide by whether another program has written."""
+    if state.get("stop"):  # decides
+        await reader.open()
+
+
+@protocol
+async def looks_into_the_state(reader: PlateReader, state: PraxisState) -> None:
+    """Decide by a key."""
+    if "stop" in state:  # decides
+        await reader.open()
+
+
+@protocol
+async def goes_through_the_state(reader: PlateReader, state: PraxisState) -> None:
+    """Decide by a list that others may have changed."""
+    state["todo"] = [1, 2]
+    todo = state["todo"]
+    for _ in todo:  # decides
+        await reader.open()
+
+
+@protocol
+async def asks_outside(reader: PlateReader) -> None:
+    """Decide by what another system says."""
+    order = await run.once("ask", lambda: {"plates": 2})
+    if order["plates"] > 1:  # decides
+        await reader.open()
+
+
+@protocol
+async def asks_for_tips(lh: LiquidHandler, reader: PlateReader) -> None:
+    """Decide by what a sensor says."""
+    present = await lh.backend.request_tip_presence()  # decides
+    if present[0] is True:
+        await reader.open()
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        compares_a_reading,
+        compares_a_mean,
+        looks_up_a_logarithm,
+        picks_a_well,
+        compares_the_time,
+        compares_random,
+        chooses_at_random,
+        asks_the_state,
+        looks_into_the_state,
+        goes_through_the_state,
+        asks_outside,
+        asks_for_tips,
+    ],
+)
+def test_what_decides_makes_a_plan_conditional_from_its_line(
+    planned: Planned, function: Callable[..., Any]
+) -> None:
+    """From just the line that decides."""
+    lines, first = inspect.getsourcelines(function)
+    line = next(first + number for number, text in enumerate(lines) if "# decides" in text)
+
+    plan = planned(function)
+
+    assert plan.conditional_from is not None
+    assert plan.conditional_from.where == f"{__file__}:{line}"
+    assert plan.faults == ()
+
+
+@step("Write down {value}")
+async def write_down(value: float, state: PraxisState) -> None:
+    """A title is no decision."""
+    state["result"] = {"mean": value, "rows": [value]}
+    await run.record("mean", value)
+
+
+@protocol
+async def only_computes(
+    lh: LiquidHandler, reader: PlateReader, plate: Plate, tips: TipRack, state: PraxisState
+) -> Any:
+    """Compute and store, and do the same whatever comes of it."""
+    begun = run.now()
+    data = await reading(lh, reader, plate)
+    total = sum(data[0]) / len(data[0]) * 2 - 1
+    await write_down(round(abs(total), 3), state)
+    state.increment("readings")
+    state["took"] = (run.now() - begun).total_seconds()
+    await run.once("tell", lambda: None)
+    with state.edit("result") as result:
+        result["more"] = total
+    volume = 20.0 * 2 if 3 > 2 else 0  # noqa: PLR0133  # what is known is not followed
+    await lh.pick_up_tips(tips["A1"])
+    await lh.discard_tips()
+    return {"total": total, "volume": volume}
+
+
+def test_arithmetic_and_storing_decide_nothing(planned: Planned) -> None:
+    """Neither of what is known nor of what is not."""
+    plan = planned(only_computes)
+
+    assert plan.conditional_from is None
+    assert (plan.faults, plan.ended) == ((), "")
+    assert plan.left_out == ("tell",)
+
+
+@protocol
+async def repeats(
+    lh: LiquidHandler,
+    tips: Annotated[TipRack, Needs(tips=8, max=40)],
+    reader: PlateReader,
+    plate: Plate,
+) -> None:
+    """Take more tips if the reading wants it."""
+    data = await reading(lh, reader, plate)
+    for column in range(1, 6):
+        await lh.pick_up_tips(tips[f"A{column}:H{column}"])
+        await lh.discard_tips()
+        if data[0][0] < 2:
+            break
+
+
+def test_a_conditional_plan_wants_to_know_the_most(planned: Planned, state: Any) -> None:
+    """What lacks for the most is possible, and no reason to refuse; what has no most is named."""
+    for spot in state.racks["tips_01"][:70]:
+        state.tip_spots[spot] = False
+    for spot in state.racks["tips_01"][:8]:
+        state.tip_spots[spot] = True
+
+    plan = planned(repeats, state)
+
+    plan.refuse()
+    assert plan.without_max == ()
+    assert [fault.what for fault in plan.possible_faults] == [
+        "it may take 40 tips: rack tips_01 has 34 of 96 tips; needs 6 more"
+    ]
+    assert planned(picks_a_well).without_max == ("tips",)
+
+
+@protocol
+async def needs_plain_values(lh: LiquidHandler, reader: PlateReader, plate: Plate) -> None:
+    """Give a reading to code that takes nothing but floats."""
+    data = await reading(lh, reader, plate)
+    json.dumps(data)
+    await reader.open()
+
+
+def test_code_that_wants_plain_values_gets_them(planned: Planned) -> None:
+    """The plan goes on, and is conditional instead."""
+    plan = planned(needs_plain_values)
+
+    assert (plan.faults, plan.ended) == ((), "")
+    assert plan.conditional_from is not None
+    assert plan.commands[-1].method == "open"
+
+
+# --- ends, time, and what is outside --------------------------------------------------------------
+
+
+@protocol
+async def never_ends(reader: PlateReader) -> None:
+    """Open the reader again and again, whatever happens."""
+    while True:
+        with suppress(Exception):
+            await reader.open()
+
+
+@protocol
+async def never_acts(reader: PlateReader) -> None:
+    """Wait for nothing."""
+    while True:
+        await run.sleep(1)
+
+
+@protocol
+async def never_waits(reader: PlateReader) -> None:
+    """Keep the processor busy."""
+    while True:
+        pass
+
+
+@protocol
+async def waits_in_vain(reader: PlateReader) -> None:
+    """Wait for somebody who does not come."""
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(
+    ("function", "what"),
+    [
+        (never_ends, "the protocol does not end: 50 commands were planned"),
+        (never_acts, "the protocol does not end: 0.3 s were planned"),
+        (never_waits, "the protocol does not end: 0.3 s were planned"),
+        (waits_in_vain, "the protocol waits for something that no plan brings"),
+    ],
+)
+def test_every_plan_ends(planned: Planned, function: Callable[..., Any], what: str) -> None:
+    """With a fault that says why."""
+    plan = planned(function, limits=Limits(commands=50, seconds=0.3))
+
+    assert [fault.what for fault in plan.faults] == [what]
+    assert plan.faults[0].mend
+
+
+@protocol
+async def waits_at_once(reader: PlateReader, lh: LiquidHandler, tips: TipRack) -> None:
+    """Wait in two branches, and then work."""
+    await asyncio.gather(run.sleep(600), asyncio.sleep(1800))
+    await lh.pick_up_tips(tips["A1"])
+    await lh.discard_tips()
+    await reader.open()
+
+
+def test_waiting_costs_nothing_and_counts(planned: Planned) -> None:
+    """Together where it is at the same time; what nobody knows the time of is named."""
+    plan = planned(
+        waits_at_once, durations={("star", "pick_up_tips"): 5.0, ("star", "drop_tips"): 7.0}
+    )
+
+    assert plan.duration == 1812
+    assert plan.not_estimated == ("reader.open",)
+
+
+@protocol
+async def reaches_out(reader: PlateReader, how: str) -> None:
+    """Do something outside that is not in ``run.once``."""
+    if how == "connect":
+        socket.create_connection(("127.0.0.1", 9))
+    elif how == "process":
+        subprocess.run(["/bin/true"], check=True)  # noqa: ASYNC221  # as people do
+    else:
+        with open(how, "w") as file:  # noqa: ASYNC230, PTH123  # as people do
+            file.write("!")
+    await reader.open()
+
+
+@pytest.mark.parametrize("how", ["connect", "process", "file"])
+def test_nothing_is_done_outside(planned: Planned, how: str, tmp_path: Any) -> None:
+    """It is refused there, and the plan says from where on nobody knows what comes."""
+    path = tmp_path / "written"
+
+    plan = planned(reaches_out, how=str(path) if how == "file" else how)
+
+    assert not path.exists()
+    assert plan.faults == ()
+    assert plan.conditional_from is not None
+    assert "run.once" in plan.conditional_from.why
