@@ -11,6 +11,8 @@ import redis
 import redis.asyncio
 
 from praxis_core import redis_keys
+from praxis_core.journal.database import Database
+from praxis_core.journal.record import Journal
 from praxis_core.locks import AssetLockManager
 from praxis_core.redis_connection import connect, connect_async
 
@@ -45,13 +47,18 @@ def locks(aclient: redis.asyncio.Redis) -> AssetLockManager:
 
 
 @pytest.fixture
+async def journal(database_url: str) -> AsyncIterator[Journal]:
+    """A journal that knows nothing yet."""
+    async with Database(database_url) as database:
+        yield Journal(database)
+
+
+@pytest.fixture
 def told(client: redis.Redis) -> Callable[[str], dict[str, Any]]:
     """What Redis says of the lease on an asset."""
 
     def told(asset: str) -> dict[str, Any]:
-        return dict(
-            json.loads(str(client.execute_command("GET", redis_keys.asset_lock(asset)), "utf-8"))
-        )
+        return dict(json.loads(client.get(redis_keys.asset_lock(asset)) or "{}"))
 
     return told
 

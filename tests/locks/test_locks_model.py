@@ -100,7 +100,9 @@ class Model(RuleBasedStateMachine):
             self.aclient, lease_seconds=LEASE_SECONDS, journal=self.journal
         )
         self.workcell = f"star_{next(_workcells)}"
-        self.requests = [self.do(self._attempt_request()) for _ in range(RUNS)]
+        self.requests: list[AttemptRequest] = [
+            self.do(self._attempt_request()) for _ in range(RUNS)
+        ]
         self.attempts = [self.do(self.journal.begin_attempt(one)) for one in self.requests]
         self.claims: dict[str, tuple[int, int]] = {}
         self.held: list[Held] = []
@@ -272,11 +274,12 @@ class Model(RuleBasedStateMachine):
                 del self.claims[asset]
         self._settle(data.draw(st.randoms(use_true_random=False)))
 
-    @precondition(lambda self: any(one.lives for one in [*self.held, *self.asked]))
+    @precondition(lambda self: any(one.lives for one in (*self.held, *self.asked)))
     @rule(data=st.data())
     def crash(self, data: Any) -> None:
         """A process is killed; Redis has not noticed yet."""
-        one = data.draw(st.sampled_from([one for one in [*self.held, *self.asked] if one.lives]))
+        known: list[Held | Asked] = [*self.held, *self.asked]
+        one = data.draw(st.sampled_from([one for one in known if one.lives]))
         one.lives = False
         self._settle(data.draw(st.randoms(use_true_random=False)))
 
@@ -412,7 +415,7 @@ class Model(RuleBasedStateMachine):
         assert claims == self.claims
         for asset in self._named(set(NAMES)):
             held = self._lease_on(asset)
-            value = self.client.execute_command("GET", redis_keys.asset_lock(asset))
+            value = self.client.get(redis_keys.asset_lock(asset))
             told = json.loads(value) if value else {"token": None}
             assert told["token"] == (str(held.lease.token) if held else None), asset
         edges = {edge for one in self.asked for edge in self._waits_of(one)}

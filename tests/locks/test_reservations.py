@@ -19,8 +19,19 @@ from praxis_core.journal.record import Journal
 from praxis_core.journal.records import AttemptRequest
 from praxis_core.locks import AssetLockManager, Lease, holder_of
 from praxis_core.protocol.lifecycle import RunStatus
+from praxis_core.redis_connection import connect_async
 
 PLATE, STAR = "star/plate_01", "star/star"
+
+
+class LossyRedis(Protocol):
+    """Stands before a Redis; see the fixture ``lossy_redis``."""
+
+    url: str
+    lost: int
+
+    def lose_answers(self, count: int) -> None:
+        """Let the next scripts be carried out and their answers be lost."""
 
 
 class NewRun(Protocol):
@@ -106,6 +117,49 @@ async def test_with_redis_wiped_nobody_else_gets_it(
 
     assert await _claimed(journal) == {}
     await locks.acquire([PLATE, STAR], holder_of(other), attempt=1)
+
+
+async def test_redis_does_not_outvote_postgres(
+    locks: AssetLockManager,
+    aclient: redis.asyncio.Redis,
+    again: NewRun,
+    client: redis.Redis,
+    told: Callable[[str], dict[str, Any]],
+) -> None:
+    """Somebody who will be refused has a lease in Redis for a moment: who has the claim goes on."""
+    run_id = await again()
+    lease = await locks.acquire([PLATE, STAR], holder_of(run_id), attempt=1)
+    client.flushdb()
+    foreign = await AssetLockManager(aclient).acquire([STAR], "somebody")
+    await locks.renew(lease)
+    assert told(STAR)["holder"] == "somebody"
+    assert told(PLATE) == {}
+    await AssetLockManager(aclient).release(foreign)
+    await locks.renew(lease)
+
+    assert {told(asset)["token"] for asset in (PLATE, STAR)} == {str(lease.token)}
+
+
+async def test_lost_answers_change_nothing(
+    lossy_redis: LossyRedis, journal: Journal, again: NewRun
+) -> None:
+    """Whichever answer of Redis it is: one lease, one claim, and nothing is left."""
+    run_id = await again()
+    async with connect_async(lossy_redis.url) as aclient:
+        locks = AssetLockManager(aclient, journal=journal)
+        lossy_redis.lose_answers(2)
+        lease = await locks.acquire([PLATE], holder_of(run_id), attempt=1)
+        assert await _claimed(journal) == {"plate_01": (run_id, lease.token)}
+        lossy_redis.lose_answers(1)
+        await locks.reserve(lease, [PLATE])
+        lossy_redis.lose_answers(1)
+        await locks.release(lease)
+        assert set(await _claimed(journal)) == {"plate_01"}
+        lossy_redis.lose_answers(1)
+        await locks.free(holder_of(run_id), [PLATE])
+
+    assert lossy_redis.lost == 5
+    assert await _claimed(journal) == {}
 
 
 async def test_what_expired_stays_reserved(
