@@ -120,6 +120,15 @@ class Stock:
             return len(wells) - self.filled(name)
         return sum(not self._on.get(site) for site in self._on.get(name, []))
 
+    def contributes(self, name: str, needs: Needs) -> bool:
+        """Whether a thing has anything of what several are to have together."""
+        tips, volume, free = needs.tips, needs.volume, needs.free
+        return bool(
+            (tips is not None and self.tips(name))
+            or (volume is not None and self.volume(name))
+            or (free is not None and self.free(name))
+        )
+
     def holds(self, name: str, reagent: str) -> bool:
         """Whether a reagent is in a thing: the catalogue says so, or it is dissolved there."""
         known = self.fact(name).reagent
@@ -270,7 +279,7 @@ class _Choosing:
                 math.isinf(lack.far) for lack in self.stock.lacks([name], needs)
             ):
                 continue
-            if not (self.stock.tips(name) or self.stock.volume(name) or self.stock.free(name)):
+            if not self.stock.contributes(name, needs):
                 continue
             chosen.append(name)
             if not self.stock.lacks(chosen, needs):
