@@ -19,7 +19,8 @@ from praxis_core.host.files import (
 )
 from praxis_core.host.spool import Spool
 from praxis_core.journal.record import Journal
-from praxis_core.journal.records import StoredWorkcell
+from praxis_core.journal.records import Claim, StoredWorkcell
+from praxis_core.protocol.lifecycle import RunStatus
 from praxis_core.settings import PraxisSettings
 from praxis_core.simulator.lab_link import LabLink
 from praxis_core.workcell.clock import SimulatedClock
@@ -41,6 +42,8 @@ WAYS = (LAB, INSIDE)
 CONNECT_SECONDS = 20.0
 """How long a host that starts waits for its devices; those that are slower come when they are
 ready."""
+
+_MAY_COME_BACK = (RunStatus.PREPARING, RunStatus.RUNNING, RunStatus.INTERRUPTED)
 
 Opening = Callable[
     [PraxisSettings, StoredWorkcell, Journal, LiveStatus, int],
@@ -87,7 +90,8 @@ async def open_devices(  # noqa: PLR0913  # what a runtime stands between
             runtime.handed_on = lambda: write_kept(files.kept, runtime.remembered())
             connecting = {asyncio.create_task(_connect(runtime, name)) for name in runtime.status()}
             await asyncio.wait(connecting, timeout=CONNECT_SECONDS)
-            await runtime.recover()
+            awaited = await may_come_back(journal, stored.name)
+            await runtime.recover([claim.run_id for claim in awaited])
             if line is not None:
                 runtime.safekeeping.inherit(_action(call) for call in read_safe_calls(files.safe))
             _tell_the_watchdog(runtime, files, epoch)
@@ -96,6 +100,17 @@ async def open_devices(  # noqa: PLR0913  # what a runtime stands between
         await live.stop()
         if line is not None:
             await line.close()
+
+
+async def may_come_back(journal: Journal, workcell: str) -> list[Claim]:
+    """List the last claims of the runs whose processes may live on while the host was away."""
+    latest = {claim.run_id: claim for claim in await journal.claims(workcell)}
+    found = []
+    for claim in latest.values():
+        run = await journal.run(claim.run_id)
+        if run.attempt == claim.attempt and run.status in _MAY_COME_BACK:
+            found.append(claim)
+    return found
 
 
 def _action(call: SafeCall) -> SafeAction:

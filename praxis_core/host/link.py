@@ -56,7 +56,8 @@ from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import CommandKind, RunStatus
 from praxis_core.settings import PraxisSettings
 from praxis_core.to_the_end import to_the_end
-from praxis_core.workcell.link import Attached, Attaching
+from praxis_core.workcell.kinds import LIFECYCLE
+from praxis_core.workcell.link import Attached, Attaching, Ended
 
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.5
@@ -77,6 +78,8 @@ class _Asked:
     request: Request
     frame: bytes
     answer: asyncio.Future[Response]
+    received: int = 0
+    """How many outcomes had been received when it was asked for."""
     sent_on: ClientConnection | None = None
     sent_at: float = 0.0
 
@@ -112,6 +115,9 @@ class HostLink:
         self._connection: ClientConnection | None = None
         self._pending: dict[int, _Asked] = {}
         self._numbers = count(1)
+        self._known: dict[int, Ended] = {}
+        """Outcomes that may not be durable yet, by the order in which they were received."""
+        self._received = 0
         self._keeper: asyncio.Task[None] | None = None
         self._failed: Exception | None = None
 
@@ -224,7 +230,8 @@ class HostLink:
         number = next(self._numbers)
         request = make(number)
         frame = request_bytes(request, where)
-        asked = _Asked(request, frame, asyncio.get_running_loop().create_future())
+        answer = asyncio.get_running_loop().create_future()
+        asked = _Asked(request, frame, answer, self._received)
         self._pending[number] = asked
         return asked
 
@@ -281,8 +288,26 @@ class HostLink:
     def _take(self, response: Response) -> None:
         asked = self._pending.pop(response.id, None)
         self.clock.hear(response.now, 0.0 if asked is None else monotonic() - asked.sent_at)
-        if asked is not None and not asked.answer.done():
+        if asked is None:
+            return
+        if response.outcome is not None and isinstance(asked.request, Execute):
+            self._keep_known(asked.request.command, response.outcome, asked.received)
+        if not asked.answer.done():
             asked.answer.set_result(response)
+
+    def _keep_known(self, command: Command, outcome: Outcome, received: int) -> None:
+        """Keep an outcome for a new host, in case this one dies before it has written it.
+
+        What was received before this command was asked for is durable: no outcome is overtaken by
+        a later intent. What observes is answered when it is written, with all that came before it.
+        """
+        if command.method in LIFECYCLE:
+            return
+        for number in [number for number in self._known if number <= received]:
+            del self._known[number]
+        if command.kind is not CommandKind.OBSERVE:
+            self._received += 1
+            self._known[self._received] = Ended(command, outcome)
 
     async def _ask_again(self, connection: ClientConnection) -> None:
         """Send all that has no answer, in its order, before anything new."""
@@ -344,12 +369,14 @@ class HostLink:
         assert self._hello is not None  # noqa: S101  # for the type checker
         began = monotonic()
         try:
-            await connection.send(hello_bytes(self._hello))
+            hello = replace(self._hello, known=tuple(self._known.values()))
+            await connection.send(hello_bytes(hello))
             welcome = _welcome(read_reply(await connection.recv()))
         except BaseException:
             await to_the_end(connection.close())
             raise
         self.clock.hear(welcome.now, monotonic() - began)
+        self._known.clear()  # it is written
         self.epoch = welcome.epoch
         self.connections += 1
         return connection, welcome

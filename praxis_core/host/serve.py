@@ -26,7 +26,7 @@ from uvicorn.config import Config
 
 from praxis_core.errors import HostReplaced, PraxisError, ServiceUnreachable, SettingsError
 from praxis_core.host.address import Listening, listening, silence_seconds
-from praxis_core.host.devices import LAB, WAYS, Opening, open_devices
+from praxis_core.host.devices import LAB, WAYS, Opening, may_come_back, open_devices
 from praxis_core.host.files import REPLACED, HostFiles, holder, locked_by_me
 from praxis_core.host.monitor import Monitor
 from praxis_core.host.server import Served, application
@@ -37,7 +37,6 @@ from praxis_core.journal.database import Database
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import StoredWorkcell
 from praxis_core.journal.schema import require_current
-from praxis_core.protocol.lifecycle import RunStatus
 from praxis_core.redis_connection import connect_async
 from praxis_core.settings import PraxisSettings
 from praxis_core.workcell.live_status import LiveStatus
@@ -48,8 +47,6 @@ _log = logging.getLogger(__name__)
 DATABASE_SECONDS = 120.0
 """How long a host that starts waits for Postgres."""
 _DATABASE_PAUSE = 0.5
-
-_MAY_COME_BACK = (RunStatus.PREPARING, RunStatus.RUNNING, RunStatus.INTERRUPTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,12 +185,9 @@ async def _wanted(journal: Journal, workcell: str) -> StoredWorkcell:
 async def _expect_runs(sessions: Sessions, journal: Journal, workcell: str) -> set[UUID]:
     """Give the runs that an earlier host served the grace period to come back; say which."""
     expected = set()
-    latest = {claim.run_id: claim for claim in await journal.claims(workcell)}
-    for claim in latest.values():
-        run = await journal.run(claim.run_id)
-        if run.attempt == claim.attempt and run.status in _MAY_COME_BACK:
-            sessions.expect(claim.run_id, claim.attempt, claim.token)
-            expected.add(claim.run_id)
+    for claim in await may_come_back(journal, workcell):
+        sessions.expect(claim.run_id, claim.attempt, claim.token)
+        expected.add(claim.run_id)
     return expected
 
 

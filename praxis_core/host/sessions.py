@@ -290,11 +290,13 @@ class Sessions:
         others = session.commands - {asyncio.current_task()}
         if others:
             await asyncio.wait(others)
-        await self._devices.detach(session.run_id, ended)
-        session.ended = True
-        if self._sessions.get(session.run_id) is session:
-            del self._sessions[session.run_id]
-            self._entering.pop(session.run_id, None)
+        try:
+            await self._devices.detach(session.run_id, ended)
+        finally:
+            session.ended = True
+            if self._sessions.get(session.run_id) is session:
+                del self._sessions[session.run_id]
+                self._entering.pop(session.run_id, None)
 
     def left(self, session: Session, connection: Connection) -> None:
         """Note that a connection is gone; the session waits for another one."""
@@ -353,6 +355,7 @@ def _asking(hello: Hello) -> Attaching:
         token=hello.token,
         # What an attempt did before its connection was lost stays as it is.
         resuming=hello.resuming or hello.again,
+        known=hello.known,
     )
 
 

@@ -10,6 +10,9 @@ from the run                                  answer
 ``{"id", "bye": status}``                     ``{"id", "done": null}``
 ============================================  =================================================
 
+A command that has an intent is answered before its outcome is durable. So a run keeps each outcome
+until that of a command which it asked for later, and tells a new host (``hello.known``).
+
 Instead of each answer there may come ``{"id", "error": error}``. Every answer carries ``now``:
 the time of the workcell's clock in seconds since 1970. ``refused`` may come at any time; it is the
 last word of the host on this connection.
@@ -31,6 +34,7 @@ from praxis_core.labware.encoded_error import EncodedError
 from praxis_core.labware.encoding import decode_error, encode_error
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import OutcomeStatus, RunStatus, Sent
+from praxis_core.workcell.link import Ended
 
 VERSION = 1
 """Of these messages. Host and run must speak the same one."""
@@ -57,6 +61,8 @@ class Hello:
     """This attempt was welcome before: only its connection is new."""
     workcell_version: int | None = None
     """Of the stored definition that the run was planned on; None: whichever is served."""
+    known: tuple[Ended, ...] = ()
+    """What it was told by a host that may have died before it was written."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,9 +127,7 @@ class CommandWriter:
             ClaimLost, HostReplaced, JournalError: it must not be sent.
             ServiceUnreachable: Postgres does not answer; it must not be sent.
         """
-        told = self._refused.pop((command.run_id, command.attempt), None)
-        if told is not None:
-            raise told
+        self.raise_refused(command.run_id, command.attempt)
         values = _INTENT.values(rows.intent_values(command, at, epoch))
         self._no_longer_withdrawn(command)
         waiting = self._put(statement=_INTENT, values=values, command=command)
@@ -203,6 +201,16 @@ class CommandWriter:
             waiting = self._put()
             self._write_now()
             await self._written(waiting)
+
+    def raise_refused(self, run_id: UUID, attempt: int) -> None:
+        """Tell an attempt once what was refused that nobody waited for.
+
+        Raises:
+            JournalError: something was.
+        """
+        told = self._refused.pop((run_id, attempt), None)
+        if told is not None:
+            raise told
 
     async def close(self) -> None:
         """Write what is left, if Postgres answers, and close the connection."""

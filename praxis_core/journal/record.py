@@ -300,7 +300,7 @@ class Journal(History):
     async def kept_from(
         self, workcell: str, assets: Collection[str], *, run_id: UUID, take_over: bool
     ) -> dict[str, tuple[UUID, datetime]]:
-        """Tell which assets a run has or would be refused by ``claim_assets``: whose, since when."""
+        """Tell which assets a run has or would be refused by ``claim_assets``, and since when."""
         async with self._database.session() as session:
             return await claims.kept_from(
                 session, workcell, assets, run_id=run_id, take_over=take_over
@@ -510,9 +510,37 @@ class Journal(History):
         await self._patiently(partial(self._steps.flush, command.run_id))
         await self.writer.ended(command, outcome, measurements, assets)
 
+    async def take_outcome(
+        self,
+        command: Command,
+        outcome: Outcome,
+        measurements: Sequence[Measurement],
+        assets: AssetValues | None = None,
+    ) -> None:
+        """Take in how a command ended; returns before that is durable.
+
+        It is written before any intent that comes after it, else within a moment. What Postgres
+        refuses is raised by the next intent of the attempt, or by ``settled_of``.
+
+        Raises:
+            JournalError: a value cannot be stored.
+        """
+        await self._patiently(partial(self._steps.flush, command.run_id))
+        self.writer.outcome(command, outcome, measurements, assets)
+
     async def settled(self) -> None:
         """Wait until every outcome that was taken in is durable."""
         await self.writer.settled()
+
+    async def settled_of(self, run_id: UUID, attempt: int) -> None:
+        """Wait until every outcome is durable, at the end of an attempt.
+
+        Raises:
+            JournalError: one of the attempt's was refused, and nobody has been told yet.
+            ServiceUnreachable: Postgres does not answer; all is kept and written later.
+        """
+        await self.writer.settled()
+        self.writer.raise_refused(run_id, attempt)
 
     async def commands(self, run_id: UUID) -> list[CommandRecord]:
         """List a run's commands in the order of their intents."""

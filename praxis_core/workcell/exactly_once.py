@@ -32,6 +32,7 @@ from praxis_core.workcell.clock import Clock
 from praxis_core.workcell.device import Called, Device
 from praxis_core.workcell.doubts import Doubts
 from praxis_core.workcell.evidence import happened
+from praxis_core.workcell.link import Ended
 from praxis_core.workcell.measurements import measurements_of
 from praxis_core.workcell.reach import Reach
 from praxis_core.workcell.time_limits import TimeLimit
@@ -353,8 +354,38 @@ class ExactlyOnce:
     # --- writing ----------------------------------------------------------------------------------
 
     async def _record(self, command: Command, outcome: Outcome) -> None:
-        if self._journal is not None:
-            await self._journal.command_outcome(command, outcome, measurements_of(command, outcome))
+        """Write down how a command ended; nobody waits for that but who observed something.
+
+        What was observed has no intent: a process that dies would leave nothing of it.
+        """
+        if self._journal is None:
+            return
+        measurements = measurements_of(command, outcome)
+        if command.kind is CommandKind.OBSERVE:
+            await self._journal.command_outcome(command, outcome, measurements)
+        else:
+            await self._journal.take_outcome(command, outcome, measurements)
+
+    async def told(self, run: AttendedRun, ended: Ended) -> Command | None:
+        """Write down what an earlier host told a run, and died before it was written.
+
+        Returns:
+            The command, as it was intended; None: there is nothing to be written.
+
+        Raises:
+            JournalError, ServiceUnreachable: it cannot be written.
+        """
+        command = ended.command
+        if self._journal is None or command.run_id != run.run_id:
+            return None
+        record = await self._journal.find_command(run.run_id, command.branch, command.ordinal)
+        if record is None or record.outcome is not None:
+            return None
+        if record.command.fingerprint != command.fingerprint:
+            raise JournalError(what=f"{command.name} is not {record.command.name}, as was written")
+        measurements = measurements_of(record.command, ended.outcome)
+        await self._journal.command_outcome(record.command, ended.outcome, measurements)
+        return record.command
 
     async def _tell(self, command: Command, kind: str, what: str) -> None:
         """Add a line to the audit trail; a journal that cannot be reached stops nothing here."""

@@ -118,6 +118,12 @@ class Knowledge:
         """Enter a command of which nobody knows whether it happened: what it touches is unknown."""
         self.assets.doubt(command, self._clock.now())
 
+    def learn(self, command: Command, outcome: Outcome, *, inside: bool) -> None:
+        """Enter how a command ended that was in doubt; ``inside`` as for ``replay``."""
+        self.settle(command, outcome)
+        if inside:
+            self._devices[command.device].replay(command, outcome)
+
     def settle(self, command: Command, outcome: Outcome | None) -> None:
         """Enter what was found out about a command that was in doubt; None: it did not happen."""
         self.assets.settle(command, outcome, self._clock.now())

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Ended:
+    """A command, and how it ended."""
+
+    command: Command
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
 class Attaching:
     """Who asks for which devices."""
 
@@ -31,6 +39,8 @@ class Attaching:
     """Of the claim on the devices; None: nobody else can want them."""
     resuming: bool = False
     """Whether the run goes on from what its earlier attempts, or this one, did."""
+    known: Sequence[Ended] = ()
+    """What it was told by a host that may have died before it was written."""
 
 
 @dataclass(frozen=True, slots=True)

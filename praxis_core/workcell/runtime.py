@@ -45,7 +45,7 @@ from praxis_core.workcell.in_flight import CommandsInFlight, InFlight
 from praxis_core.workcell.initial_state import differences
 from praxis_core.workcell.kinds import LIFECYCLE, SET_ATTRIBUTES
 from praxis_core.workcell.knowledge import DeckHistory, Knowledge, happened, losses
-from praxis_core.workcell.link import Attached, Attaching
+from praxis_core.workcell.link import Attached, Attaching, Ended
 from praxis_core.workcell.live_status import DeviceState, DeviceStatus, LiveStatus
 from praxis_core.workcell.model import build
 from praxis_core.workcell.reach import InProcess, Reach
@@ -225,11 +225,15 @@ class WorkcellRuntime:
 
     # --- runs -------------------------------------------------------------------------------------
 
-    async def recover(self) -> None:
+    async def recover(self, awaited: Collection[UUID] = ()) -> None:
         """Go on where the host before this one ended: learn from the journal what is true now.
 
         To be called once, when the devices are connected and before any run is served. What
         commands did of which no outcome is recorded is asked of their devices, else of a person.
+
+        Args:
+            awaited: Runs that may come back and know how their last commands ended. What they do
+                not know is asked then, or when they are ``lost``, or lose their devices.
 
         Raises:
             JournalError, ServiceUnreachable: the journal cannot be read or written.
@@ -253,13 +257,39 @@ class WorkcellRuntime:
         for run in self._runs:
             await self._recall_doubt(run)
         for record in records:
-            if record.outcome is None and not record.tail:
+            if record.command.run_id not in awaited:
                 await self._settle(record)
         for device in self._devices.values():
             await self._note_destroyed(device)
         self._recovered = True
 
+    async def _settle_rest(self, run: AttendedRun) -> None:
+        """Find out what a run did on an earlier host, while its devices are as it left them.
+
+        For whoever knew how its last commands ended does not come, or has told it.
+        """
+        run.recalled = False
+        if self._journal is not None:
+            for record in await self._journal.recorded(run.run_id):
+                await self._settle(record)
+
+    async def _be_told(self, run: AttendedRun, known: Iterable[Ended]) -> None:
+        """Take up how commands ended that an earlier host did not live to write down."""
+        if run.doubt is not None:
+            return  # a person looks at what there is
+        for each in known:
+            try:
+                command = await self._exactly_once.told(run, each)
+            except JournalError as error:
+                _log.warning("not taken from run %s: %s", run.run_id, error)
+                continue
+            if command is not None:
+                self.safekeeping.recall(command, each.outcome)
+                self._knowledge.learn(command, each.outcome, inside=not self._reach.can_sense)
+
     async def _settle(self, record: CommandRecord) -> None:
+        if record.outcome is not None or record.tail:
+            return
         run = self._runs.find(record.command.run_id)
         device = self._devices.get(record.command.device)
         if run is not None and device is not None and device.connected:
@@ -347,13 +377,19 @@ class WorkcellRuntime:
             run = known
         elif known is not None:
             await self._in_flight.end(known.run_id)
+            if known.recalled:
+                await self._settle_rest(known)
         run.token = asking.token
         run.devices, run.labware = set(asking.devices), set(asking.labware)
         if run is not known:
             await self._prepare(run, asking)
             self._runs.add(run)
         self.safekeeping.hold_no_longer(asking.devices)
-        if run.lost or run.recalled:
+        await self._be_told(run, asking.known)
+        was_away = run.lost or run.recalled
+        if run.recalled:
+            await self._settle_rest(run)
+        if was_away:
             await self._come_back(run)
         return run
 
@@ -366,6 +402,8 @@ class WorkcellRuntime:
                 raise ClaimLost(
                     run_id=asking.run_id, attempt=asking.attempt, device=device, what=what
                 )
+            if other.recalled:
+                await self._settle_rest(other)
             other.devices -= set(asking.devices)
             await self._in_flight.end(other.run_id, asking.devices)
 
@@ -431,7 +469,7 @@ class WorkcellRuntime:
 
     async def _come_back(self, run: AttendedRun) -> None:
         """Let a run go on whose process was away, with its devices set as it left them."""
-        was_lost, run.lost, run.recalled = run.lost, False, False
+        was_lost, run.lost = run.lost, False
         if self._journal is None or run.doubt is not None:
             return
         if was_lost:
@@ -510,11 +548,23 @@ class WorkcellRuntime:
             run_id: The run.
             ended: How its attempt ended, and with it what is left on: a run that failed may be
                 resumed, so that temperatures hold for a while.
+
+        Raises:
+            JournalError: the outcome of a command was refused.
+            ServiceUnreachable: Postgres does not answer; outcomes are kept, and written later.
         """
         run = self._runs.find(run_id)
         await self._in_flight.end(run_id)
         self._runs.drop(run_id)
-        if run is None or not self._reach.can_sense:
+        if run is None:
+            return
+        await self._leave(run, ended)
+        if self._journal is not None:
+            await self._journal.settled_of(run_id, run.attempt)
+
+    async def _leave(self, run: AttendedRun, ended: RunStatus) -> None:
+        """Leave on what may stay on, and nothing else."""
+        if not self._reach.can_sense:
             return  # a device in this process goes off when it is disconnected
         if ended in {RunStatus.FAILED, RunStatus.IN_DOUBT, RunStatus.INTERRUPTED}:
             await self.safekeeping.make_safe(run)
@@ -537,6 +587,8 @@ class WorkcellRuntime:
         if self._in_flight.of(run_id):
             await self._in_flight.end(run_id)
             await self.safekeeping.make_safe(run)
+        if run.recalled:
+            await self._settle_rest(run)
         await self._move(run, RunStatus.INTERRUPTED)
 
     async def _move(self, run: AttendedRun, status: RunStatus) -> None:
