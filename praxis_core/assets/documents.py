@@ -40,10 +40,10 @@ def places(state: AssetManagerState) -> dict[str, Document]:
 def part(state: AssetManagerState, name: str) -> Document | None:
     """Write down what is known of one part; None: there is no such part, or no tip on a channel."""
     if name in state.containers:
-        return state.containers[name].model_dump(mode="json")
+        return _container(state.containers[name])
     if name in state.tip_spots:
         tip = state.used_tips.get(name)
-        used = None if tip is None else tip.model_dump(mode="json")
+        used = None if tip is None else _tip(tip)
         return {"tip": state.tip_spots[name], "uses": tip.uses if tip else 0, "used": used}
     device = name.removesuffix(_GRIPPER)
     if device in state.grippers and name != device:
@@ -51,7 +51,37 @@ def part(state: AssetManagerState, name: str) -> Document | None:
         return {"holds": state.grippers[device], "unknown": unknown}
     channel = head_of(state, name)
     mounted = channel[0].get(channel[1]) if channel is not None else None
-    return None if mounted is None else mounted.model_dump(mode="json")
+    return None if mounted is None else _tip(mounted)
+
+
+# Ten times as fast as Pydantic: they are written with every command.
+
+
+def _container(liquid: ContainerContents) -> Document:
+    at = liquid.changed_at
+    return {
+        "volume": liquid.volume,
+        "amounts": dict(liquid.amounts),
+        "sources": dict(liquid.sources),
+        "unknown": liquid.unknown,
+        "max_volume": liquid.max_volume,
+        "changed_at": None if at is None else at.isoformat(),
+        "since": {solute: came.isoformat() for solute, came in liquid.since.items()},
+    }
+
+
+def _tip(tip: MountedTip) -> Document:
+    return {
+        "volume": tip.volume,
+        "amounts": dict(tip.amounts),
+        "sources": dict(tip.sources),
+        "unknown": tip.unknown,
+        "spot": tip.spot,
+        "there": tip.there,
+        "uses": tip.uses,
+        "touched": [*tip.touched],
+        "touched_more": tip.touched_more,
+    }
 
 
 def place(state: AssetManagerState, name: str) -> Document | None:

@@ -11,11 +11,29 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pydantic import JsonValue
+
 from praxis_core.assets.changes import AssetChange, Changes, Document, PartChange
 from praxis_core.journal.asset_tables import AssetChangeKind
 from praxis_core.labware.storable_text import as_storable
 
-_SHORT = ("volume", "unknown", "tip", "uses", "there", "spot", "holds")
+_SHORT = ("volume", "tip", "holds")
+
+_USUAL: dict[str, JsonValue] = {
+    "amounts": {},
+    "sources": {},
+    "unknown": "",
+    "max_volume": None,
+    "changed_at": None,
+    "since": {},
+    "there": True,
+    "uses": 0,
+    "touched": [],
+    "touched_more": False,
+}
+"""What goes without saying of a liquid: a smaller row is written in half the time."""
+
+_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +74,9 @@ def _entry(change: AssetChange, by: By | None) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "asset": change.asset,
         "kind": kind.value if by is None else by.kind.value,
-        "parts": {name: [_short(part.before), part.after] for name, part in change.parts.items()},
+        "parts": {
+            name: [_short(part.before), _told(part.after)] for name, part in change.parts.items()
+        },
         "sources": sorted(set(_sources(change))),
     }
     if change.rack:
@@ -82,21 +102,30 @@ def _short(document: Document | None) -> Document | None:
     return {name: document[name] for name in _SHORT if name in document}
 
 
+def _told(document: Document | None) -> Document | None:
+    """Leave out what goes without saying of a container or a tip."""
+    if document is None or "amounts" not in document:
+        return document
+    return {name: told for name, told in document.items() if _USUAL.get(name, document) != told}
+
+
 def _sources(change: AssetChange) -> Iterator[int]:
     """Give the ids of the sources that are in the parts now, or that their tips have touched."""
     for part in change.parts.values():
-        for document in (part.after, part.after and part.after.get("used")):
-            if isinstance(document, dict):
-                for field in ("sources", "touched"):
-                    keys: Any = document.get(field) or ()
-                    yield from (int(key) for key in keys if key.isdecimal())
+        document: Any = part.after
+        if document and "used" in document:
+            document = document["used"]
+        for field in ("sources", "touched"):
+            for key in (document or {}).get(field, ()):
+                if key.isdecimal():
+                    yield int(key)
 
 
 def _json(value: object) -> str:
     """Write JSON; texts of devices may hold what Postgres does not take."""
-    text = json.dumps(value, allow_nan=False)
+    text = _encode(value)
     if "\\u0000" in text or "\\ud" in text:
-        text = json.dumps(_storable(value), allow_nan=False)
+        text = _encode(_storable(value))
     return text
 
 

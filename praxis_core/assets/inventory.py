@@ -118,10 +118,11 @@ async def register(
 ) -> frozenset[str]:
     """Take up what the catalogue does not know yet; see ``Catalogue.register``."""
     known = await ids(session, workcell)
-    new = {name: thing for name, thing in things.items() if name not in known}
+    racks = dict.fromkeys(state.racks, Description("tip_rack"))
+    new = {name: thing for name, thing in {**racks, **things}.items() if name not in known}
     if new:
         await add_rows(session, workcell, new)
-        found = as_new(state, {*known, *things}, new)
+        found = as_new(state, {*known, *new}, new)
         created = replace(by, kind=AssetChangeKind.CREATED)
         await enter(session, workcell, await filled(session, workcell, found, by), created)
     return frozenset(new)

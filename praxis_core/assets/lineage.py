@@ -150,15 +150,17 @@ _START = text("""
 """).bindparams(bindparam("run", type_=Uuid()))
 
 _SINCE = text("""
-    SELECT DISTINCT ON (p.key, c.what) p.key, p.value -> 1 AS after, c.what
-    FROM (
-      SELECT id, 'part' AS what, parts AS documents FROM praxis.asset_change
-        WHERE run_id = :run AND number <= :number AND parts <> '{}'
+    WITH mine AS (
+      SELECT id, parts, places FROM praxis.asset_change WHERE run_id = :run AND number <= :number
+    ), last AS (
+      SELECT 'part' AS what, p.name, max(id) AS id FROM mine, jsonb_object_keys(parts) AS p (name)
+        GROUP BY p.name
       UNION ALL
-      SELECT id, 'place', places FROM praxis.asset_change
-        WHERE run_id = :run AND number <= :number AND places IS NOT NULL
-    ) c, jsonb_each(c.documents) AS p
-    ORDER BY p.key, c.what, c.id DESC
+      SELECT 'place', p.name, max(id) FROM mine, jsonb_object_keys(places) AS p (name)
+        GROUP BY p.name
+    )
+    SELECT last.name, CASE what WHEN 'part' THEN parts ELSE places END -> last.name -> 1, what
+    FROM last JOIN mine USING (id)
 """).bindparams(bindparam("run", type_=Uuid()))
 
 
@@ -204,9 +206,9 @@ async def places(session: AsyncSession, asset: Asset) -> list[Place]:
 async def lineage(session: AsyncSession, workcell: str, part: str) -> Lineage:
     """Tell what went into a container; see ``Catalogue.lineage``."""
     document = await session.scalar(_PART, {"workcell": workcell, "part": part})
-    if document is None or "sources" not in document:
+    if document is None or "volume" not in document:
         raise AssetUnknown(asset=part, closest="none")
-    sources: dict[str, float] = document["sources"]
+    sources: dict[str, float] = document.get("sources", {})
     keys = [int(key) for key in sources if key.isdecimal()]
     rows = {
         str(row["id"]): {name: row[name] for name in row if name != "id"}
@@ -216,7 +218,7 @@ async def lineage(session: AsyncSession, workcell: str, part: str) -> Lineage:
         Origin(source=key, volume=volume, **rows.get(key, {})) for key, volume in sources.items()
     ]
     origins.sort(key=lambda origin: -origin.volume)
-    return Lineage(document["volume"], tuple(origins), document["unknown"])
+    return Lineage(document["volume"], tuple(origins), document.get("unknown", ""))
 
 
 async def touched(session: AsyncSession, sources: list[int]) -> list[Touch]:

@@ -85,6 +85,13 @@ class AssetRow(Base):
             "id",
             postgresql_where=text("status = 'available'"),
         ),
+        Index(
+            "ix_asset_free_outside",
+            "kind",
+            "expires",
+            "id",
+            postgresql_where=text("status = 'available' AND workcell IS NULL"),
+        ),
         Index("ix_asset_named", "workcell", "name", "created_at"),
         word("kind"),
         one_of("status", AssetStatus),

@@ -359,8 +359,11 @@ class CommandWriter:
     async def _connected(self) -> Pipeline:
         if self._connection is None or self._connection.closed:
             await self._disconnect()
-            self._connection = Pipeline(await self._database.connect())
+            connection = await self._database.connect()
             try:
+                # To plan a statement takes longer than to carry it out.
+                await connection.execute("SET plan_cache_mode = force_generic_plan")
+                self._connection = Pipeline(connection)
                 await self._connection.prepare((_INTENT, *_WITH_ASSETS, *_WITH_ASSETS.values()))
             except psycopg.Error as error:
                 raise self._database.unreachable(error) from error

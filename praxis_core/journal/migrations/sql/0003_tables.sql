@@ -39,6 +39,8 @@ CREATE TABLE praxis.asset (
 
 CREATE INDEX ix_asset_free ON praxis.asset (kind, workcell, expires, id) WHERE status = 'available';
 
+CREATE INDEX ix_asset_free_outside ON praxis.asset (kind, expires, id) WHERE status = 'available' AND workcell IS NULL;
+
 CREATE INDEX ix_asset_named ON praxis.asset (workcell, name, created_at);
 
 CREATE UNIQUE INDEX uq_asset_barcode ON praxis.asset (barcode) WHERE discarded_at IS NULL;
