@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from praxis_core.cli import database, demo, protocols, runs, stack, state, workcells
+from praxis_core.cli import database, demo, planning, protocols, runs, stack, state, workcells
 from praxis_core.errors import PraxisError, ServiceNotRunning, ServiceUnreachable
 from praxis_core.settings import PraxisSettings
 
@@ -22,6 +22,7 @@ app.command()(stack.down)
 app.command()(stack.status)
 app.command(name="exec", context_settings={"ignore_unknown_options": True})(stack.exec_)
 app.command()(demo.demo)
+app.command()(planning.plan)
 app.add_typer(runs.app, name="run")
 app.add_typer(protocols.app, name="protocols")
 app.add_typer(workcells.app, name="workcell")

@@ -55,14 +55,14 @@ def start(
 ) -> None:
     """Start a run and follow it to its end."""
     settings = PraxisSettings()
-    request: dict[str, Any] = {**_assignments(parameter), "simulate": simulate}
+    request: dict[str, Any] = {**assigned(parameter), "simulate": simulate}
     if asset:
-        request["assets"] = {name: _names(value) for name, value in _pairs(asset)}
+        request["assets"] = {name: names(value) for name, value in pairs(asset)}
     if workcell:
         request["workcell"] = workcell
     if carry_from:
         request["carry_from"] = str(asyncio.run(run_id_of(settings, carry_from)))
-    if _is_file(protocol):
+    if is_file(protocol):
         run_here(settings, [protocol], request, detach=detach, as_json_=as_json_)
     else:
         run_id = start_deployed(settings, protocol, request)
@@ -121,11 +121,17 @@ def _status(status: RunStatus, in_prefect: str | None) -> str:
     return words if in_prefect is None else f"{words} ({in_prefect} in Prefect)"
 
 
-def _is_file(protocol: str) -> bool:
+def is_file(protocol: str) -> bool:
+    """Whether a protocol is named by its file or module, not by its name."""
     return ":" in protocol or protocol.endswith(".py")
 
 
-def _pairs(assignments: list[str] | None) -> list[tuple[str, str]]:
+def pairs(assignments: list[str] | None) -> list[tuple[str, str]]:
+    """Take NAME=VALUE apart.
+
+    Raises:
+        RequestError: one of them is something else.
+    """
     pairs = []
     for assignment in assignments or []:
         name, equals, value = assignment.partition("=")
@@ -135,8 +141,13 @@ def _pairs(assignments: list[str] | None) -> list[tuple[str, str]]:
     return pairs
 
 
-def _assignments(assignments: list[str] | None) -> dict[str, Any]:
-    return {name: _value(value) for name, value in _pairs(assignments)}
+def assigned(assignments: list[str] | None) -> dict[str, Any]:
+    """Read parameters, each NAME=VALUE with JSON or plain text.
+
+    Raises:
+        RequestError: one of them is something else.
+    """
+    return {name: _value(value) for name, value in pairs(assignments)}
 
 
 def _value(text: str) -> Any:
@@ -146,5 +157,6 @@ def _value(text: str) -> Any:
         return text
 
 
-def _names(text: str) -> str | list[str]:
+def names(text: str) -> str | list[str]:
+    """Read the name of an asset, or several with commas."""
     return text.split(",") if "," in text else text

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, extract, func, select
 
 from praxis_core.errors import ProtocolNotFound, RunNotFound, WorkcellNotFound
 from praxis_core.journal import claims, rows
@@ -40,8 +40,12 @@ from praxis_core.journal.tables import (
     StepRow,
     WorkcellRow,
 )
+from praxis_core.protocol.lifecycle import OutcomeStatus
 
 Row = TypeVar("Row")
+
+_RUNS_LEARNED_FROM = 50
+"""From how many runs it is learned how long commands take."""
 
 
 class History:
@@ -222,6 +226,40 @@ class History:
     async def open_doubts(self, run_id: UUID) -> list[Doubt]:
         """List the questions about a run that wait for an answer, oldest first."""
         return [doubt for doubt in await self.doubts(run_id) if doubt.answer is None]
+
+    async def durations(self, workcell: str, *, simulated: bool) -> dict[tuple[str, str], float]:
+        """Give what commands took in the newest runs of a workcell.
+
+        Args:
+            workcell: Its name.
+            simulated: Of simulated devices, or of real ones.
+
+        Returns:
+            Median seconds of those that succeeded, by device and method.
+        """
+        newest = (
+            select(RunRow.id)
+            .join(
+                AttemptRow, (AttemptRow.run_id == RunRow.id) & (AttemptRow.number == RunRow.attempt)
+            )
+            .join(WorkcellRow, WorkcellRow.id == AttemptRow.workcell_id)
+            .where(WorkcellRow.name == workcell, RunRow.simulated == simulated)
+            .order_by(RunRow.created_at.desc())
+            .limit(_RUNS_LEARNED_FROM)
+        )
+        taken = extract("epoch", CommandRow.ended_at - CommandRow.started_at)
+        query = (
+            select(
+                CommandRow.device,
+                CommandRow.method,
+                func.percentile_cont(0.5).within_group(taken).label("seconds"),
+            )
+            .where(CommandRow.run_id.in_(newest), CommandRow.outcome == OutcomeStatus.SUCCEEDED)
+            .group_by(CommandRow.device, CommandRow.method)
+        )
+        async with self._database.session() as session:
+            found = await session.execute(query)
+            return {(device, method): float(seconds) for device, method, seconds in found}
 
     async def learned(self, run_id: UUID) -> list[Learned]:
         """List what a run's protocol learned other than from devices, in that order."""
