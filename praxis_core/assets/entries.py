@@ -110,15 +110,19 @@ def _told(document: Document | None) -> Document | None:
 
 
 def _sources(change: AssetChange) -> Iterator[int]:
-    """Give the ids of the sources that are in the parts now, or that their tips have touched."""
+    """Give the ids of the sources that have come into the parts, or have touched their tips."""
     for part in change.parts.values():
-        document: Any = part.after
-        if document and "used" in document:
-            document = document["used"]
-        for field in ("sources", "touched"):
-            for key in (document or {}).get(field, ()):
-                if key.isdecimal():
-                    yield int(key)
+        for key in _keys(part.after) - _keys(part.before):
+            if key.isdecimal():
+                yield int(key)
+
+
+def _keys(document: Any) -> set[str]:
+    if document and "used" in document:
+        document = document["used"]
+    if not document or "sources" not in document:
+        return set()
+    return {*document["sources"], *document.get("touched", ())}
 
 
 def _json(value: object) -> str:

@@ -136,7 +136,8 @@ _ORIGINS = text("""
 _TOUCHED = text("""
     SELECT c.at, c.run_id, c.number, p.value -> 1 AS tip
     FROM praxis.asset_change c, jsonb_each(c.parts) AS p
-    WHERE c.sources && :ids AND p.value -> 1 -> 'touched' ?| CAST(:names AS text[])
+    WHERE c.sources <> '{}' AND c.sources && :ids
+      AND p.value -> 1 -> 'touched' ?| CAST(:names AS text[])
     ORDER BY c.id
 """).bindparams(
     bindparam("ids", type_=ARRAY(BigInteger())), bindparam("names", type_=ARRAY(Text()))

@@ -163,7 +163,12 @@ class AssetChangeRow(Base):
     __table_args__ = (
         Index("ix_asset_change_asset", "asset_id", "id"),
         Index("ix_asset_change_command", "run_id", "number"),
-        Index("ix_asset_change_sources", "sources", postgresql_using="gin"),
+        Index(
+            "ix_asset_change_sources",
+            "sources",
+            postgresql_using="gin",
+            postgresql_where=text("sources <> '{}'"),
+        ),
         one_of("kind", AssetChangeKind),
         CheckConstraint(
             "num_nonnulls(run_id, attempt, branch, ordinal, number) IN (0, 5)",
@@ -190,7 +195,7 @@ class AssetChangeRow(Base):
     places: Mapped[dict[str, JsonValue] | None] = mapped_column(DOCUMENT)
     """``{resource: [before, after]}``."""
     sources: Mapped[list[int]] = mapped_column(ARRAY(BigInteger()), server_default=_EMPTY)
-    """What is in the parts now."""
+    """What has come into the parts, or has touched their tips."""
 
 
 class SourceRow(Base):

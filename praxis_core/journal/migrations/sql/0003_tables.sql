@@ -83,7 +83,7 @@ CREATE INDEX ix_asset_change_asset ON praxis.asset_change (asset_id, id);
 
 CREATE INDEX ix_asset_change_command ON praxis.asset_change (run_id, number);
 
-CREATE INDEX ix_asset_change_sources ON praxis.asset_change USING gin (sources);
+CREATE INDEX ix_asset_change_sources ON praxis.asset_change USING gin (sources) WHERE sources <> '{}';
 
 CREATE TABLE praxis.source (
   id BIGINT GENERATED ALWAYS AS IDENTITY,
