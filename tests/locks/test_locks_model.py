@@ -221,8 +221,10 @@ class Model(RuleBasedStateMachine):
 
     # --- acts -------------------------------------------------------------------------------------
 
-    def _lively(self, run: int) -> list[Held]:
-        return [one for one in self.held if one.run == run and one.lives]
+    def _let_expire(self, held: Held) -> None:
+        for asset in held.has:
+            self.client.pexpire(redis_keys.asset_lock(asset), 0)
+        held.in_redis = False
 
     def _idle(self, run: int) -> bool:
         busy = any(one.run == run and one.lives for one in self.asked)
@@ -230,7 +232,10 @@ class Model(RuleBasedStateMachine):
 
     @rule(
         run=st.integers(0, RUNS - 1),
-        names=st.sets(st.sampled_from(NAMES), min_size=1),
+        names=st.one_of(
+            st.sets(st.sampled_from(NAMES), min_size=1, max_size=2),
+            st.sets(st.sampled_from(NAMES), min_size=1),
+        ),
         priority=st.sampled_from([0, 0, 0, 5]),
         again=st.booleans(),
         order=st.randoms(use_true_random=False),
@@ -259,7 +264,10 @@ class Model(RuleBasedStateMachine):
     def release(self, data: Any, keep: set[str]) -> None:
         """A process ends as it should; some of what it had may stay reserved."""
         held = data.draw(st.sampled_from([one for one in self.held if one.lives]))
-        stay = self._named(keep) & set(held.lease.assets)
+        self._give_back(held, self._named(keep) & set(held.lease.assets))
+        self._settle(data.draw(st.randoms(use_true_random=False)))
+
+    def _give_back(self, held: Held, stay: set[str]) -> None:
         if self._whole(held):
             if stay:
                 self.do(self.locks.reserve(held.lease, stay))
@@ -269,30 +277,33 @@ class Model(RuleBasedStateMachine):
                 self.do(self.locks.release(held.lease))
             stay = set()
         self.held.remove(held)
-        for asset in held.has - stay:
-            if self.claims[asset][1] == held.lease.token:
+        for asset in set(held.lease.assets) - stay:
+            if self.claims.get(asset, (0, 0))[1] == held.lease.token:
                 del self.claims[asset]
-        self._settle(data.draw(st.randoms(use_true_random=False)))
 
     @precondition(lambda self: any(one.lives for one in (*self.held, *self.asked)))
-    @rule(data=st.data())
-    def crash(self, data: Any) -> None:
-        """A process is killed; Redis has not noticed yet."""
+    @rule(data=st.data(), noticed=st.booleans())
+    def crash(self, data: Any, noticed: bool) -> None:
+        """A process is killed; ``noticed``: its lease is over, too."""
         known: list[Held | Asked] = [*self.held, *self.asked]
         one = data.draw(st.sampled_from([one for one in known if one.lives]))
         one.lives = False
+        if noticed and isinstance(one, Held):
+            self._let_expire(one)
         self._settle(data.draw(st.randoms(use_true_random=False)))
 
     @precondition(lambda self: self.asleep or any(not one.lives for one in self.held))
-    @rule(data=st.data())
-    def wake(self, data: Any) -> None:
-        """A process was not killed but stopped, and wakes up: it has its lease, or hears not."""
+    @rule(data=st.data(), ends=st.booleans())
+    def wake(self, data: Any, ends: bool) -> None:
+        """A process was not killed but stopped, and wakes up: to go on, or to end at once."""
         dead = [one for one in self.held if not one.lives]
         held = data.draw(st.sampled_from([*self.asleep, *dead]))
         held.lives = True
         if held in self.asleep:
             self.asleep.remove(held)
             self.held.append(held)
+        if ends:
+            self._give_back(held, set())
         self._settle(data.draw(st.randoms(use_true_random=False)))
 
     @precondition(lambda self: self.held)
@@ -300,9 +311,7 @@ class Model(RuleBasedStateMachine):
     def expire(self, data: Any) -> None:
         """The time of a lease is over: its process is dead, or was stopped for long."""
         held = data.draw(st.sampled_from(self.held))
-        for asset in held.has:
-            self.client.pexpire(redis_keys.asset_lock(asset), 0)
-        held.in_redis = False
+        self._let_expire(held)
         self._settle(data.draw(st.randoms(use_true_random=False)))
 
     @precondition(lambda self: any(not one.lives for one in self.asked))
