@@ -11,10 +11,12 @@ from pylabrobot.resources.errors import NoTipError
 
 from praxis_core.assets.choosing import Fact
 from praxis_core.assets.state import AssetManagerState
+from praxis_core.errors import Problem, RunRefused
 from praxis_core.planning.checks import check_request
 from praxis_core.planning.consuming import tips_told
 from praxis_core.planning.plan import Plan, PlanCondition, PlanFault
 from praxis_core.planning.rehearsal import LIMITS, Durations, Limits, Rehearsal, Rehearsed, Task
+from praxis_core.planning.virtual_time import StillRunning
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.definition import ProtocolDefinition
 from praxis_core.workcell.definition import WorkcellDefinition
@@ -59,6 +61,7 @@ def plan(  # noqa: PLR0913, PLR0917  # what a run would be given, by name
 
     Raises:
         RunRefused: parameters or assets do not fit; it lists every problem, and what is missing.
+            Or the protocol is stuck, and the replica must not be used any more.
         WorkcellFaults: the workcell cannot be built.
     """
     if replica is None:
@@ -86,7 +89,16 @@ def plan(  # noqa: PLR0913, PLR0917  # what a run would be given, by name
         durations=durations or {},
         limits=limits,
     )
-    return _plan_of(task, workcell.name, _rehearsed(task, replica))
+    try:
+        done = _rehearsed(task, replica)
+    except StillRunning:
+        what = f"it is stuck in a call that did not return within {limits.seconds:g} s"
+        mend = "wait with: await run.sleep(...); do what takes long outside in run.once(...)"
+        problem = Problem(task.file, what, mend)
+        raise RunRefused(
+            protocol=definition.name, workcell=workcell.name, count=1, problems=[problem]
+        ) from None
+    return _plan_of(task, workcell.name, done)
 
 
 async def _nobody(command: Command) -> Outcome:

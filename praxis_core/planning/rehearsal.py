@@ -35,7 +35,13 @@ from praxis_core.planning.plan import PlanFault, PlannedCommand
 from praxis_core.planning.planned_run import PlannedRun, current_title
 from praxis_core.planning.planned_state import PlannedState
 from praxis_core.planning.pretending import PretendDevices, seconds_of
-from praxis_core.planning.virtual_time import NothingComes, OutOfTime, VirtualLoop, run_virtually
+from praxis_core.planning.virtual_time import (
+    NothingComes,
+    OutOfTime,
+    StillRunning,
+    VirtualLoop,
+    run_virtually,
+)
 from praxis_core.protocol.command import Command, DeckChange, Outcome
 from praxis_core.protocol.definition import ProtocolDefinition
 from praxis_core.protocol.lifecycle import OutcomeStatus
@@ -61,6 +67,8 @@ class Limits:
     commands: int = 100_000
     seconds: float = 60.0
     """Of real time."""
+    grace: float = 1.0
+    """Seconds for what is broken off to end, each of the ten times that it is asked to."""
 
 
 LIMITS = Limits()
@@ -122,6 +130,7 @@ class Rehearsal:
         self._task = task
         self._replica = replica
         self._generous = generous
+        self._given_up = False
         self._assets = AssetManager(task.state)
         watch = Watch(task.file, eager=eager)
         self._done = Rehearsed(watch, Account(task.state, self._whole))
@@ -131,17 +140,23 @@ class Rehearsal:
         self._numbers: dict[tuple[str, int], int] = {}
 
     def carry_out(self) -> Rehearsed:
-        """Carry it out."""
-        watch, done = self._done.watch, self._done
+        """Carry it out.
+
+        Raises:
+            StillRunning: it is stuck, and nobody may use the replica any more.
+        """
+        watch, done, limits = self._done.watch, self._done, self._task.limits
         tell = lambda device, method, value: (  # noqa: E731
             value if value is None else watch.follow(value, f"{device}.{method}")
         )
         with _trackers_kept(), self._replica.rehearsing(self._execute, _no_step, tell):
             try:
-                run_virtually(self._main, self._task.limits.seconds)
-            except BaseException as error:  # whatever a protocol ends with
-                if isinstance(error, (KeyboardInterrupt, SystemExit)):
-                    raise
+                run_virtually(self._main, limits.seconds, limits.grace)
+            except (StillRunning, KeyboardInterrupt):
+                # The replica stays with it: no command of it may reach a device, ever.
+                self._given_up = True
+                raise
+            except BaseException as error:  # noqa: BLE001  # whatever a protocol ends with
                 done.error = error
                 done.failure = self._failure(error)
         if self._run is not None:
@@ -223,7 +238,7 @@ class Rehearsal:
 
     def _note(self, command: Command) -> PlannedCommand:
         done = self._done
-        if len(done.commands) >= self._task.limits.commands:
+        if self._given_up or len(done.commands) >= self._task.limits.commands:
             raise TooManyCommands
         conditional = done.watch.condition is not None
         if conditional and done.decided_at is None:

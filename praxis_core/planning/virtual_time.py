@@ -12,18 +12,21 @@ import ctypes
 import selectors
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
 from contextvars import copy_context
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 Result = TypeVar("Result")
-
-_GRACE_SECONDS = 1.0
-"""How long what is broken off may take to end."""
+Arguments = TypeVarTuple("Arguments")
 
 
 class OutOfTime(BaseException):  # no error of the protocol, which must not catch it
     """The time for a plan is over."""
+
+
+class StillRunning(OutOfTime):
+    """The time is over, and the plan is stuck in a call that nothing interrupts."""
 
 
 class NothingComes(BaseException):  # as above
@@ -40,11 +43,24 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self, seconds: float) -> None:
         self._jumping = _JumpingSelector(monotonic() + seconds)
         super().__init__(self._jumping)
-        self._jumping.alone = lambda: getattr(self, "_default_executor", None) is None
 
     def time(self) -> float:
         """Seconds of this loop, from 0."""
         return self._jumping.now
+
+    def run_in_executor(
+        self,
+        executor: Executor | None,  # noqa: ARG002  # as the base class has it
+        func: Callable[[*Arguments], Result],
+        *args: *Arguments,
+    ) -> asyncio.Future[Result]:
+        """Do at once, in this thread, what is meant for another one: it stays within the plan."""
+        future: asyncio.Future[Result] = self.create_future()
+        try:
+            future.set_result(func(*args))
+        except Exception as error:  # noqa: BLE001  # whatever it raises is its result
+            future.set_exception(error)
+        return future
 
     def extend(self, seconds: float) -> None:
         """Let what is broken off end."""
@@ -58,7 +74,6 @@ class _JumpingSelector(selectors.DefaultSelector):
         super().__init__()
         self.now = 0.0
         self.until = until
-        self.alone: Callable[[], bool] = lambda: True
 
     def select(self, timeout: float | None = None) -> list[Any]:
         if monotonic() > self.until:
@@ -69,16 +84,24 @@ class _JumpingSelector(selectors.DefaultSelector):
         if timeout is not None:
             self.now += timeout
             return ready
-        if len(self.get_map()) <= 1 and self.alone():
+        if len(self.get_map()) <= 1:
             raise NothingComes  # only the loop itself could still wake itself
         return list(super().select(max(0.0, self.until - monotonic())))
 
 
-def run_virtually(main: Callable[[], Coroutine[Any, Any, Result]], seconds: float) -> Result:
+def run_virtually(
+    main: Callable[[], Coroutine[Any, Any, Result]], seconds: float, grace: float = 1.0
+) -> Result:
     """Carry out a coroutine in a thread of its own, on a loop whose waiting takes no time.
+
+    Args:
+        main: Makes the coroutine.
+        seconds: How long it may take, of real time.
+        grace: How long what is broken off may take to end; ten times it is asked to.
 
     Raises:
         OutOfTime: it has not ended after so many seconds of real time; it ends now.
+        StillRunning: nor can it be ended: it will go on when its call returns.
         NothingComes: it waits for something that never comes.
         BaseException: what it raised.
     """
@@ -87,7 +110,7 @@ def run_virtually(main: Callable[[], Coroutine[Any, Any, Result]], seconds: floa
 
     def carry_out() -> None:
         try:
-            ended.append(_on_loop(main, seconds))
+            ended.append(_on_loop(main, seconds, grace))
         except BaseException as error:  # noqa: BLE001  # told in the caller's thread
             raised.append(error)
 
@@ -95,27 +118,29 @@ def run_virtually(main: Callable[[], Coroutine[Any, Any, Result]], seconds: floa
         target=copy_context().run, args=(carry_out,), name="praxis-plan", daemon=True
     )
     thread.start()
-    thread.join(seconds + _GRACE_SECONDS)
+    thread.join(seconds + grace)
     for _ in range(10):  # one that never waits is interrupted where it is, whatever it catches
         if not thread.is_alive():
             break
         _interrupt(thread)
-        thread.join(_GRACE_SECONDS)
+        thread.join(grace)
+    if thread.is_alive():
+        raise StillRunning
     if raised:
         raise raised[0]
-    if not ended:
-        raise OutOfTime
     return ended[0]
 
 
-def _on_loop(main: Callable[[], Coroutine[Any, Any, Result]], seconds: float) -> Result:
+def _on_loop(
+    main: Callable[[], Coroutine[Any, Any, Result]], seconds: float, grace: float
+) -> Result:
     loop = VirtualLoop(seconds)
     asyncio.set_event_loop(loop)
     try:
         return loop.run_until_complete(main())
     finally:
         try:
-            loop.extend(_GRACE_SECONDS)
+            loop.extend(grace)
             _end_tasks(loop)
         finally:
             asyncio.set_event_loop(None)

@@ -134,6 +134,9 @@ class Replica:
     def rehearsing(self, execute: Execute, step: CurrentStep, tell: Tell) -> Iterator[None]:
         """Let commands go elsewhere for a while; then everything is just as it was before.
 
+        An error that nobody may catch (``BaseException``) leaves the replica as it is, for good:
+        what was rehearsed may go on, and nothing of that may ever reach a device.
+
         Args:
             execute: Carries them out.
             step: Tells which step the calling code is part of.
@@ -143,11 +146,9 @@ class Replica:
         before, attributes = Memento(own, beyond=[self]), dict(vars(self))
         self._execute, self._step, self._tell = execute, step, tell
         self._fingerprint = _not_compared
-        try:
-            yield
-        finally:
-            vars(self).update(attributes)
-            before.restore()
+        yield
+        vars(self).update(attributes)
+        before.restore()
 
     @property
     def devices(self) -> dict[str, Machine]:

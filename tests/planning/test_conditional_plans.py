@@ -6,23 +6,32 @@ import asyncio
 import inspect
 import json
 import math
+import os
 import socket
 import subprocess
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 from statistics import fmean
 from typing import Annotated, Any
+from uuid import uuid4
 
 import pytest
 from pylabrobot.liquid_handling import LiquidHandler
 from pylabrobot.plate_reading import PlateReader
 from pylabrobot.resources import Plate, TipRack
 
+from praxis_core.errors import RunRefused
 from praxis_core.planning.plan import Plan
+from praxis_core.planning.planner import plan
 from praxis_core.planning.rehearsal import Limits
-from praxis_core.protocol import Needs, protocol, run, step
+from praxis_core.protocol import Needs, define, protocol, run, step
+from praxis_core.protocol.command import Command, Outcome
 from praxis_core.state import PraxisState
+from praxis_core.workcell.definition import WorkcellDefinition
+from praxis_core.workcell.replica import Replica
 
 Planned = Callable[..., Plan]
 
@@ -296,6 +305,61 @@ def test_every_plan_ends(planned: Planned, function: Callable[..., Any], what: s
 
     assert [fault.what for fault in plan.faults] == [what]
     assert plan.faults[0].mend
+
+
+@protocol
+async def is_stuck(lh: LiquidHandler, tips: TipRack, gate: str) -> None:
+    """Wait for a file in a call that nobody can interrupt, and take a tip in any case."""
+    try:
+        with open(gate) as file:  # noqa: ASYNC230, PTH123  # as people do
+            file.read()
+    finally:
+        await lh.pick_up_tips(tips["A1"])
+
+
+def test_a_plan_that_is_stuck_never_reaches_a_device(
+    small: WorkcellDefinition, tmp_path: Path
+) -> None:
+    """The run is refused; when the call returns after all, nothing is sent."""
+    sent: list[Command] = []
+
+    async def execute(command: Command) -> Outcome:
+        sent.append(command)
+        raise AssertionError(command)
+
+    replica = Replica(small, execute, run_id=uuid4())
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+
+    with pytest.raises(RunRefused, match="stuck in a call"):
+        plan(
+            is_stuck,
+            define(is_stuck),
+            small,
+            {"gate": str(gate)},
+            {"tips": "tips_01"},
+            replica=replica,
+            limits=Limits(seconds=0.2, grace=0.05),
+        )
+    [thread] = [one for one in threading.enumerate() if one.name == "praxis-plan"]
+    gate.write_text("on you go")
+    thread.join()
+
+    assert sent == []
+
+
+@protocol
+async def works_in_a_thread(reader: PlateReader, path: str) -> None:
+    """Write from another thread."""
+    await asyncio.to_thread(lambda: Path(path).write_text("!"))
+
+
+def test_other_threads_do_nothing_outside_either(planned: Planned, tmp_path: Path) -> None:
+    """What is meant for them is done within the plan."""
+    made = planned(works_in_a_thread, path=str(tmp_path / "written"))
+
+    assert not (tmp_path / "written").exists()
+    assert made.conditional_from is not None
 
 
 @protocol
