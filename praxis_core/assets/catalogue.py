@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from praxis_core.assets import corrections, inventory, lineage
+from praxis_core.assets import corrections, imports, inventory, lineage
 from praxis_core.assets.changes import Changes
 from praxis_core.assets.corrections import Filling
 from praxis_core.assets.entries import By
@@ -103,6 +103,23 @@ class Catalogue:
                 "ordinal": of.ordinal,
             }
             await inventory.enter_of(session, workcell, changes, key)
+
+    async def take_in(self, source: str, table: str, by: By) -> list[str]:
+        """Take up what stands on shelves outside of any workcell, from a table in CSV.
+
+        Args:
+            source: What the table is called, for people.
+            table: Its first line names the columns (``imports.COLUMNS``).
+            by: Who brings it.
+
+        Returns:
+            The barcodes.
+
+        Raises:
+            InventoryRefused: with every fault of the table; nothing of it is taken in.
+        """
+        async with self._database.session() as session, session.begin():
+            return await imports.take_in(session, source, table, by)
 
     # --- corrections ------------------------------------------------------------------------------
 

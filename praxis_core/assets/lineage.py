@@ -106,11 +106,18 @@ _ASSET = """
 """
 
 _FREE = """
-    WHERE a.status = 'available' AND a.kind = :kind AND a.workcell {} AND c.run_id IS NULL
+    SELECT a.id, a.kind, a.workcell, a.name, a.factory, a.barcode, a.status,
+      CAST(NULL AS uuid) AS held_by, a.parent AS place, a.place_unknown, a.shelf, a.reagent, a.lot,
+      a.expires, a.sample
+    FROM praxis.asset a WHERE a.status = 'available' AND a.kind = :kind AND {}
     ORDER BY a.expires, a.id LIMIT :limit
 """
-_FREE_OUTSIDE = text(_ASSET + _FREE.format("IS NULL"))
-_FREE_ON = text(_ASSET + _FREE.format("= :workcell"))
+_FREE_OUTSIDE = text(_FREE.format("a.workcell IS NULL"))
+_FREE_ON = text(
+    _FREE.format("""a.workcell = :workcell AND NOT EXISTS (
+      SELECT FROM praxis.claim c
+      WHERE c.workcell = a.workcell AND c.asset = a.name AND c.released_at IS NULL)""")
+)
 
 _CONTENTS = text("""
     SELECT p.name, p.contents FROM praxis.asset_part p
@@ -146,7 +153,7 @@ _TOUCHED = text("""
 _SAMPLE = text("SELECT id FROM praxis.source WHERE sample = CAST(:sample AS jsonb)")
 
 _START = text("""
-    SELECT start_snapshot::jsonb -> 'assets' AS assets FROM praxis.run_attempt
+    SELECT start_snapshot -> 'assets' AS assets FROM praxis.run_attempt
     WHERE run_id = :run AND start_snapshot IS NOT NULL ORDER BY number LIMIT 1
 """).bindparams(bindparam("run", type_=Uuid()))
 

@@ -12,7 +12,7 @@ from praxis_core.assets.entries import By
 from praxis_core.assets.inventory import Description
 from praxis_core.assets.manager import AssetManager
 from praxis_core.assets.state import AssetManagerState, Location
-from praxis_core.errors import AssetInUse, AssetUnknown, JournalError
+from praxis_core.errors import AssetInUse, AssetUnknown, InventoryRefused, JournalError
 from praxis_core.journal.asset_tables import AssetStatus
 from praxis_core.journal.record import Journal
 from praxis_core.protocol.lifecycle import RunStatus
@@ -232,3 +232,43 @@ async def test_nothing_is_corrected_that_a_run_has(
     )
     await journal.release_claims(run_on_bench)
     await catalogue.set_volume("bench", "plate_A1", Filling(1), ADA)
+
+
+INVENTORY = """kind,barcode,lot,expires,shelf
+plate,P1,L1,2027-01-31,freezer 2
+tip_rack,T1,,,
+"""
+
+
+async def test_an_inventory_is_taken_in_and_its_things_are_free(catalogue: Catalogue) -> None:
+    """On shelves, the soonest expiry first."""
+    assert await catalogue.take_in("stock.csv", INVENTORY, ADA) == ["P1", "T1"]
+    await catalogue.take_in("more.csv", "kind,barcode,expires\nplate,P2,2026-12-31", ADA)
+
+    plates = await catalogue.free("plate")
+
+    assert [(one.barcode, one.shelf, one.lot) for one in plates] == [
+        ("P2", None, None),
+        ("P1", "freezer 2", "L1"),
+    ]
+
+
+async def test_an_inventory_with_faults_is_refused_with_all_of_them(catalogue: Catalogue) -> None:
+    """Each with its line; nothing of it is taken in."""
+    await catalogue.take_in("stock.csv", INVENTORY, ADA)
+    table = "kind,barcode,expires,colour\nPlate!,P1,,red\ntube,T9,soon,\ntube,T9,,\n,,,\n"
+
+    with pytest.raises(InventoryRefused) as caught:
+        await catalogue.take_in("bad.csv", table, ADA)
+
+    told = str(caught.value)
+    for fault in (
+        "bad.csv:2: no column is called 'colour'",
+        "bad.csv:2: 'Plate!' is no kind",
+        "bad.csv:2: barcode P1 is in the catalogue already",
+        "bad.csv:3: 'soon' is no date",
+        "bad.csv:4: barcode T9 is in line 3 already",
+        "bad.csv:5: kind is missing",
+    ):
+        assert fault in told
+    assert await catalogue.find(barcode="T9") == []
