@@ -63,7 +63,8 @@ class Setting:
     again: bool = True
     """Whether the call may be sent again to get the same."""
     if_known: bool = False
-    """Whether it counts only when the group is known: a shaker without a lock unlocks nothing."""
+    """Whether it counts only when the device is known to have such a thing: a shaker without a lock
+    unlocks nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +178,9 @@ class DeviceSettings:
             }
 
     def _take(self, device: str, settings: Iterable[Setting]) -> None:
-        known = self._settings[device]
+        known, cls = self._settings[device], self._backends[device]
         for setting in settings:
-            if setting.if_known and setting.group not in known:
+            if setting.if_known and setting.group not in known and not _has_lock(cls):
                 continue
             if setting.group == _ALL_PUMPS:
                 known.update(_stopped(known))
@@ -197,6 +198,15 @@ def _stopped(known: Mapping[str, Setting]) -> dict[str, Setting]:
         for group, each in known.items()
         if group.startswith(f"{_ALL_PUMPS} ")
     }
+
+
+def _has_lock(backend: type[MachineBackend]) -> bool:
+    """Whether a shaker holds plates fast, as far as its class says so for every device of it."""
+    said = getattr(backend, "supports_locking", None)
+    try:
+        return isinstance(said, property) and said.fget is not None and bool(said.fget(None))
+    except (AttributeError, TypeError):
+        return False  # the device itself would have to be asked
 
 
 def _switched_on(backend: type[MachineBackend], command: Command) -> list[Setting]:

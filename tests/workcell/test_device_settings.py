@@ -12,6 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue
 from pylabrobot.heating_shaking import HeaterShakerBackend
+from pylabrobot.heating_shaking.bioshake_backend import BioShake
+from pylabrobot.heating_shaking.inheco.thermoshake_backend import (
+    InhecoThermoshakeBackend,
+)
 from pylabrobot.liquid_handling.backends import STARBackend
 from pylabrobot.machines.backend import MachineBackend
 from pylabrobot.only_fans import FanBackend
@@ -283,3 +287,16 @@ def test_every_switch_that_is_made_safe_is_a_setting() -> None:
     }
 
     assert forgotten == {"spin", "run_revolutions"}
+
+
+@pytest.mark.parametrize(
+    ("backend", "unlocks"), [(BioShake, True), (InhecoThermoshakeBackend, False)]
+)
+def test_a_shaker_that_locks_has_let_go_of_the_plate_after_shaking(
+    backend: type[MachineBackend], *, unlocks: bool
+) -> None:
+    """Also for whoever did not see that it was locked: a host died between the two."""
+    settings, died = DeviceSettings({"shaker": backend}), DeviceSettings({"shaker": backend})
+    settings.note(command("shaker", "shake_for", speed=500, duration=60), DONE)
+    calls = [one.expected.method for one in died.differences(settings)]
+    assert ("unlock_plate" in calls) is unlocks
