@@ -14,7 +14,7 @@ from praxis_core.services.stack import up
 from praxis_core.settings import PraxisSettings
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
-BENCHMARKS = ("praxis_state", "step_overhead", "import_time", "command", "locks", "plan")
+BENCHMARKS = ("praxis_state", "step_overhead", "import_time", "command", "locks", "plan", "assets")
 
 HEAD = """# Benchmarks
 

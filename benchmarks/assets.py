@@ -1,7 +1,7 @@
 """How fast the catalogue answers among many assets, and what a command's bookkeeping costs.
 
-Runs by itself (``python -m benchmarks.assets``), on a Postgres of its own that takes minutes to
-fill.
+Also by itself (``python -m benchmarks.assets``). On a Postgres of its own; to fill it takes about a
+minute.
 """
 
 from __future__ import annotations
