@@ -291,17 +291,19 @@ async def waits_in_vain(reader: PlateReader) -> None:
 
 
 @pytest.mark.parametrize(
-    ("function", "what"),
+    ("function", "seconds", "what"),
     [
-        (never_ends, "the protocol does not end: 50 commands were planned"),
-        (never_acts, "the protocol does not end: 0.3 s were planned"),
-        (never_waits, "the protocol does not end: 0.3 s were planned"),
-        (waits_in_vain, "the protocol waits for something that no plan brings"),
+        (never_ends, 60, "the protocol does not end: 50 commands were planned"),
+        (never_acts, 0.3, "the protocol does not end: 0.3 s were planned"),
+        (never_waits, 0.3, "the protocol does not end: 0.3 s were planned"),
+        (waits_in_vain, 60, "the protocol waits for something that no plan brings"),
     ],
 )
-def test_every_plan_ends(planned: Planned, function: Callable[..., Any], what: str) -> None:
+def test_every_plan_ends(
+    planned: Planned, function: Callable[..., Any], seconds: float, what: str
+) -> None:
     """With a fault that says why."""
-    plan = planned(function, limits=Limits(commands=50, seconds=0.3))
+    plan = planned(function, limits=Limits(commands=50, seconds=seconds, grace=0.1))
 
     assert [fault.what for fault in plan.faults] == [what]
     assert plan.faults[0].mend
@@ -339,7 +341,7 @@ def test_a_plan_that_is_stuck_never_reaches_a_device(
             {"gate": str(gate)},
             {"tips": "tips_01"},
             replica=replica,
-            limits=Limits(seconds=0.2, grace=0.05),
+            limits=Limits(seconds=2.0, grace=0.05),
         )
     [thread] = [one for one in threading.enumerate() if one.name == "praxis-plan"]
     gate.write_text("on you go")

@@ -79,6 +79,7 @@ transfers = some.tuples(volumes, columns).map(
 )
 acts = (
     transfers
+    | volumes.map(lambda volume: [["draw", volume]])
     | some.tuples(some.just("draw from"), columns, volumes).map(lambda one: [list(one)])
     | some.tuples(some.just("give"), columns, volumes).map(lambda one: [list(one)])
 )
