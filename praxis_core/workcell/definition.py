@@ -38,6 +38,15 @@ class WorkcellMode(StrEnum):
     """Hardware. Each run may still ask for the simulated devices."""
 
 
+class Refill(StrEnum):
+    """How a workcell comes by what runs have used."""
+
+    BY_HAND = "by_hand"
+    """What a run used stays used, until somebody brings new labware and says so."""
+    EVERY_RUN = "every_run"
+    """It is set back to what the definition says before each new run; simulated ones only."""
+
+
 class DeckDefinition(_Part):
     """A deck: where labware stands under a liquid handler."""
 
@@ -143,6 +152,11 @@ class WorkcellDefinition(_Part):
     name: Name
     description: str = ""
     mode: WorkcellMode = WorkcellMode.SIMULATED
+    refill: Refill = Field(
+        default=Refill.EVERY_RUN,
+        description="by_hand: a run begins with what is there. every_run: the deck is set back to "
+        "this definition before each new run, which only pretend decks can.",
+    )
     decks: dict[Name, DeckDefinition] = Field(default_factory=dict)
     devices: dict[Name, DeviceDefinition]
     labware: tuple[LabwareDefinition, ...] = ()
