@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -79,7 +78,7 @@ def _planned(
 
 
 def _show(made: Plan, most: int | None) -> None:
-    console.print(f"[bold]{made.protocol}[/bold] on {made.workcell}: {_summary(made)}")
+    console.print(f"[bold]{made.protocol}[/bold] on {made.workcell}: {made.summary}")
     chosen = ((need, _listed(named)) for need, named in made.assets.items())
     console.print(table("\nAssets", ("needed", "chosen"), chosen))
     console.print(table("\nTakes", ("labware", "tips", "µL out", "µL in"), _consumption(made)))
@@ -99,16 +98,6 @@ def _show(made: Plan, most: int | None) -> None:
     _show_faults("Bring", [f"- {line}" for line in made.refill])
     _show_faults("Faults", [_line(fault) for fault in made.faults])
     _show_faults("Possible faults", [_line(fault) for fault in made.possible_faults])
-
-
-def _summary(made: Plan) -> str:
-    faults = f"{len(made.faults)} fault(s)" if made.faults else "no faults"
-    said = [f"{len(made.commands)} commands", faults]
-    if made.duration is not None:
-        said.append(f"about {timedelta(seconds=round(made.duration))}")
-    if made.not_estimated:
-        said.append(f"nothing is known of the time of {', '.join(made.not_estimated)}")
-    return "; ".join(said)
 
 
 def _show_condition(made: Plan) -> None:

@@ -57,6 +57,11 @@ class History:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @property
+    def database(self) -> Database:
+        """The database that it is in."""
+        return self._database
+
     async def workcell(self, name: str, version: int | None = None) -> StoredWorkcell:
         """Look up a workcell: the current version, or a given one.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from pydantic import BaseModel, ConfigDict
 
 from praxis_core.errors import Problem, RunRefused
@@ -41,6 +43,9 @@ class PlanFault(_Part):
     """File and line of the protocol."""
     description: str = ""
     """The command, in words."""
+    of_material: bool = True
+    """Whether it is about what is there, how much of it, and where it stands. Else the protocol
+    itself failed in the plan, which it need not do in a run."""
 
     @property
     def problem(self) -> Problem:
@@ -105,16 +110,49 @@ class Plan(_Part):
     ended: str = ""
     """Why the plan ends before the protocol does; empty: it is complete."""
 
+    @property
+    def summary(self) -> str:
+        """How much it is, and whether anything stands against it."""
+        faults = f"{len(self.faults)} fault(s)" if self.faults else "no faults"
+        said = [f"{len(self.commands)} commands", faults]
+        if self.duration is not None:
+            said.append(f"about {timedelta(seconds=round(self.duration))}")
+        if self.not_estimated:
+            said.append(f"nothing is known of the time of {', '.join(self.not_estimated)}")
+        return "; ".join(said)
+
+    @property
+    def not_made(self) -> str:
+        """Why the protocol failed in the plan, which it need not do in a run; empty: it did not."""
+        failed = [one.what for one in (*self.faults, *self.possible_faults) if not one.of_material]
+        return failed[-1] if failed else ""
+
+    @property
+    def lacking(self) -> tuple[PlanFault, ...]:
+        """The faults that are about what is there, and where."""
+        return tuple(fault for fault in self.faults if fault.of_material)
+
     def refuse(self) -> None:
         """Stop a run that cannot succeed.
 
         Raises:
             RunRefused: the plan has faults; it lists what has to be brought, and all of them.
         """
-        if not self.faults:
+        self._refuse(self.faults)
+
+    def refuse_for_want(self) -> None:
+        """Stop a run for which something is missing, or in the way.
+
+        Raises:
+            RunRefused: as ``refuse``; but not only because the protocol failed in the plan.
+        """
+        self._refuse(self.lacking)
+
+    def _refuse(self, faults: tuple[PlanFault, ...]) -> None:
+        if not faults:
             return
         problems = [Problem("refill", line) for line in self.refill]
-        problems += [fault.problem for fault in self.faults]
+        problems += [fault.problem for fault in faults]
         raise RunRefused(
             protocol=self.protocol, workcell=self.workcell, count=len(problems), problems=problems
         )

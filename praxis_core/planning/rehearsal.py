@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from pylabrobot.liquid_handling.errors import ChannelizedError
 from pylabrobot.resources import (
     ItemizedResource,
     TipSpot,
@@ -393,6 +394,7 @@ class Rehearsal:
             command=number,
             where=where,
             description=planned.description if planned is not None else "",
+            of_material=_is_of_material(error),
         )
 
     def _raised_at(self, error: BaseException) -> tuple[str, str]:
@@ -409,6 +411,12 @@ class Rehearsal:
 
 _ROUNDING = 1e-6
 """µL."""
+
+_OF_MATERIAL = frozenset(
+    {"NoTipError", "HasTipError", "TooLittleLiquidError", "TooLittleVolumeError", "PlaceOccupied"}
+)
+_OCCUPIED = "already has a"
+"""What PyLabRobot says of a site that is taken."""
 
 _MENDS = {
     "NoTipError": "put tips there, or let the protocol take others",
@@ -432,9 +440,18 @@ def _told(error: BaseException, limits: Limits) -> tuple[str, str]:
             return "the protocol waits for something that no plan brings", "use run.once(...)"
     name = type(error).__name__
     mend = _MENDS.get(name, "correct the protocol or its parameters")
-    if "already has a plate" in str(error):
+    if _OCCUPIED in str(error):
         mend = "move away what stands there"
     return f"{name}: {error}", mend
+
+
+def _is_of_material(error: BaseException) -> bool:
+    """Whether an error says that something is not there, or is in the way."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(map(_is_of_material, error.exceptions))
+    if isinstance(error, ChannelizedError):
+        return any(map(_is_of_material, error.errors.values()))
+    return type(error).__name__ in _OF_MATERIAL or _OCCUPIED in str(error)
 
 
 def _is_broken_off(error: BaseException | None) -> bool:
