@@ -2,9 +2,9 @@
 
 1. *Load*: the workcell definition, the protocol definition, the run's PraxisState; of a run that
    was under way, what its earlier attempts left.
-2. *Initialise*: parameters and assets are checked together, assets are locked, devices claimed,
-   connected and their states confirmed. Whatever fails up to here refuses the run: nothing has
-   moved.
+2. *Initialise*: parameters and assets are checked together, assets are locked and claimed, the run
+   is planned on what it got, devices are connected and their states confirmed. Whatever fails up
+   to here refuses the run: nothing has moved.
 3. *Execute*: the protocol function runs; each step is written down as it begins and ends. A run
    that was under way is given what is known, and goes on after it.
 4. *Data*: measurements are in the database as they come; a CSV of them is written beside it.
@@ -28,13 +28,14 @@ from praxis_core.execution.attempt import Attempt, load
 from praxis_core.execution.belongings import Belongings
 from praxis_core.execution.closing import Closing
 from praxis_core.execution.course import Course
+from praxis_core.execution.page import RunPage
 from praxis_core.execution.performance import Performance
 from praxis_core.execution.plain_data import json_object, summary_of
 from praxis_core.execution.request import RunRequest, RunResult
 from praxis_core.execution.trail import Trail
 from praxis_core.journal.record import Journal
 from praxis_core.locks import AssetLockManager
-from praxis_core.planning.checks import CheckedRequest, check_request
+from praxis_core.planning.checks import CheckedRequest
 from praxis_core.protocol.lifecycle import RunStatus
 from praxis_core.redis_connection import connect, connect_async
 from praxis_core.settings import PraxisSettings
@@ -45,7 +46,7 @@ from praxis_core.workcell.definition import WorkcellDefinition, WorkcellMode
 from praxis_core.workcell.link import Attached, Link
 from praxis_core.workcell.live_status import LiveStatus
 
-__all__ = ["LinkFor", "Orchestrator", "RunRequest", "RunResult"]
+__all__ = ["LinkFor", "Orchestrator", "RunPage", "RunRequest", "RunResult"]
 
 LinkFor = Callable[[WorkcellDefinition, int], Link]
 """Makes the link to the devices of a workcell in a version of its definition."""
@@ -59,6 +60,7 @@ class Orchestrator:
         settings: Where state and locks are.
         run_step: How a step is carried out.
         link_for: How devices are reached; None: they are made in this process for each attempt.
+        page: Where people follow the run; None: nowhere but in the journal.
     """
 
     def __init__(
@@ -68,15 +70,19 @@ class Orchestrator:
         settings: PraxisSettings,
         run_step: StepRunner = run_directly,
         link_for: LinkFor | None = None,
+        page: RunPage | None = None,
     ) -> None:
         self._journal = journal
         self._settings = settings
         self._run_step = run_step
         self._link_for = link_for
+        self._page = page or RunPage()
         redis_url = settings.addresses().redis_url
         self._redis = connect(redis_url)
         self._aredis = connect_async(redis_url)
-        self._locks = AssetLockManager(self._aredis, lease_seconds=settings.lease_seconds)
+        self._locks = AssetLockManager(
+            self._aredis, lease_seconds=settings.lease_seconds, journal=journal
+        )
 
     async def close(self) -> None:
         """Close the connections to Redis."""
@@ -112,9 +118,7 @@ class Orchestrator:
         """Phases 2 and 3, and the release of everything that was taken for them."""
         course = attempt.course = Course(self._link(attempt), Trail())
         bench = _bench(attempt, course)
-        checked = _checked(attempt, bench)
-        await attempt.prepare_state(self._journal, self._carried(attempt))
-        async with self._initialised(attempt, checked, bench) as attached:
+        async with self._initialised(attempt, bench) as (checked, attached):
             performance = Performance(
                 attempt, course, checked, bench, journal=self._journal, run_step=self._run_step
             )
@@ -122,11 +126,14 @@ class Orchestrator:
 
     @asynccontextmanager
     async def _initialised(
-        self, attempt: Attempt, checked: CheckedRequest, bench: Bench
-    ) -> AsyncIterator[Attached]:
+        self, attempt: Attempt, bench: Bench
+    ) -> AsyncIterator[tuple[CheckedRequest, Attached]]:
         """Phase 2: what the run needs is its own, as it expects it, and it is running."""
-        belongings = Belongings(attempt, checked, bench, journal=self._journal, locks=self._locks)
-        async with belongings.held() as attached:
+        await attempt.prepare_state(self._journal, self._carried(attempt))
+        belongings = Belongings(
+            attempt, bench, journal=self._journal, locks=self._locks, page=self._page
+        )
+        async with belongings.held() as (checked, attached):
             attempt.progress.assets = dict(checked.assets)
             attempt.progress.status = RunStatus.RUNNING
             past = attempt.past
@@ -136,7 +143,7 @@ class Orchestrator:
                 start_snapshot=past.first.start_snapshot if past else _snapshot(attached),
                 attempt=attempt.number,
             )
-            yield attached
+            yield checked, attached
 
     def _link(self, attempt: Attempt) -> Link:
         """The way to the devices; a rehearsal on a real workcell makes its own."""
@@ -168,18 +175,6 @@ def _bench(attempt: Attempt, course: Course) -> Bench:
         step=step_position,
         link=course.link,
         execute=course.execute,
-    )
-
-
-def _checked(attempt: Attempt, bench: Bench) -> CheckedRequest:
-    """Phase 2 begins: what is asked for fits the protocol and the workcell, or is refused."""
-    return check_request(
-        attempt.definition,
-        attempt.request.function,
-        workcell=attempt.workcell.name,
-        parameters=attempt.parameters,
-        assets=attempt.assets,
-        candidates=bench.candidates,
     )
 
 

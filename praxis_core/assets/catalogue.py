@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from uuid import UUID
 
 from pydantic import JsonValue
@@ -238,6 +239,20 @@ class Catalogue:
         asset = await self.asset(workcell, name)
         async with self._database.session() as session:
             return await lineage.places(session, asset)
+
+    async def changed_since(
+        self, workcell: str, names: Sequence[str], since: datetime, *, but_by: UUID
+    ) -> list[str]:
+        """Say what people or other runs changed of some assets, a sentence for each.
+
+        Args:
+            workcell: Where they are.
+            names: Of the assets.
+            since: From when on.
+            but_by: The run whose own changes do not count; nor do those of hosts.
+        """
+        async with self._database.session() as session:
+            return await lineage.changed_since(session, workcell, names, since, but_by)
 
     async def lineage(self, workcell: str, container: str) -> Lineage:
         """Tell which fillings went into a container, and how much of each is in it now.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -177,6 +177,29 @@ async def find(session: AsyncSession, wanted: Mapping[str, object], limit: int) 
     columns = "".join(f" AND a.{column} = :{column}" for column in wanted)
     query = f"{_ASSET} WHERE a.discarded_at IS NULL{columns} ORDER BY a.name, a.id LIMIT :limit"
     return _assets(await session.execute(text(query), {**wanted, "limit": limit}))
+
+
+_CHANGED_SINCE = text("""
+    SELECT DISTINCT ON (a.name) a.name, c.kind, c.who, c.why, c.at, c.run_id
+    FROM praxis.asset_change c JOIN praxis.asset a ON a.id = c.asset_id
+    WHERE a.workcell = :workcell AND a.name = ANY(:names) AND c.at > :since
+      AND c.run_id IS DISTINCT FROM :run_id AND c.who IS DISTINCT FROM 'host'
+      AND c.kind <> 'confirmed'
+    ORDER BY a.name, c.id DESC
+""").bindparams(bindparam("run_id", type_=Uuid()))
+
+
+async def changed_since(
+    session: AsyncSession, workcell: str, names: Sequence[str], since: datetime, run_id: UUID
+) -> list[str]:
+    """Say what others changed of some assets; see ``Catalogue.changed_since``."""
+    values = {"workcell": workcell, "names": [*names], "since": since, "run_id": run_id}
+    found = await session.execute(_CHANGED_SINCE, values)
+    return [
+        f"{row.name} was {row.kind} by {row.who or f'run {row.run_id}'} at {row.at:%Y-%m-%d %H:%M}"
+        + (f" ({row.why})" if row.why else "")
+        for row in found
+    ]
 
 
 async def free(session: AsyncSession, kind: str, workcell: str | None, limit: int) -> list[Asset]:

@@ -50,7 +50,7 @@ async def test_a_run_without_its_host_is_interrupted(
 
     found = await journal.run(request.run_id)
     assert found.status is RunStatus.INTERRUPTED
-    assert {one.asset for one in await journal.claims("stand")} == {"lh"}
+    assert {one.asset for one in await journal.claims("stand")} == {"lh", "tips", "plate"}
     assert not await journal.open_doubts(request.run_id)
     events = {one.kind: one.message for one in await journal.events(request.run_id)}
     assert "did not come back" in events["host_lost"]

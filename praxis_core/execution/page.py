@@ -1,0 +1,21 @@
+"""Where people follow a run while it is under way."""
+
+from __future__ import annotations
+
+from praxis_core.planning.plan import Plan
+
+
+class RunPage:
+    """A run's page in an engine; this one shows nothing.
+
+    What its methods raise ends the run, so that one that cannot be written says so by itself.
+    """
+
+    async def waiting(self, reason: str) -> None:
+        """Show that the run waits for assets, and whom it waits for."""
+
+    async def going_on(self) -> None:
+        """Show that it waits no longer."""
+
+    async def planned(self, plan: Plan) -> None:
+        """Show what the run is going to do, take and lack."""

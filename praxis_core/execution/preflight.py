@@ -1,0 +1,148 @@
+"""What a run needs is there, or it is refused before anything moves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from time import perf_counter
+
+from praxis_core.assets.catalogue import Catalogue
+from praxis_core.assets.choosing import Fact
+from praxis_core.assets.state import AssetManagerState
+from praxis_core.errors import RunRefused
+from praxis_core.execution.attempt import Attempt
+from praxis_core.execution.page import RunPage
+from praxis_core.journal.record import Journal
+from praxis_core.labware.encoder import message_of
+from praxis_core.planning.checks import CheckedRequest, check_request
+from praxis_core.planning.plan import Plan
+from praxis_core.planning.planner import plan
+from praxis_core.to_the_end import to_the_end
+from praxis_core.workcell.bench import Bench
+from praxis_core.workcell.definition import Refill
+from praxis_core.workcell.initial_state import initial_assets
+
+_MANY = 100_000
+"""Assets of one workcell, at most."""
+
+
+class Preflight:
+    """Chooses what a run gets, and plans it.
+
+    Args:
+        attempt: The attempt.
+        bench: What it is to work on; nothing has moved on it.
+        journal: Where the plan is written down.
+        page: Where people see it.
+    """
+
+    def __init__(self, attempt: Attempt, bench: Bench, *, journal: Journal, page: RunPage) -> None:
+        self._attempt = attempt
+        self._bench = bench
+        self._journal = journal
+        self._page = page
+        self._catalogue = Catalogue(journal.database)
+
+    async def choose(self) -> CheckedRequest:
+        """Check what is asked for, and choose what is left open; what nobody has comes first.
+
+        Raises:
+            RunRefused: parameters or assets do not fit, or something is missing; all is listed.
+        """
+        if self._attempt.past is not None:
+            return self._checked(None, {})  # it goes on with what it has
+        state, facts = await self._state(), await self._facts()
+        held = await self._held_by_others()
+        if held:
+            known = {name: facts.get(name, Fact()) for name in held}
+            taken = {name: replace(fact, status="in_use") for name, fact in known.items()}
+            try:
+                return self._checked(state, facts | taken)
+            except RunRefused:
+                pass  # then it waits for what others have
+        return self._checked(state, facts)
+
+    async def plan(self, checked: CheckedRequest) -> None:
+        """Rehearse the run on what it got, and write down what comes of it.
+
+        Raises:
+            RunRefused: something is missing, or in the way; it lists every fault and refill.
+        """
+        attempt = self._attempt
+        state, facts = await self._state(), await self._facts()
+        durations = await self._journal.durations(
+            attempt.workcell.name, simulated=attempt.simulated
+        )
+        rehearse = partial(
+            plan,
+            attempt.request.function,
+            attempt.definition,
+            attempt.workcell,
+            attempt.parameters,
+            checked.assets,
+            state,
+            facts=facts,
+            durations=durations,
+            replica=self._bench.replica,
+            run_id=attempt.run_id,
+        )
+        began = perf_counter()
+        try:
+            # The replica is the run's own: nobody goes on before the plan has let go of it.
+            made = await to_the_end(asyncio.to_thread(rehearse))
+        except RunRefused:
+            raise
+        except Exception as error:  # noqa: BLE001  # what stands against the plan, a run may not meet
+            what = f"No plan could be made: {type(error).__name__}: {message_of(error)}"
+            await self._journal.event(attempt.run_id, "plan_not_made", what)
+            return
+        await self._tell(made, perf_counter() - began)
+        made.refuse_for_want()
+
+    async def _tell(self, made: Plan, seconds: float) -> None:
+        """Write the plan down, and show it; its commands are in the journal as they come."""
+        details = made.model_dump(mode="json", exclude={"commands"})
+        details |= {"commands": len(made.commands), "planned_in_seconds": round(seconds, 3)}
+        run_id = self._attempt.run_id
+        await self._journal.event(run_id, "planned", f"Planned: {made.summary}.", details)
+        if made.not_made:
+            what = f"The plan ends where the protocol failed in it: {made.not_made}"
+            await self._journal.event(run_id, "plan_not_made", what)
+        await self._page.planned(made)
+
+    def _checked(
+        self, state: AssetManagerState | None, facts: Mapping[str, Fact]
+    ) -> CheckedRequest:
+        attempt = self._attempt
+        return check_request(
+            attempt.definition,
+            attempt.request.function,
+            workcell=attempt.workcell.name,
+            parameters=attempt.parameters,
+            assets=attempt.assets,
+            candidates=self._bench.candidates,
+            state=state,
+            facts=facts,
+        )
+
+    async def _state(self) -> AssetManagerState:
+        """Tell what the run is going to find."""
+        if self._attempt.workcell.refill is Refill.BY_HAND:
+            known = await self._catalogue.state(self._attempt.workcell.name)
+            if known.locations:
+                return known
+        return initial_assets(self._bench.replica.model)
+
+    async def _facts(self) -> dict[str, Fact]:
+        found = await self._catalogue.find(workcell=self._attempt.workcell.name, limit=_MANY)
+        return {
+            one.name: Fact(one.factory, one.reagent, one.expires, one.status)
+            for one in found
+            if one.name is not None
+        }
+
+    async def _held_by_others(self) -> set[str]:
+        claims = await self._journal.claims(self._attempt.workcell.name)
+        return {one.asset for one in claims if one.run_id != self._attempt.run_id}
