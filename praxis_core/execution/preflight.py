@@ -14,6 +14,7 @@ from praxis_core.assets.state import AssetManagerState
 from praxis_core.errors import RunRefused
 from praxis_core.execution.attempt import Attempt
 from praxis_core.execution.page import RunPage
+from praxis_core.execution.plain_data import json_object
 from praxis_core.journal.record import Journal
 from praxis_core.labware.encoder import message_of
 from praxis_core.planning.checks import CheckedRequest, check_request
@@ -103,7 +104,7 @@ class Preflight:
 
     async def _tell(self, made: Plan, seconds: float) -> None:
         """Write the plan down, and show it; its commands are in the journal as they come."""
-        details = made.model_dump(mode="json", exclude={"commands"})
+        details = json_object(made.model_dump(exclude={"commands"}))
         details |= {"commands": len(made.commands), "planned_in_seconds": round(seconds, 3)}
         run_id = self._attempt.run_id
         await self._journal.event(run_id, "planned", f"Planned: {made.summary}.", details)

@@ -27,6 +27,7 @@ from praxis_core.assets.contents import Change
 from praxis_core.assets.description import describe
 from praxis_core.assets.manager import AssetManager
 from praxis_core.assets.state import AssetManagerState
+from praxis_core.labware.encoder import message_of
 from praxis_core.labware.inventory import inventory
 from praxis_core.planning.checks import CheckedRequest
 from praxis_core.planning.consuming import Account
@@ -440,9 +441,9 @@ def _told(error: BaseException, limits: Limits) -> tuple[str, str]:
             return "the protocol waits for something that no plan brings", "use run.once(...)"
     name = type(error).__name__
     mend = _MENDS.get(name, "correct the protocol or its parameters")
-    if _OCCUPIED in str(error):
+    if _OCCUPIED in message_of(error):
         mend = "move away what stands there"
-    return f"{name}: {error}", mend
+    return f"{name}: {message_of(error)}", mend
 
 
 def _is_of_material(error: BaseException) -> bool:
@@ -451,7 +452,7 @@ def _is_of_material(error: BaseException) -> bool:
         return any(map(_is_of_material, error.exceptions))
     if isinstance(error, ChannelizedError):
         return any(map(_is_of_material, error.errors.values()))
-    return type(error).__name__ in _OF_MATERIAL or _OCCUPIED in str(error)
+    return type(error).__name__ in _OF_MATERIAL or _OCCUPIED in message_of(error)
 
 
 def _is_broken_off(error: BaseException | None) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from random import Random
+from threading import current_thread, main_thread
 from typing import Any
 
 from pylabrobot.liquid_handling.backends.chatterbox import LiquidHandlerChatterboxBackend
@@ -11,6 +12,13 @@ from pylabrobot.shaking.backend import ShakerBackend
 
 DONE: list[str] = []
 """Every effect of every device, in its order."""
+
+
+def note(what: str) -> None:
+    """Write an effect down; a plan has devices of its own, in a thread of its own."""
+    if current_thread() is main_thread():
+        DONE.append(what)
+
 
 TIMES = Random(7)  # noqa: S311  # repeatable on purpose
 
@@ -22,24 +30,24 @@ class Handler(LiquidHandlerChatterboxBackend):
 
     async def pick_up_tips(self, ops: Any, use_channels: list[int]) -> None:  # noqa: ARG002
         """Take tips."""
-        DONE.append(f"pick up {[op.resource.name for op in ops]}")
+        note(f"pick up {[op.resource.name for op in ops]}")
 
     async def drop_tips(self, ops: Any, use_channels: list[int]) -> None:  # noqa: ARG002
         """Put tips back."""
-        DONE.append(f"drop {[op.resource.name for op in ops]}")
+        note(f"drop {[op.resource.name for op in ops]}")
 
     async def aspirate(self, ops: Any, use_channels: list[int]) -> None:  # noqa: ARG002
         """Take liquid."""
-        DONE.append(f"aspirate {[(op.resource.name, op.volume) for op in ops]}")
+        note(f"aspirate {[(op.resource.name, op.volume) for op in ops]}")
 
     async def dispense96(self, dispense: Any) -> None:  # noqa: ARG002
         """Lose the answer: nobody knows whether it happened."""
-        DONE.append("dispense with all")
+        note("dispense with all")
         raise TimeoutError("no answer")
 
     async def dispense(self, ops: Any, use_channels: list[int]) -> None:  # noqa: ARG002
         """Give liquid."""
-        DONE.append(f"dispense {[(op.resource.name, op.volume) for op in ops]}")
+        note(f"dispense {[(op.resource.name, op.volume) for op in ops]}")
 
 
 class Stirrer(ShakerBackend):
@@ -60,13 +68,13 @@ class Stirrer(ShakerBackend):
         """Stir for a moment."""
         for _ in range(TIMES.randrange(6)):
             await asyncio.sleep(0)
-        DONE.append(f"stir {speed}")
+        note(f"stir {speed}")
         if speed == UNLUCKY:
             raise RuntimeError("it slipped")
 
     async def stop_shaking(self) -> None:
         """Stop."""
-        DONE.append("stop")
+        note("stop")
 
     async def lock_plate(self) -> None:
         """Lock nothing."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import replace
+from threading import current_thread, main_thread
 from typing import Any
 from uuid import uuid4
 
@@ -78,7 +79,8 @@ async def doubtful(lh: LiquidHandler, stirrer: Shaker) -> str:
 async def waiting(stirrer: Shaker) -> str:
     """Wait for somebody who cancels the run, and stop then."""
     await stirrer.backend.start_shaking(speed=1.0)
-    BEGAN.set()
+    if current_thread() is main_thread():  # and not in the plan
+        BEGAN.set()
     try:
         if WRONG:
             await asyncio.Event().wait()
