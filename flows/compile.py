@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 from blocks import PraxisDatabase, PraxisStateStore
 from flows.artifact import publish_result
+from flows.page import PrefectPage
 from praxis_core.errors import NoRun
 from praxis_core.host.link import HostLink
 from praxis_core.journal.record import Journal
@@ -172,6 +173,7 @@ async def _run(
             settings=settings,
             run_step=run_step,
             link_for=partial(_link, settings),
+            page=PrefectPage(request.run_id),
         )
         try:
             result = await orchestrator.run(request)

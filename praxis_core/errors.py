@@ -394,7 +394,7 @@ class ReadingNotConfigured(DeviceError):
 
 
 class DeviceClaimed(DeviceError):
-    """Device {device} of workcell {workcell} belongs to run {holder}, which is {status}. Resume it (praxis run resume {holder}), give it up (praxis run release {holder}), or wait for it."""
+    """Device {device} of workcell {workcell} belongs to run {holder}, which is {status}. Resume it (praxis run resume {holder}), give it up (praxis run abandon {holder}), or wait for it."""
 
 
 class ClaimLost(DeviceError):

@@ -1,4 +1,4 @@
-"""``praxis run resume``, ``answer`` and ``release``: what people do about a run that stopped."""
+"""``praxis run resume``, ``answer`` and ``abandon``: what people do about a run that stopped."""
 
 from __future__ import annotations
 
@@ -29,10 +29,14 @@ from praxis_core.errors import (
     RunNotResumable,
     ServiceError,
 )
+from praxis_core.execution.abandoning import abandon as give_up
 from praxis_core.execution.consent import allow_current_code
+from praxis_core.execution.past import require_resumable
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import Doubt, RunRecord
+from praxis_core.locks import AssetLockManager
 from praxis_core.protocol.lifecycle import Answer, RunStatus
+from praxis_core.redis_connection import connect_async
 from praxis_core.services.prefect_api import FlowRun, PrefectApi
 from praxis_core.settings import PraxisSettings
 
@@ -97,11 +101,7 @@ async def _resumable(settings: PraxisSettings, run_id: UUID) -> tuple[RunRecord,
             raise RunNotResumable(run_id=run_id, what=what)
         for doubt in await records.open_doubts(run_id):
             raise RunNeedsAnswer(run_id=run_id, what=doubt.what, choices=_choices(run_id, doubt))
-        other = await records.overtaken_by(run_id)
-        if other is not None:
-            what = f"run {other} has had its devices since; nothing is as this run left it. "
-            what += "Start a new one"
-            raise RunNotResumable(run_id=run_id, what=what)
+        await require_resumable(records, run)
         return run, (await records.protocol(run.protocol)).entrypoint
 
 
@@ -214,38 +214,35 @@ def _asked(run: RunRecord, asked: Sequence[Doubt], question: int | None) -> Doub
     raise RequestError(what=what)
 
 
-def release(run: RunId, *, as_json_: AsJson = False) -> None:
-    """Give up a run that stopped: it is cancelled, and its devices are free for others."""
+def abandon(
+    run: RunId,
+    *,
+    why: Annotated[str, typer.Option(help="The reason, for the audit trail.")] = "",
+    as_json_: AsJson = False,
+) -> None:
+    """Give up a run that stopped or failed, for good: what it had is free for others."""
     settings = PraxisSettings()
     run_id = asyncio.run(run_id_of(settings, run))
-    status = asyncio.run(_release(settings, run_id))
+    status = asyncio.run(_abandon(settings, run_id, why))
     _cancel_in_prefect(settings, run_id)
     if as_json_:
         print_json({"run_id": str(run_id), "status": status.value})
     else:
-        console.print(f"Run {run_id} is {_words(status)}, and its devices are free.")
+        console.print(f"Run {run_id} is {_words(status)}, and what it had is free.")
+        console.print("Its labware is as it left it. What is in it: praxis assets show NAME")
 
 
-async def _release(settings: PraxisSettings, run_id: UUID) -> RunStatus:
-    async with journal(settings) as records:
-        run = await _known(settings, records, run_id)
-        asked = await records.open_doubts(run_id)
-        if run.status.ended and not asked and not await _has_devices(records, run):
-            what = f"run {run_id} has ended ({_words(run.status)}) and has no devices"
-            raise RequestError(what=what)
-        by = getpass.getuser()
-        if asked:
-            await records.answer_doubt(asked[0].id, Answer.ABORT, by)
-        elif not run.status.ended:
-            _refuse_unless_gone(settings, run)
-            await records.set_status(run_id, RunStatus.CANCELLED, attempt=run.attempt)
-        await records.release_claims(run_id)
-        await records.event(run_id, "run_released", f"{by} gave the run up.", {"by": by})
-        return (await records.run(run_id)).status
-
-
-async def _has_devices(records: Journal, run: RunRecord) -> bool:
-    return any(claim.run_id == run.run_id for claim in await records.claims(run.workcell))
+async def _abandon(settings: PraxisSettings, run_id: UUID, why: str) -> RunStatus:
+    redis = connect_async(settings.addresses().redis_url)
+    try:
+        async with journal(settings) as records:
+            run = await _known(settings, records, run_id)
+            if not run.status.ended and not await records.open_doubts(run_id):
+                _refuse_unless_gone(settings, run)
+            locks = AssetLockManager(redis, lease_seconds=settings.lease_seconds, journal=records)
+            return await give_up(records, locks, run_id, getpass.getuser(), why)
+    finally:
+        await redis.aclose()
 
 
 def _refuse_unless_gone(settings: PraxisSettings, run: RunRecord) -> None:

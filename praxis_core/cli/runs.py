@@ -22,7 +22,7 @@ app = typer.Typer(help="Start runs, follow them, go on with them.", no_args_is_h
 
 app.command()(resuming.resume)
 app.command()(resuming.answer)
-app.command()(resuming.release)
+app.command()(resuming.abandon)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 

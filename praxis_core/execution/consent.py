@@ -1,4 +1,4 @@
-"""What a person allowed for a run's next attempt, kept in the run's audit trail.
+"""What a person decided about a run's next attempt, kept in the run's audit trail.
 
 Prefect starts a run again with the parameters it had; nothing else comes along.
 """
@@ -11,6 +11,7 @@ from praxis_core.journal.history import History
 from praxis_core.journal.record import Journal
 
 WITH_CURRENT_CODE = "resume_with_current_code"
+ABANDONED = "run_abandoned"
 
 
 async def allow_current_code(journal: Journal, run_id: UUID, by: str) -> None:
@@ -29,3 +30,8 @@ async def current_code_allowed(history: History, run_id: UUID) -> bool:
         event.kind == WITH_CURRENT_CODE and event.at > since
         for event in await history.events(run_id)
     )
+
+
+async def was_abandoned(history: History, run_id: UUID) -> bool:
+    """Say whether somebody gave the run up for good."""
+    return any(event.kind == ABANDONED for event in await history.events(run_id))

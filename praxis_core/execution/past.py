@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from praxis_core.errors import RunNeedsAnswer, RunNotFound, RunNotResumable, SourceChanged
+from praxis_core.execution.consent import was_abandoned
 from praxis_core.execution.learned import CUT
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import (
@@ -23,6 +24,7 @@ from praxis_core.journal.records import (
     StoredWorkcell,
 )
 from praxis_core.protocol.lifecycle import StepStatus
+from praxis_core.workcell.definition import Refill, WorkcellDefinition
 from praxis_core.workcell.device_settings import DeviceSettings, settings_of
 
 RESTORING = "r"
@@ -96,7 +98,7 @@ async def past_of(journal: Journal, run_id: UUID) -> Past | None:
 
     Raises:
         RunNeedsAnswer: a question about the run waits for an answer.
-        RunNotResumable: another run has had its devices since.
+        RunNotResumable: it was abandoned, or another run has had its things since.
     """
     try:
         run = await journal.run(run_id)
@@ -108,16 +110,39 @@ async def past_of(journal: Journal, run_id: UUID) -> Past | None:
         choices = ", ".join(f"praxis run answer {run_id} {one}" for one in doubts[0].choices)
         what = "; ".join(one.what for one in doubts)
         raise RunNeedsAnswer(run_id=run_id, what=what, choices=choices.replace("_", "-"))
+    await require_resumable(journal, run)
     if not started:
         return None
-    other = await journal.overtaken_by(run_id)
-    if other is not None:
-        what = (
-            f"run {other} has had its devices since, so the deck is no longer as this run left it"
-        )
-        raise RunNotResumable(run_id=run_id, what=what)
     workcell = await journal.workcell(run.workcell, run.workcell_version)
     return Past(run, started[0], started[-1], workcell)
+
+
+async def require_resumable(journal: Journal, run: RunRecord) -> None:
+    """See that nobody has given a run up, and that its things are still as it left them.
+
+    Raises:
+        RunNotResumable: it was abandoned, or another run has had its things since.
+    """
+    if await was_abandoned(journal, run.run_id):
+        what = "it was abandoned, and what it had may be others' by now. Start a new one"
+        raise RunNotResumable(run_id=run.run_id, what=what)
+    other = await journal.overtaken_by(run.run_id)
+    if other is not None and not await _still_has_its_labware(journal, run):
+        what = f"run {other} has had its devices since; nothing is as this run left it. "
+        what += "Start a new one"
+        raise RunNotResumable(run_id=run.run_id, what=what)
+
+
+async def _still_has_its_labware(journal: Journal, run: RunRecord) -> bool:
+    """Whether only devices went to others, which they had to leave as they found them."""
+    stored = await journal.workcell(run.workcell, run.workcell_version)
+    workcell = WorkcellDefinition.model_validate(stored.definition)
+    if workcell.refill is Refill.EVERY_RUN:
+        return False
+    claims = await journal.claim_history(run.run_id)
+    labware = {one.asset for one in claims} - set(workcell.devices)
+    open_ = await journal.claims(run.workcell)
+    return labware <= {one.asset for one in open_ if one.run_id == run.run_id}
 
 
 @dataclass(frozen=True, slots=True)

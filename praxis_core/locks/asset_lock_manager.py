@@ -8,6 +8,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import redis.asyncio
 
@@ -182,6 +183,26 @@ class AssetLockManager:
             leased = await self._store.free(holder, names)
         if leased is not None:
             raise _locked([leased], 0)
+
+    async def take_away(self, holder: str, assets: Iterable[str], *, attempt: int) -> None:
+        """End whatever a holder has of some assets: reservations, and leases of living processes.
+
+        The block that holds such a lease is cancelled when it is to be renewed. What others have is
+        left alone.
+
+        Args:
+            holder: Whose they are.
+            assets: On what.
+            attempt: The last one of the holder.
+        """
+        names = _names(assets)
+        if self._reservations is not None:
+            await self._reservations.free(holder, names)
+        for name in names:
+            # As if a later attempt had taken it over, and given it back.
+            later = Lease((name,), holder, 0, attempt + 1, uuid4().hex)
+            if await self._store.insist(later) is None:
+                await self._store.release(later)
 
     async def waiting(self) -> list[Wait]:
         """Tell who waits for whom, in the order in which they will be served."""

@@ -224,14 +224,14 @@ async def test_a_run_that_is_given_up_is_cancelled_and_frees_its_devices(
 ) -> None:
     """Whether it asks something or not, and although Prefect does not answer."""
     interrupted = await begin(RunStatus.INTERRUPTED)
-    await run_in_thread("run", "release", str(interrupted))
+    await run_in_thread("run", "abandon", str(interrupted))
     asking = await begin()
     await ask(journal, asking)
-    await run_in_thread("run", "release", str(asking))
+    await run_in_thread("run", "abandon", str(asking))
 
     for run_id in (interrupted, asking):
         assert (await journal.run(run_id)).status is RunStatus.CANCELLED
-        assert "run_released" in {event.kind for event in await journal.events(run_id)}
+        assert "run_abandoned" in {event.kind for event in await journal.events(run_id)}
     assert await journal.claims("star") == []
 
 
@@ -265,9 +265,9 @@ async def test_a_run_that_ended_is_not_given_up(journal: Journal, begin: Begin) 
     )
     await journal.release_claims(run_id)
 
-    with pytest.raises(RequestError, match=r"has ended .succeeded. and has no devices"):
-        await run_in_thread("run", "release", str(run_id))
-    assert "run_released" not in {event.kind for event in await journal.events(run_id)}
+    with pytest.raises(RequestError, match=r"has ended .succeeded. and has nothing"):
+        await run_in_thread("run", "abandon", str(run_id))
+    assert "run_abandoned" not in {event.kind for event in await journal.events(run_id)}
 
 
 async def test_a_run_says_that_it_waits_for_its_workcells_host(begin: Begin) -> None:
