@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -72,14 +72,47 @@ class Catalogue:
             await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
             return await inventory.load(session, workcell)
 
-    async def set_back(self, workcell: str, wanted: AssetManagerState, by: By) -> Changes:
+    async def set_back(
+        self,
+        workcell: str,
+        wanted: AssetManagerState,
+        by: By,
+        names: Collection[str] | None = None,
+    ) -> Changes:
         """Let a workcell hold what ``wanted`` says, whatever became of it; for simulated ones.
 
         What is filled anew is a new source.
+
+        Args:
+            workcell: Its name.
+            wanted: What there shall be.
+            by: Who does it.
+            names: Of the devices and labware that are set back; None: all.
         """
         async with self._database.session() as session, session.begin():
             await inventory.hold(session, workcell)
-            return await inventory.set_back(session, workcell, wanted, by)
+            return await inventory.set_back(session, workcell, wanted, by, names)
+
+    async def undo(self, workcell: str, run_id: UUID, number: int, by: By) -> None:
+        """Let be as before a command of a run all that it and the later ones changed.
+
+        May be repeated: it is done once.
+
+        Args:
+            workcell: Its name.
+            run_id: The run.
+            number: Of the command (``CommandRecord.number``).
+            by: Who did it; ``why`` is said of nothing else.
+
+        Raises:
+            RunNotFound: there is no such run, or it has never started.
+        """
+        async with self._database.session() as session, session.begin():
+            await inventory.hold(session, workcell)
+            if not await inventory.was_said(session, workcell, by):
+                before = await lineage.deck_at(session, run_id, number - 1)
+                since = {"run": run_id, "number": number}
+                await inventory.put_back(session, workcell, before, by, since)
 
     async def record(
         self, workcell: str, changes: Changes, of: Command | None = None, by: By | None = None

@@ -9,13 +9,14 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import JsonValue
-from sqlalchemy import BigInteger, Text, bindparam, insert, select, text
+from sqlalchemy import BigInteger, Text, Uuid, bindparam, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from praxis_core.assets.changes import AssetChange, Changes, Document, PartChange, owner
-from praxis_core.assets.documents import parts, places, put_part, put_place
+from praxis_core.assets.documents import part, parts, place, places, put_part, put_place
 from praxis_core.assets.entries import By, entries
 from praxis_core.assets.ledger import Ledger
+from praxis_core.assets.manager import AssetManager
 from praxis_core.assets.state import AssetManagerState, Before
 from praxis_core.journal import statements
 from praxis_core.journal.asset_tables import AssetChangeKind, AssetDoubtRow, AssetRow
@@ -63,6 +64,24 @@ _FILL = text("""
     RETURNING id, part
 """)
 
+_SAID = text("""
+    SELECT EXISTS (SELECT FROM praxis.asset a JOIN praxis.asset_change c ON c.asset_id = a.id
+      WHERE a.workcell = :workcell AND c.who = :who AND c.why = :why)
+""")
+
+_CHANGED = text("""
+    SELECT DISTINCT p.name, 'part' FROM praxis.asset_change, jsonb_object_keys(parts) AS p (name)
+      WHERE run_id = :run AND number >= :number
+    UNION SELECT DISTINCT p.name, 'place'
+      FROM praxis.asset_change, jsonb_object_keys(places) AS p (name)
+      WHERE run_id = :run AND number >= :number
+""").bindparams(bindparam("run", type_=Uuid()))
+
+_DOUBTED = text("""
+    SELECT run_id || '/' || branch || '/' || ordinal FROM praxis.command
+    WHERE run_id = :run AND number >= :number
+""").bindparams(bindparam("run", type_=Uuid()))
+
 _FILLED = text("""
     SELECT DISTINCT ON (s.part) s.part, s.id FROM praxis.asset a
       JOIN praxis.source s ON s.asset_id = a.id
@@ -103,8 +122,8 @@ async def _load_places(session: AsyncSession, workcell: str, state: AssetManager
     ):
         if unknown is not None:
             put_place(state, name, {"parent": parent, "unknown": unknown})
-        for part, place in inside.items():
-            put_place(state, part, place)
+        for name_inside, where in inside.items():
+            put_place(state, name_inside, where)
         if rack is not None:
             state.racks[name] = rack
 
@@ -202,10 +221,16 @@ def _with_sources(changes: Changes, sources: Mapping[str, str]) -> Changes:
 
 
 async def set_back(
-    session: AsyncSession, workcell: str, wanted: AssetManagerState, by: By
+    session: AsyncSession,
+    workcell: str,
+    wanted: AssetManagerState,
+    by: By,
+    only: Collection[str] | None,
 ) -> Changes:
-    """Let a workcell hold what ``wanted`` says, all of it; see ``Catalogue.set_back``."""
+    """Let a workcell hold what ``wanted`` says; see ``Catalogue.set_back``."""
     known = await load(session, workcell)
+    if only is not None:
+        wanted = _with(known, wanted, only)
     names = {*(await ids(session, workcell))}
     last = {part: str(key) for part, key in await session.execute(_FILLED, {"workcell": workcell})}
     changes = difference(known, _refilled(known, wanted, last), names)
@@ -213,6 +238,51 @@ async def set_back(
         changes = await filled(session, workcell, changes, by)
         await enter(session, workcell, changes, by)
     return changes
+
+
+async def was_said(session: AsyncSession, workcell: str, by: By) -> bool:
+    """Whether somebody changed something of a workcell for just this reason."""
+    values = {"workcell": workcell, "who": by.who, "why": by.why}
+    return bool(await session.scalar(_SAID, values))
+
+
+async def put_back(
+    session: AsyncSession,
+    workcell: str,
+    before: AssetManagerState,
+    by: By,
+    since: Mapping[str, object],
+) -> None:
+    """Let be as it was all that a run has changed since a command; nothing of it is a new source.
+
+    Args:
+        session: In a transaction.
+        workcell: Its name.
+        before: How it was.
+        by: Who did it.
+        since: ``run`` and ``number`` of the command.
+    """
+    known = await load(session, workcell)
+    target = known.model_copy(deep=True)
+    for name, what in await session.execute(_CHANGED, since):
+        if what == "part":
+            put_part(target, name, part(before, name))
+        else:
+            put_place(target, name, place(before, name))
+    for key in await session.scalars(_DOUBTED, since):
+        target.doubts.pop(key, None)
+    changes = difference(known, target, {*(await ids(session, workcell))})
+    if changes:
+        await enter(session, workcell, changes, by)
+
+
+def _with(
+    known: AssetManagerState, wanted: AssetManagerState, only: Collection[str]
+) -> AssetManagerState:
+    """Take over some things of another state."""
+    assets = AssetManager(known)
+    assets.set_back(wanted.restricted(only))
+    return assets.state
 
 
 def _refilled(

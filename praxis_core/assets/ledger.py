@@ -52,6 +52,16 @@ class Ledger:
         self.touch([*self._parts, *self._places])
         self.touch([*state.containers, *state.tip_spots, *state.locations, *channels_of(state)])
 
+    def is_told(self, names: Iterable[str], state: AssetManagerState) -> None:
+        """Note that what ``state`` says of some parts and resources is known already."""
+        told = [*names]
+        self._name_owners(told, state)
+        for name in told:
+            self._touched.pop(name, None)
+            _replaced(self._parts, name, part(state, name))
+            _replaced(self._places, name, place(state, name))
+        self._racks = dict(state.racks)
+
     def meet(self, things: AssetManagerState, state: AssetManagerState) -> None:
         """Take up new things, of which ``state`` knows: each that stands on none of them is whole.
 

@@ -56,10 +56,47 @@ class AssetManager:
         """Write everything down as JSON."""
         return self._state.model_dump(mode="json")
 
+    @property
+    def state(self) -> AssetManagerState:
+        """A copy of all that is known."""
+        return self._state.model_copy(deep=True)
+
     def learn(self, state: AssetManagerState) -> None:
         """Know ``state`` from now on, and nothing of before: somebody looked, or set things up."""
         self._state = state.model_copy(deep=True)
         self._ledger.touch_all(self._state)
+
+    def take_over(
+        self,
+        state: AssetManagerState,
+        names: Iterable[str] | None = None,
+        wholes: Iterable[str] = (),
+    ) -> None:
+        """Know what the catalogue says, which is not told to it as a change.
+
+        Args:
+            state: What it says.
+            names: Of the devices and labware that count; None: all, and nothing else is known then.
+            wholes: Names of the assets that it has.
+        """
+        if names is None:
+            self._state = state.model_copy(deep=True)
+            self._ledger = Ledger(self._state, {*self._ledger.wholes, *wholes})
+            return
+        things = state.restricted(names)
+        touched = self._parts_of(things)
+        self._state = self._state.merged(things)
+        for key in self._state.doubts.keys() & state.doubts.keys():
+            self._state.doubts[key] = state.doubts[key].model_copy(deep=True)
+        self._ledger.is_told(touched, self._state)
+
+    def _parts_of(self, things: AssetManagerState) -> set[str]:
+        """Name all that is spoken of, and what the heads carry that it speaks of."""
+        touched = {*things.containers, *things.tip_spots, *things.locations}
+        touched |= {gripper_name(device) for device in things.grippers}
+        for state in (self._state, things):
+            touched.update(channels_of(state.restricted({*things.heads, *things.heads96})))
+        return touched
 
     @property
     def wholes(self) -> frozenset[str]:
@@ -246,11 +283,7 @@ class AssetManager:
 
     def set_back(self, things: AssetManagerState) -> None:
         """Take over what another state says of the things that it names; see ``restricted``."""
-        touched = {*things.containers, *things.tip_spots, *things.locations}
-        touched |= {gripper_name(device) for device in things.grippers}
-        for state in (self._state, things):
-            channels = channels_of(state.restricted({*things.heads, *things.heads96}))
-            touched.update(channels)
+        touched = self._parts_of(things)
         self._state = self._state.merged(things)
         self._touched(touched)
 

@@ -56,11 +56,14 @@ _INTENT = Prepared.of("intent", statements.INTENT)
 _OUTCOME = Prepared.of("outcome", statements.OUTCOME)
 _MEASURED = Prepared.of("measured", statements.MEASURED)
 _OBSERVED = Prepared.of("observed", statements.OBSERVED)
+_CHANGED = Prepared.of("changed", statements.CHANGE)
+_CHANGED_BY = Prepared.of("changed_by_command", statements.CHANGE_BY_COMMAND)
 _WITH_ASSETS = {
     _OUTCOME: Prepared.of("outcome_of_assets", statements.OUTCOME_OF_ASSETS),
     _MEASURED: Prepared.of("measured_of_assets", statements.MEASURED_OF_ASSETS),
     _OBSERVED: Prepared.of("observed_of_assets", statements.OBSERVED_OF_ASSETS),
 }
+_PREPARED = (_INTENT, _CHANGED, _CHANGED_BY, *_WITH_ASSETS, *_WITH_ASSETS.values())
 
 
 AssetValues = Mapping[str, object]
@@ -81,6 +84,8 @@ class _Waiting:
     """None: it is the intent."""
     bare: Callable[[], tuple[Prepared, dict[str, object]]] | None = None
     """Makes the same outcome without what it changed of assets, if it changed something."""
+    of_assets: bool = False
+    """Only what changed of assets, which nobody waits for."""
     withdrawn: bool = False
     """An intent that was given up: if it was written all the same, nothing was sent."""
     written: bool = False
@@ -88,7 +93,7 @@ class _Waiting:
     @property
     def kept(self) -> bool:
         """Whether it is written whatever happens; what is not kept is given up after a while."""
-        return self.outcome is not None
+        return self.outcome is not None or self.of_assets
 
     @property
     def due(self) -> bool:
@@ -118,6 +123,8 @@ class CommandWriter:
         self._refused: dict[tuple[UUID, int], PraxisError] = {}
         """Outcomes that nobody waited for and Postgres refused; the next intent is told."""
         self.patience = PATIENCE_SECONDS
+        self.assets_refused = 0
+        """How often Postgres refused what changed of assets."""
         database.before_close(self.close)
 
     async def intent(self, command: Command, at: datetime, *, epoch: int | None = None) -> None:
@@ -170,6 +177,27 @@ class CommandWriter:
         waiting.done.add_done_callback(partial(self._remember_refusal, command))
         self._write_soon()
         return waiting.done
+
+    def assets_changed(self, assets: AssetValues, of: Command | None = None) -> None:
+        """Take in what changed of assets other than with an outcome, in its turn among these.
+
+        Args:
+            assets: What changed (``assets.entries``).
+            of: The command that did it, which is in doubt, or was; None: none did.
+        """
+        statement = _CHANGED if of is None else _CHANGED_BY
+        columns = dict(assets)
+        if of is not None:
+            columns |= rows.command_key(of)
+        waiting = self._put(statement=statement, values=statement.values(columns), of_assets=True)
+        waiting.done.add_done_callback(self._count_refusal)
+        self._write_soon()
+
+    def _count_refusal(self, done: asyncio.Future[None]) -> None:
+        refusal = None if done.cancelled() else done.exception()
+        if refusal is not None:
+            self.assets_refused += 1
+            _log.error("what changed of assets is not written: %s", refusal)
 
     async def ended(
         self,
@@ -325,6 +353,7 @@ class CommandWriter:
         error: psycopg.Error,
     ) -> None:
         """Write at least that a command was done, whatever is wrong with what is told of assets."""
+        self.assets_refused += 1
         name = "a command" if one.command is None else one.command.name
         _log.error("what %s changed of assets is not written", name, exc_info=error)
         one.statement, columns = bare()
@@ -364,7 +393,7 @@ class CommandWriter:
                 # To plan a statement takes longer than to carry it out.
                 await connection.execute("SET plan_cache_mode = force_generic_plan")
                 self._connection = Pipeline(connection)
-                await self._connection.prepare((_INTENT, *_WITH_ASSETS, *_WITH_ASSETS.values()))
+                await self._connection.prepare(_PREPARED)
             except psycopg.Error as error:
                 raise self._database.unreachable(error) from error
         return self._connection
@@ -386,6 +415,8 @@ class CommandWriter:
                 refusal = await self._difference(one.command, one.outcome)
             except JournalError as error:
                 refusal = error
+        if refusal is not None and one.bare is not None:
+            self.assets_refused += 1
         one.finish(refusal)
 
     async def _difference(self, command: Command, outcome: Outcome | None) -> JournalError | None:

@@ -221,6 +221,10 @@ class Journal(History):
         """Write the steps that are waiting to be written together; a restart is waited for."""
         await self._patiently(self._steps.flush)
 
+    async def flush_of(self, run_id: UUID) -> None:
+        """Write the steps of one run that are waiting; at once done when there are none."""
+        await self._patiently(partial(self._steps.flush, run_id))
+
     async def event(
         self, run_id: UUID | None, kind: str, message: str, details: JsonValue = None
     ) -> None:
@@ -487,7 +491,7 @@ class Journal(History):
             JournalError: another command has this identity, or this one has its outcome already; or
                 the attempt has ended.
         """
-        await self._patiently(partial(self._steps.flush, command.run_id))
+        await self.flush_of(command.run_id)
         await self.writer.intent(command, at, epoch=epoch)
 
     async def command_outcome(
@@ -507,7 +511,7 @@ class Journal(History):
         Raises:
             JournalError: there is no intent, or another outcome; a measurement is not finite.
         """
-        await self._patiently(partial(self._steps.flush, command.run_id))
+        await self.flush_of(command.run_id)
         await self.writer.ended(command, outcome, measurements, assets)
 
     async def take_outcome(
@@ -525,8 +529,17 @@ class Journal(History):
         Raises:
             JournalError: a value cannot be stored.
         """
-        await self._patiently(partial(self._steps.flush, command.run_id))
+        await self.flush_of(command.run_id)
         self.writer.outcome(command, outcome, measurements, assets)
+
+    def take_assets(self, assets: AssetValues, of: Command | None = None) -> None:
+        """Take in what changed of assets other than with an outcome; as ``take_outcome``.
+
+        Args:
+            assets: What changed (``assets.entries``).
+            of: The command that did it, which is in doubt, or was; None: none did.
+        """
+        self.writer.assets_changed(assets, of)
 
     async def settled(self) -> None:
         """Wait until every outcome that was taken in is durable."""

@@ -299,13 +299,19 @@ def learned(row: LearnedRow) -> Learned:
     )
 
 
-def intent_values(command: Command, at: datetime, epoch: int | None = None) -> dict[str, object]:
-    """The columns of a command's intent."""
+def command_key(command: Command) -> dict[str, object]:
+    """The columns that say which command it is."""
     return {
         "run_id": command.run_id,
         "attempt": command.attempt,
         "branch": command.branch,
         "ordinal": command.ordinal,
+    }
+
+
+def intent_values(command: Command, at: datetime, epoch: int | None = None) -> dict[str, object]:
+    """The columns of a command's intent."""
+    return command_key(command) | {
         "device": command.device,
         "method": command.method,
         "args": command.args,

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from pylabrobot.machines.machine import Machine
 from pylabrobot.resources import Resource
 
+from praxis_core.assets.state import AssetManagerState
 from praxis_core.journal.record import Journal
 from praxis_core.protocol.lifecycle import RunStatus
 from praxis_core.to_the_end import to_the_end
@@ -100,6 +101,7 @@ class Bench:
         *,
         token: int | None = None,
         resuming: bool = False,
+        begun_with: JsonValue = None,
     ) -> Attached:
         """Take up the devices among ``names``, which are then confirmed to be as expected.
 
@@ -107,6 +109,8 @@ class Bench:
             names: Names of devices and labware; None: all devices of the workcell.
             token: Of the claim on the devices; None: nobody else can want them.
             resuming: The run goes on from what its earlier attempts did.
+            begun_with: What was where and how much of it when its first attempt began
+                (``snapshot``); None: when this one begins.
 
         Raises:
             DevicesNotConnected: naming each device that failed.
@@ -126,6 +130,9 @@ class Bench:
             )
         )
         self._attached = attached
+        beginning = attached.assets if begun_with is None else begun_with
+        if beginning is not None:
+            self.replica.arrange(AssetManagerState.model_validate(beginning))
         await self.replica.attach(devices)
         return attached
 

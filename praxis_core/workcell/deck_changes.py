@@ -102,13 +102,13 @@ class DeckFollower:
             if change.number != self.last + 1:
                 raise DeckOutOfStep(number=change.number, expected=self.last + 1)
             if change.definition is not None:
-                new.append(_made(change, resources))
+                new.append(made(change, resources))
             _apply(change, resources)
             self.last = change.number
         return new
 
 
-def _made(change: DeckChange, resources: ResourceIndex) -> Resource:
+def made(change: DeckChange, resources: ResourceIndex) -> Resource:
     """Make a resource that the run brought; one of the same name, of an earlier run, goes."""
     before = resources.find(change.resource)
     if before is not None:
@@ -126,6 +126,11 @@ def _apply(change: DeckChange, resources: ResourceIndex) -> None:
     resource.unassign()
     if change.parent is None:
         return
-    resource.rotation = Rotation(*change.rotation)
+    turn(resource, change)
     location = None if change.location is None else Coordinate(*change.location)
     resources.get(change.parent).assign_child_resource(resource, location=location)
+
+
+def turn(resource: Resource, change: DeckChange) -> None:
+    """Turn a resource as it stands after a change."""
+    resource.rotation = Rotation(*change.rotation)

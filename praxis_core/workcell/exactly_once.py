@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -21,6 +21,7 @@ from praxis_core.errors import (
     LabRefused,
     ServiceError,
 )
+from praxis_core.journal.command_writer import AssetValues
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import CommandRecord
 from praxis_core.labware.encoded_error import EncodedError
@@ -54,20 +55,33 @@ _SHOWN = {
 _UNFINISHED = "it may have been sent, and the host ended before the device answered"
 
 
+Enter = Callable[[Command, Outcome], AssetValues | None]
+"""Enters how a command ended, and gives what is written of it with its outcome."""
+
+
 class Audience(Protocol):
     """Who hears what becomes of a command."""
 
     def sending(self, command: Command) -> None:
         """A command is about to be sent."""
 
-    def ended(self, command: Command, outcome: Outcome) -> None:
-        """A command has ended, and it is known how."""
+    def ended(self, command: Command, outcome: Outcome) -> AssetValues | None:
+        """A command has ended, and it is known how; give what is written of it with its outcome."""
 
     def doubted(self, command: Command, outcome: Outcome) -> None:
         """A command was sent, and nobody knows whether it happened."""
 
-    def settled(self, command: Command, outcome: Outcome | None) -> None:
-        """It was found out how an earlier command ended; None: it did not happen."""
+    def proved(self, command: Command, outcome: Outcome) -> AssetValues | None:
+        """It was found out how an earlier command ended; as ``ended``."""
+
+    def told(self, command: Command, outcome: Outcome) -> AssetValues | None:
+        """A run has told how an earlier command ended; as ``ended``."""
+
+    def disproved(self, command: Command) -> None:
+        """It was found out that an earlier command did not happen."""
+
+    def unwritten(self) -> None:
+        """What was given to be written with an outcome was not taken in."""
 
     def quarantined(self, device: Device, command: Command) -> None:
         """A device did not answer in time."""
@@ -187,7 +201,7 @@ class ExactlyOnce:
             await self._proved(record.command)
         elif evidence is False:
             run.unsent.add(record.key)
-            self._audience.settled(record.command, None)
+            self._audience.disproved(record.command)
             await self._tell(record.command, *_SHOWN[False])
         else:
             await self._in_doubt(work, _UNFINISHED, None)
@@ -214,8 +228,7 @@ class ExactlyOnce:
         now = self._clock.now()
         outcome = Outcome(OutcomeStatus.SUCCEEDED, now, now)
         await self._tell(command, *_SHOWN[True])
-        await self._record(command, outcome)
-        self._audience.settled(command, outcome)
+        await self._record(command, outcome, self._audience.proved)
         return outcome
 
     async def _set_aside(self, earlier: CommandRecord, command: Command) -> None:
@@ -241,8 +254,7 @@ class ExactlyOnce:
     async def _send(self, work: _Work) -> Outcome:
         self._audience.sending(work.command)
         outcome = await self._certain(work)
-        await self._record(work.command, outcome)
-        self._audience.ended(work.command, outcome)
+        await self._record(work.command, outcome, self._audience.ended)
         return outcome
 
     async def _certain(self, work: _Work) -> Outcome:
@@ -353,18 +365,28 @@ class ExactlyOnce:
 
     # --- writing ----------------------------------------------------------------------------------
 
-    async def _record(self, command: Command, outcome: Outcome) -> None:
-        """Write down how a command ended; nobody waits for that but who observed something.
+    async def _record(self, command: Command, outcome: Outcome, enter: Enter) -> None:
+        """Enter and write down how a command ended; nobody waits but who observed something.
 
-        What was observed has no intent: a process that dies would leave nothing of it.
+        What was observed has no intent: a process that dies would leave nothing of it. Between what
+        is entered and its place among all that is written nothing else may come.
         """
         if self._journal is None:
+            enter(command, outcome)
             return
-        measurements = measurements_of(command, outcome)
-        if command.kind is CommandKind.OBSERVE:
-            await self._journal.command_outcome(command, outcome, measurements)
-        else:
-            await self._journal.take_outcome(command, outcome, measurements)
+        try:
+            try:
+                measurements = measurements_of(command, outcome)
+                await self._journal.flush_of(command.run_id)
+            finally:
+                assets = enter(command, outcome)
+            if command.kind is CommandKind.OBSERVE:
+                await self._journal.command_outcome(command, outcome, measurements, assets)
+            else:
+                await self._journal.take_outcome(command, outcome, measurements, assets)
+        except (JournalError, ServiceError):
+            self._audience.unwritten()
+            raise
 
     async def told(self, run: AttendedRun, ended: Ended) -> Command | None:
         """Write down what an earlier host told a run, and died before it was written.
@@ -384,7 +406,13 @@ class ExactlyOnce:
         if record.command.fingerprint != command.fingerprint:
             raise JournalError(what=f"{command.name} is not {record.command.name}, as was written")
         measurements = measurements_of(record.command, ended.outcome)
-        await self._journal.command_outcome(record.command, ended.outcome, measurements)
+        await self._journal.flush_of(run.run_id)
+        assets = self._audience.told(record.command, ended.outcome)
+        try:
+            await self._journal.command_outcome(record.command, ended.outcome, measurements, assets)
+        except (JournalError, ServiceError):
+            self._audience.unwritten()
+            raise
         return record.command
 
     async def _tell(self, command: Command, kind: str, what: str) -> None:

@@ -16,8 +16,9 @@ from praxis_core.journal.records import CommandRecord, Doubt
 from praxis_core.labware.inventory import inventory
 from praxis_core.protocol.command import Command, DeckChange, Outcome
 from praxis_core.protocol.lifecycle import Answer, DoubtSubject
+from praxis_core.workcell.arranging import arrange
 from praxis_core.workcell.clock import Clock
-from praxis_core.workcell.deck_changes import DeckFollower
+from praxis_core.workcell.deck_changes import DeckFollower, made, turn
 from praxis_core.workcell.device import Device
 from praxis_core.workcell.doubts import DESTROYED_AFTER
 from praxis_core.workcell.initial_state import initial_assets
@@ -50,6 +51,11 @@ class _Home:
             resource.rotation = Rotation(*self.rotation)
             location = None if self.location is None else Coordinate(*self.location)
             self.parent.assign_child_resource(resource, location=location)
+
+    def turn(self, resource: Resource) -> None:
+        """Let what stands there stand just as it did."""
+        resource.rotation = Rotation(*self.rotation)
+        resource.location = None if self.location is None else Coordinate(*self.location)
 
 
 class DeckHistory:
@@ -84,6 +90,68 @@ class Knowledge:
         wholes = {*model.devices, *self._homes}
         self.assets = AssetManager(self._initial, wholes)
         self._tell_readers()
+
+    @property
+    def initial(self) -> AssetManagerState:
+        """What the definition says."""
+        return self._initial
+
+    def take_over(
+        self,
+        state: AssetManagerState,
+        wholes: Collection[str],
+        names: Collection[str] | None = None,
+    ) -> None:
+        """Know what the catalogue says, and let the deck here be so.
+
+        Args:
+            state: What it says.
+            wholes: Names of all assets that it has.
+            names: Of the devices and labware that count; None: all.
+        """
+        self.assets.take_over(state, names, wholes)
+        self._arrange(state if names is None else state.restricted(names))
+
+    def _arrange(self, state: AssetManagerState) -> None:
+        arrange(self._model, state)
+        for name, labware in self._homes.items():
+            # Where on a deck something stands is not in the catalogue.
+            resource = self._model.resources.get(name)
+            if resource.parent is not None and resource.parent is labware.parent:
+                labware.turn(resource)
+
+    def recall_deck(
+        self, changes: Iterable[DeckChange], open_ones: Collection[DeckChange]
+    ) -> DeckFollower:
+        """Put labware that a run has brought or moved where it is known to be.
+
+        Args:
+            changes: All that the run has changed on the deck, whatever became of its commands.
+            open_ones: Those of them of which the catalogue was not told yet.
+
+        Returns:
+            What follows the next changes.
+        """
+        history, last = DeckHistory(), dict[str, DeckChange]()
+        for change in (one for due in history.due(changes) for one in due):
+            last[change.resource] = change
+            history.deck.last = change.number
+            if change.definition is None:
+                continue
+            new = self._model.resources.find(change.resource)
+            if new is None:
+                new = made(change, self._model.resources)
+            if change in open_ones:
+                self.assets.add(AssetManagerState.model_validate(inventory(new)))
+        self.assets.apply_deck_changes(sorted(open_ones, key=lambda change: change.number))
+        arrange(self._model, self.assets.state.restricted(last))
+        for name, change in last.items():
+            resource = self._model.resources.get(name)
+            if resource.parent is not None and resource.parent.name == change.parent:
+                turn(resource, change)
+                if change.location is not None:
+                    resource.location = Coordinate(*change.location)
+        return history.deck
 
     def _tell_readers(self) -> None:
         for device in self._devices.values():
@@ -165,25 +233,6 @@ class Knowledge:
             if isinstance(resource, Container) and resource.name in self._initial.containers:
                 resource.tracker.set_volume(self.assets.contents(resource.name).volume)
 
-    def replay(self, history: DeckHistory, record: CommandRecord, *, inside: bool) -> None:
-        """Enter what the journal says that a command did.
-
-        Args:
-            history: The deck changes of its run so far.
-            record: One without an outcome leaves unknown what it touched.
-            inside: Whether the device is simulated here, and only knows what it is told.
-        """
-        for changes in history.due(record.command.deck_changes):
-            self.follow(history.deck, changes)
-        command, outcome = record.command, record.outcome
-        self._devices[command.device].recall(command)
-        if outcome is None:
-            self.doubt(command)
-            return
-        self.enter(command, outcome)
-        if inside:
-            self._devices[command.device].replay(command, outcome)
-
     def lose(self, device: str) -> None:
         """Know that a device lost what it carried: it was set up, which throws tips and plates off.
 
@@ -241,3 +290,15 @@ def losses(doubts: Iterable[Doubt]) -> list[tuple[int, str]]:
         if isinstance(after, int) and isinstance(device, str):
             found.append((after, device))
     return sorted(found)
+
+
+def undone(commands: Iterable[CommandRecord], doubts: Iterable[Doubt]) -> list[int]:
+    """Say before which commands of a run somebody has put the deck back, in their order."""
+    numbers = {(one.command.attempt, *one.key): one.number for one in commands}
+    return sorted(
+        numbers[doubt.attempt, *doubt.key]
+        for doubt in doubts
+        if doubt.subject is DoubtSubject.TAIL
+        and doubt.answer is Answer.DID_NOT_HAPPEN
+        and (doubt.attempt, *doubt.key) in numbers
+    )

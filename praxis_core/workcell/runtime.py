@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from uuid import UUID
 
@@ -27,6 +28,7 @@ from praxis_core.errors import (
     RealHardwareRefused,
     ServiceError,
 )
+from praxis_core.journal.command_writer import AssetValues
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import CommandRecord, Doubt
 from praxis_core.labware.encoding import decode_error
@@ -37,14 +39,14 @@ from praxis_core.workcell.adoption import destroyed
 from praxis_core.workcell.attending import AttendedRun, AttendedRuns
 from praxis_core.workcell.clock import Clock, RealClock
 from praxis_core.workcell.deck_changes import DeckFollower
-from praxis_core.workcell.definition import WorkcellDefinition, WorkcellMode
+from praxis_core.workcell.definition import Refill, WorkcellDefinition, WorkcellMode
 from praxis_core.workcell.device import Device
 from praxis_core.workcell.device_settings import Difference
 from praxis_core.workcell.exactly_once import ExactlyOnce, refuse_quarantined
 from praxis_core.workcell.in_flight import CommandsInFlight, InFlight
 from praxis_core.workcell.initial_state import differences
 from praxis_core.workcell.kinds import LIFECYCLE, SET_ATTRIBUTES
-from praxis_core.workcell.knowledge import DeckHistory, Knowledge, happened, losses
+from praxis_core.workcell.knowledge import Knowledge, happened, losses, undone
 from praxis_core.workcell.link import Attached, Attaching, Ended
 from praxis_core.workcell.live_status import DeviceState, DeviceStatus, LiveStatus
 from praxis_core.workcell.model import build
@@ -52,6 +54,7 @@ from praxis_core.workcell.reach import InProcess, Reach
 from praxis_core.workcell.remembered import Remembered
 from praxis_core.workcell.safe_state import SafeAction
 from praxis_core.workcell.safekeeping import Safekeeping, reaching, restoring
+from praxis_core.workcell.stock import Stock
 from praxis_core.workcell.time_limits import TimeLimit, time_limit
 
 _log = logging.getLogger(__name__)
@@ -106,6 +109,18 @@ class WorkcellRuntime:
             for name, machine in self.model.devices.items()
         }
         self._knowledge = Knowledge(self.model, self._devices, self.clock)
+        self._stock: Stock | None = None
+        """The assets in the catalogue; None: nothing is written down, so nothing is known there."""
+        if journal is not None:
+            self._stock = Stock(
+                self.model,
+                self._knowledge.initial,
+                journal,
+                self.clock,
+                tells=definition.mode is not WorkcellMode.REAL or not simulate,
+            )
+        self._stocked = False
+        """Whether it was taken over what the catalogue says."""
         self._runs = AttendedRuns()
         self._in_flight = CommandsInFlight()
         self._attaching = asyncio.Lock()
@@ -248,10 +263,13 @@ class WorkcellRuntime:
                     claim.run_id, claim.attempt, DeckFollower(), claim.token, recalled=True
                 )
                 self._runs.add(run)
-            run.devices.add(claim.asset)
+            (run.devices if claim.asset in self._devices else run.labware).add(claim.asset)
         records = await self._journal.commands_of_unfinished(self.definition.name)
         doubts = [one for run in self._runs for one in await self._journal.doubts(run.run_id)]
         attempts = {run.run_id: run.attempt for run in self._runs}
+        for run in self._runs:
+            await self._undo(run, records, doubts)
+        await self._take_stock()
         self._recall(happened(records, attempts, doubts), doubts)
         self._recall_settings(records)
         for run in self._runs:
@@ -285,7 +303,6 @@ class WorkcellRuntime:
                 continue
             if command is not None:
                 self.safekeeping.recall(command, each.outcome)
-                self._knowledge.learn(command, each.outcome, inside=not self._reach.can_sense)
 
     async def _settle(self, record: CommandRecord) -> None:
         if record.outcome is not None or record.tail:
@@ -301,6 +318,7 @@ class WorkcellRuntime:
         if lost is None:
             return
         self._knowledge.lose(device.name)
+        self._tell(why=lost)
         place = list(self._devices).index(device.name)
         for run in self._runs:
             if device.name in run.devices:
@@ -310,29 +328,77 @@ class WorkcellRuntime:
                     run, device.name, place, lost, after
                 )
 
+    async def _take_stock(self, names: Collection[str] | None = None) -> None:
+        """Know what the catalogue says; None: all of it, and nothing else."""
+        if self._stock is None:
+            return
+        if not self._stocked:
+            await self._stock.register()
+        state, wholes = await self._stock.state(self.assets)
+        self._knowledge.take_over(state, wholes, names if self._stocked else None)
+        self._stocked = True
+
+    def _tell(self, *, of: Command | None = None, why: str = "") -> None:
+        """Let the catalogue know what changed by no outcome."""
+        if self._stock is not None:
+            self._stock.tell(self.assets, of=of, why=why)
+
+    def _changed(self, at: datetime) -> AssetValues | None:
+        return None if self._stock is None else self._stock.changed(self.assets, at)
+
     def _recall(self, records: Iterable[CommandRecord], doubts: Iterable[Doubt]) -> None:
-        """Enter what the journal says that runs did, on top of what is known.
+        """Know again how far runs are, and what is under way of which the catalogue was not told.
 
         Args:
-            records: What counts of it.
-            doubts: What was asked about these runs: also what set-up destroyed between two commands
-                stays destroyed.
+            records: What counts of what they did.
+            doubts: What was asked about them: also what set-up destroyed between two commands stays
+                destroyed.
         """
-        histories: dict[UUID, DeckHistory] = {}
+        by_run: defaultdict[UUID, list[CommandRecord]] = defaultdict(list)
         lost = deque(losses(doubts))
         for record in records:
             while lost and lost[0][0] < record.number:
-                self._knowledge.lose(lost.popleft()[1])
-            command = record.command
-            history = histories.setdefault(command.run_id, DeckHistory())
-            if command.device in self._devices:
-                self._knowledge.replay(history, record, inside=not self._reach.can_sense)
-            run = self._runs.find(command.run_id)
-            if run is not None:
-                run.deck = history.deck
-                run.written.add(record.key)
-        for _, device in lost:
-            self._knowledge.lose(device)
+                self._forget_tips(lost.popleft()[1])
+            by_run[record.command.run_id].append(record)
+            if record.command.device in self._devices:
+                device = self._devices[record.command.device]
+                device.recall(record.command)
+                if record.outcome is not None and not self._reach.can_sense:
+                    device.replay(record.command, record.outcome)
+        for _, device_name in lost:
+            self._forget_tips(device_name)
+        for run_id, own in by_run.items():
+            self._recall_run(run_id, own)
+
+    def _forget_tips(self, device: str) -> None:
+        if device in self._devices:
+            self._devices[device].forget_tips()
+
+    def _recall_run(self, run_id: UUID, records: Sequence[CommandRecord]) -> None:
+        told = self.assets.in_doubt(run_id)
+        begun = [one for one in records if one.outcome is None and one.key not in told]
+        last = max(
+            (
+                change.number
+                for one in records
+                if one not in begun
+                for change in one.command.deck_changes
+            ),
+            default=0,
+        )
+        fresh = [
+            change for one in begun for change in one.command.deck_changes if change.number > last
+        ]
+        changes = [change for one in records for change in one.command.deck_changes]
+        deck = self._knowledge.recall_deck(changes, fresh)
+        run = self._runs.find(run_id)
+        if run is not None:
+            run.deck = deck
+            run.written.update(one.key for one in records)
+        for one in begun:
+            if one.command.device in self._devices:
+                self._knowledge.doubt(one.command)
+                self._tell(of=one.command)
 
     def _recall_settings(self, records: Iterable[CommandRecord]) -> None:
         """Note what runs set, also what was set aside since: it is set all the same."""
@@ -415,13 +481,52 @@ class WorkcellRuntime:
             await self._set_stage(run)
             await self.confirm_initial_state([self._device(name) for name in asking.devices])
             return
-        names = self._names(run, recorded)
-        self._knowledge.stage(names)
         self._runs.add(run)
-        doubts = [] if self._journal is None else await self._journal.doubts(run.run_id)
-        self._recall(recorded, doubts)
+        if self._journal is not None:
+            await self._go_on(run, recorded, self._journal)
         self._recall_settings(recorded)
         await self._recall_doubt(run)
+
+    async def _go_on(
+        self, run: AttendedRun, recorded: Sequence[CommandRecord], journal: Journal
+    ) -> None:
+        """Know what is there for a run that goes on, and what people have said since it stopped."""
+        names = self._names(run, recorded)
+        doubts = await journal.doubts(run.run_id)
+        commands = await journal.commands(run.run_id)
+        await self._undo(run, commands, doubts)
+        await self._take_stock(names)
+        for device in run.devices:
+            self._forget_tips(device)
+        self._recall(recorded, doubts)
+        self._enter_answers(run, recorded, commands)
+
+    async def _undo(
+        self, run: AttendedRun, commands: Iterable[CommandRecord], doubts: Iterable[Doubt]
+    ) -> None:
+        """Know that somebody has put back what the ends of some attempts had done."""
+        if self._stock is None:
+            return
+        own = [one for one in commands if one.command.run_id == run.run_id]
+        for number in undone(own, [one for one in doubts if one.run_id == run.run_id]):
+            await self._stock.undo(run.run_id, number)
+
+    def _enter_answers(
+        self,
+        run: AttendedRun,
+        recorded: Iterable[CommandRecord],
+        commands: Iterable[CommandRecord],
+    ) -> None:
+        """Enter what was found out about commands that are in doubt."""
+        stands = {one.key: one for one in recorded}
+        latest = {one.key: one for one in commands}
+        for key in self.assets.in_doubt(run.run_id) & latest.keys():
+            record = stands.get(key)
+            if record is not None and record.outcome is None:
+                continue  # nobody has answered yet
+            command = latest[key].command
+            self._knowledge.settle(command, None if record is None else record.outcome)
+            self._tell(of=command)
 
     async def _recall_doubt(self, run: AttendedRun) -> None:
         if self._journal is not None:
@@ -430,19 +535,31 @@ class WorkcellRuntime:
 
     async def _set_stage(self, run: AttendedRun) -> None:
         """Put back to its beginning what the run has for itself; everything, if it is alone."""
-        if self._new and not self._reach.can_sense:
+        if self._new and self._stock is None and not self._reach.can_sense:
             self._new = False
             return
         names = None if await self._is_alone(run) else sorted(run.devices | run.labware)
-        if self._journal is not None:
-            # Before it is done: what others left here is no longer as they left it.
-            await self._journal.stage_set(self.definition.name, run.run_id, names)
-        await self._reach.stage(names)
-        self._knowledge.stage(names)
+        if self.definition.refill is Refill.EVERY_RUN:
+            await self._refill(run, names)
+        else:
+            await self._take_stock(names)
         for device in self._devices if names is None else run.devices:
             self.safekeeping.forget(device)
             self._devices[device].put_back_attributes()
         self.handed_on()
+
+    async def _refill(self, run: AttendedRun, names: Collection[str] | None) -> None:
+        """Put back what the definition says, and let the catalogue know; None: all there is."""
+        if self._journal is not None:
+            # Before it is done: what others left here is no longer as they left it.
+            await self._journal.stage_set(self.definition.name, run.run_id, names)
+        await self._reach.stage(None if names is None else sorted(names))
+        self._knowledge.stage(names)
+        if self._stock is not None:
+            if not self._stocked:
+                await self._stock.register()
+            await self._stock.refill(names, run.run_id)
+            await self._take_stock(names)
 
     async def _is_alone(self, run: AttendedRun) -> bool:
         """Whether no other run works here, or may come back to what it left."""
@@ -625,6 +742,7 @@ class WorkcellRuntime:
         if command.method in LIFECYCLE | {SET_ATTRIBUTES} and command.deck_changes:
             await self._reach.hands(command.deck_changes)
         if command.method in LIFECYCLE:
+            self._tell(why=f"run {command.run_id} has put it there")
             now = self.clock.now()
             return Outcome(OutcomeStatus.SUCCEEDED, now, now, attributes=device.attributes())
 
@@ -651,31 +769,46 @@ class WorkcellRuntime:
         self.safekeeping.note(command)
         self._show(command.device, DeviceState.BUSY, doing=command.method)
 
-    def ended(self, command: Command, outcome: Outcome) -> None:
+    def ended(self, command: Command, outcome: Outcome) -> AssetValues | None:
         """Enter what a command did, as far as that is known."""
         self.safekeeping.note(command, outcome)
         self._knowledge.enter(command, outcome)
-        if self._device(command.device).quarantine is not None:
-            return
-        if outcome.error is None:
-            self._show(command.device, DeviceState.IDLE)
-        else:
-            self._show(command.device, DeviceState.ERROR, error=outcome.error.message)
+        if self._device(command.device).quarantine is None:
+            failed = None if outcome.error is None else outcome.error.message
+            state = DeviceState.IDLE if failed is None else DeviceState.ERROR
+            self._show(command.device, state, error=failed)
+        return self._changed(outcome.ended_at)
 
     def doubted(self, command: Command, outcome: Outcome) -> None:
         """Know nothing of what a command touched that may have happened."""
         self.safekeeping.note(command, outcome)
         self._knowledge.doubt(command)
+        self._tell(of=command)
         device = self._device(command.device)
         if device.quarantine is None:
             said = None if outcome.error is None else outcome.error.message
             self._show(command.device, DeviceState.ERROR, error=said)
 
-    def settled(self, command: Command, outcome: Outcome | None) -> None:
-        """Enter what was found out about a command of which nobody knew whether it happened."""
-        if outcome is not None:
-            self.safekeeping.recall(command, outcome)
+    def proved(self, command: Command, outcome: Outcome) -> AssetValues | None:
+        """Enter that a command happened of which nobody knew that."""
+        self.safekeeping.recall(command, outcome)
         self._knowledge.settle(command, outcome)
+        return self._changed(outcome.ended_at)
+
+    def told(self, command: Command, outcome: Outcome) -> AssetValues | None:
+        """Enter how a command ended, as its run has heard it from an earlier host."""
+        self._knowledge.learn(command, outcome, inside=not self._reach.can_sense)
+        return self._changed(outcome.ended_at)
+
+    def disproved(self, command: Command) -> None:
+        """Enter that a command did not happen of which nobody knew that."""
+        self._knowledge.settle(command, None)
+        self._tell(of=command)
+
+    def unwritten(self) -> None:
+        """Know that the catalogue was not told all."""
+        if self._stock is not None:
+            self._stock.unwritten()
 
     def quarantined(self, device: Device, command: Command) -> None:
         """Show that a device is out of use."""

@@ -1,8 +1,11 @@
-"""What a workcell has, as the catalogue of assets takes it up."""
+"""What a workcell has, as the catalogue of assets takes it up and is told of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Collection, Iterator
+from datetime import datetime
+from uuid import UUID
 
 from pylabrobot.resources import (
     Carrier,
@@ -17,8 +20,22 @@ from pylabrobot.resources import (
     TubeRack,
 )
 
-from praxis_core.assets.inventory import Description
+from praxis_core.assets.catalogue import Catalogue
+from praxis_core.assets.entries import By, entries
+from praxis_core.assets.inventory import Description, difference
+from praxis_core.assets.manager import AssetManager
+from praxis_core.assets.state import AssetManagerState
+from praxis_core.journal.asset_tables import AssetChangeKind
+from praxis_core.journal.command_writer import AssetValues
+from praxis_core.journal.record import Journal
+from praxis_core.protocol.command import Command
+from praxis_core.workcell.clock import Clock
 from praxis_core.workcell.model import WorkcellModel
+
+_log = logging.getLogger(__name__)
+
+HOST = "host"
+"""Who says what no person and no command said."""
 
 _KINDS: tuple[tuple[type[Resource], str], ...] = (
     (Lid, "lid"),
@@ -63,3 +80,120 @@ def _parts(model: WorkcellModel) -> Iterator[Resource]:
     for root in model.roots():
         yield root
         yield from root.get_all_children()
+
+
+class Stock:
+    """The assets of a workcell in the catalogue: what is known is read there, and told to it.
+
+    What commands change goes with their outcomes, in their order; all else takes its turn among
+    them. So the catalogue is never ahead of the journal, nor behind it.
+
+    Args:
+        model: As the definition built it.
+        initial: What it holds then.
+        journal: Through which it is told.
+        clock: Where times come from.
+        tells: Whether it is told at all: what is only rehearsed is not.
+    """
+
+    def __init__(
+        self,
+        model: WorkcellModel,
+        initial: AssetManagerState,
+        journal: Journal,
+        clock: Clock,
+        *,
+        tells: bool,
+    ) -> None:
+        self._workcell = model.definition.name
+        self._things = descriptions(model)
+        self._initial = initial
+        self._journal = journal
+        self._catalogue = Catalogue(journal.database)
+        self._clock = clock
+        self._tells = tells
+        self._behind = False
+        self._refused = 0
+
+    async def register(self) -> None:
+        """Take up in the catalogue what the definition names and it does not know yet."""
+        if self._tells:
+            by = By("definition", f"workcell {self._workcell}")
+            await self._catalogue.register(self._workcell, self._initial, self._things, by)
+
+    async def state(self, assets: AssetManager) -> tuple[AssetManagerState, frozenset[str]]:
+        """Read what is known, with all that was told before.
+
+        Args:
+            assets: What is known here.
+
+        Returns:
+            The state, and the names of all assets.
+        """
+        await self._journal.settled()
+        known = await self._catalogue.state(self._workcell)
+        names = frozenset(await self._catalogue.ids(self._workcell))
+        if not names:
+            return self._initial, names  # rehearsed, before it was ever used
+        if self._behind or self._journal.writer.assets_refused != self._refused:
+            known = await self._catch_up(known, assets, names)
+        return known, names
+
+    async def _catch_up(
+        self, known: AssetManagerState, assets: AssetManager, names: frozenset[str]
+    ) -> AssetManagerState:
+        """Tell all that could not be written when it was changed."""
+        here = assets.state
+        changes = difference(known, here, names | assets.wholes)
+        by = By(HOST, "it could not be written when it was changed", AssetChangeKind.CONTENTS)
+        await self._catalogue.record(self._workcell, changes, by=by)
+        self._behind, self._refused = False, self._journal.writer.assets_refused
+        return here
+
+    async def refill(self, names: Collection[str] | None, run_id: UUID) -> None:
+        """Set devices and labware back to what the definition says; None: all there are."""
+        if self._tells:
+            await self._journal.settled()
+            why = f"refilled before every run, now for run {run_id}"
+            by = By(HOST, why, AssetChangeKind.REPLACED)
+            await self._catalogue.set_back(self._workcell, self._initial, by, names)
+
+    async def undo(self, run_id: UUID, number: int) -> None:
+        """Know that all is as it was before a command of a run; may be repeated."""
+        if self._tells:
+            await self._journal.settled()
+            why = f"somebody put them back to what they were before command {number} of {run_id}"
+            by = By(HOST, why)
+            await self._catalogue.undo(self._workcell, run_id, number, by)
+
+    def changed(self, assets: AssetManager, at: datetime) -> AssetValues | None:
+        """Give what changed, to be written with an outcome; None: nothing did."""
+        return self._entries(assets, at, None)
+
+    def tell(self, assets: AssetManager, *, of: Command | None = None, why: str = "") -> None:
+        """Tell what changed by no outcome.
+
+        Args:
+            assets: What is known here.
+            of: The command that did it, which is in doubt, or was; None: none did.
+            why: Why it is known otherwise then.
+        """
+        by = None if of is not None else By(HOST, why)
+        values = self._entries(assets, self._clock.now(), by)
+        if values is not None:
+            self._journal.take_assets(values, of)
+
+    def unwritten(self) -> None:
+        """Note that what changed with an outcome was not taken in."""
+        self._behind = True
+
+    def _entries(self, assets: AssetManager, at: datetime, by: By | None) -> AssetValues | None:
+        changes = assets.take_changes()
+        if not changes or not self._tells:
+            return None
+        try:
+            return entries(self._workcell, changes, at, by)
+        except ValueError as error:
+            _log.error("what changed of %s is not written: %s", ", ".join(changes.assets), error)
+            self._behind = True
+            return None

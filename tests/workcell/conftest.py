@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import pytest
@@ -15,11 +16,13 @@ from pylabrobot.resources import (
     set_volume_tracking,
 )
 
+from praxis_core.journal.record import Journal
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.workcell.branches import Branch, inside_protocol
 from praxis_core.workcell.definition import WorkcellDefinition, load_definition
 from praxis_core.workcell.replica import Replica
 from praxis_core.workcell.runtime import WorkcellRuntime
+from tests.workcell.hosts import World
 
 STAR = Path(__file__).parents[2] / "flows" / "workcells" / "star.yaml"
 
@@ -119,3 +122,13 @@ def tracking() -> Iterator[None]:
     yield
     set_tip_tracking(before[0])
     set_volume_tracking(before[1])
+
+
+@pytest.fixture
+async def world(star: WorkcellDefinition, journal: Journal) -> AsyncIterator[World]:
+    """The STAR workcell in a pretend lab that runs."""
+    with TemporaryDirectory(prefix="lab") as folder:
+        world = World(star, journal, Path(folder))
+        await world.lab.open(world.socket)
+        yield world
+        await world.close()

@@ -1,0 +1,236 @@
+"""The catalogue says at every commit what the runtime knows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from praxis_core.assets.catalogue import Catalogue
+from praxis_core.assets.corrections import Filling
+from praxis_core.assets.entries import By
+from praxis_core.assets.manager import AssetManager
+from praxis_core.errors import CommandInDoubt, DeviceStateUnexpected
+from praxis_core.protocol.command import Command, Outcome
+from praxis_core.protocol.lifecycle import Answer, RunStatus
+from praxis_core.simulator.faults import fault_of
+from praxis_core.workcell.bench import Bench, local_link
+from praxis_core.workcell.definition import Refill, WorkcellDefinition
+from praxis_core.workcell.link import Attaching
+from praxis_core.workcell.replica import Replica
+from praxis_core.workcell.runtime import WorkcellRuntime
+from tests.assets.conftest import plain
+from tests.workcell.hosts import HostDiedError, World, transfer
+
+SOMEBODY = By("somebody", "a test")
+
+
+async def same(world: World, runtime: WorkcellRuntime) -> None:
+    """See that the catalogue says what the runtime knows."""
+    await world.journal.settled()
+    state = await Catalogue(world.journal.database).state("star")
+    assert plain(state) == plain(runtime.assets.state)
+
+
+class Watched:
+    """Executes on a runtime, and looks into the catalogue after each command."""
+
+    def __init__(self, world: World, runtime: WorkcellRuntime, token: int | None = None) -> None:
+        self.world, self.runtime, self.token = world, runtime, token
+        self.commands = 0
+
+    async def execute(self, command: Command) -> Outcome:
+        """Carry out a command."""
+        try:
+            return await self.runtime.execute(replace(command, token=self.token or command.token))
+        finally:
+            self.commands += 1
+            await same(self.world, self.runtime)
+
+
+async def busy(replica: Replica) -> None:
+    """Pipette, give tips back, and move a plate."""
+    lh: Any = replica.asset("star")
+    plate, tips = replica.asset("plate_01"), replica.asset("tips_300_01")
+    await lh.pick_up_tips(tips["A1:C1"])
+    await lh.aspirate([replica.asset("dye_stock")] * 3, vols=[100, 50, 20])
+    await lh.dispense(plate["A1:C1"], vols=[100, 50, 20])
+    await lh.return_tips()
+    await lh.move_plate(plate, replica.asset("carrier_plates[3]"))
+    await lh.pick_up_tips(tips["D1"])
+    await lh.aspirate(plate["A1"], vols=[30])
+    await lh.discard_tips()
+
+
+async def test_the_catalogue_follows_each_command_of_a_host(world: World) -> None:
+    """Pipetting, used tips that are put back, and a plate that is moved."""
+    host = await world.host()
+    run = await world.begin(host)
+    await same(world, host)
+    watched = Watched(world, host)
+
+    await world.carry_out(run, watched.execute, busy)
+
+    assert watched.commands > 9
+    assert host.assets.contents("plate_01_well_A1").volume == 70
+    lineage = await Catalogue(world.journal.database).lineage("star", "plate_01_well_B1")
+    assert [origin.volume for origin in lineage.origins] == [pytest.approx(50)]
+
+
+@pytest.mark.parametrize("answer", [Answer.HAPPENED, Answer.DID_NOT_HAPPEN])
+async def test_the_catalogue_knows_of_doubts_and_what_was_answered(
+    world: World, answer: Answer
+) -> None:
+    """From the moment nobody knows, over the next host, to the answer and the next attempt."""
+    host = await world.host()
+    run = await world.begin(host)
+    world.lab.rehearsal.faults.waiting.append(
+        fault_of({"device": "star", "how": "drop_before", "method": "aspirate"})
+    )
+    with pytest.raises(CommandInDoubt):
+        await world.carry_out(run, Watched(world, host).execute, transfer)
+    assert "dye_stock" in host.assets.unknown()
+    second = await world.host()
+    await same(world, second)
+    assert "dye_stock" in second.assets.unknown()
+
+    [question] = await world.journal.open_doubts(run.run_id)
+    await world.journal.answer_doubt(question.id, answer, "somebody")
+    again = await world.claim(run.run_id)
+    await second.attach(again)
+
+    await same(world, second)
+    assert second.assets.unknown() == {}
+    await world.carry_out(again, Watched(world, second).execute, transfer)
+    assert second.assets.contents("dye_stock").volume == 49_900
+
+
+@pytest.mark.parametrize("method", ["pick_up_tips", "aspirate", "dispense"])
+@pytest.mark.parametrize("before", [True, False])
+async def test_nothing_counts_twice_after_a_host_has_died(
+    world: World, method: str, *, before: bool
+) -> None:
+    """The next host knows the lab's truth, or that it does not know."""
+    first = await world.host()
+    run = await world.begin(first)
+    with pytest.raises(HostDiedError):
+        await world.carry_out(run, world.dying(first, method, before=before), transfer)
+
+    for _ in range(2):
+        host = await world.host()
+        await same(world, host)
+        unknown = host.assets.unknown()
+        for name in ("dye_stock", "plate_01_well_A1"):
+            if name not in unknown:
+                truth = world.lab.world.contents(name).volume
+                assert host.assets.contents(name).volume == pytest.approx(truth)
+
+
+# --- refilled by hand -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def by_hand(world: World) -> World:
+    """A lab in which nothing comes back by itself."""
+    world.definition = world.definition.model_copy(update={"refill": Refill.BY_HAND})
+    return world
+
+
+async def finish(world: World, host: WorkcellRuntime, run: Attaching) -> None:
+    """Let a run end well."""
+    await host.detach(run.run_id, RunStatus.SUCCEEDED)
+    await world.journal.release_claims(run.run_id)
+
+
+async def pour(replica: Replica) -> None:
+    """Use a tip for good."""
+    lh: Any = replica.asset("star")
+    await lh.pick_up_tips(replica.asset("tips_300_01")["A1"])
+    await lh.aspirate([replica.asset("dye_stock")], vols=[100])
+    await lh.dispense([replica.asset("plate_01[A1]")], vols=[100])
+    await lh.discard_tips()
+
+
+@pytest.mark.parametrize("another", [False, True])
+async def test_what_a_run_used_stays_used(by_hand: World, *, another: bool) -> None:
+    """For the next run, on this host or on the next one."""
+    world = by_hand
+    host = await world.host()
+    run = await world.begin(host)
+    await world.carry_out(run, host.execute, pour)
+    await finish(world, host, run)
+
+    if another:
+        host = await world.host()
+    await world.begin(host)
+
+    assert host.assets.contents("dye_stock").volume == 49_900
+    assert host.assets.has_tip("tips_300_01_tipspot_A1") is False
+    assert world.lab.world.contents("dye_stock").volume == pytest.approx(49_900)
+    await same(world, host)
+
+
+async def test_a_new_run_knows_what_somebody_has_said(by_hand: World) -> None:
+    """Also on a host that has been there all the time, on its deck and in what the run is given."""
+    world = by_hand
+    host = await world.host()
+    run = await world.begin(host)
+    await world.carry_out(run, host.execute, pour)
+    await finish(world, host, run)
+    catalogue = Catalogue(world.journal.database)
+    await catalogue.set_volume("star", "dye_stock", Filling(40_000), SOMEBODY)
+    await catalogue.move("star", "plate_01", "carrier_plates-3", SOMEBODY)
+
+    asking = await world.claim()
+    attached = await host.attach(asking)
+
+    assert isinstance(attached.assets, dict)
+    containers: Any = attached.assets["containers"]
+    assert containers["dye_stock"]["volume"] == 40_000
+    assert host.model.resources.get("plate_01").parent.name == "carrier_plates-3"
+    await same(world, host)
+
+
+async def test_what_a_device_reads_is_compared_with_what_is_known(by_hand: World) -> None:
+    """A tip that nobody told of: the run does not begin, and is told both sides."""
+    world = by_hand
+    host = await world.host()
+    run = await world.begin(host)
+    await world.carry_out(run, host.execute, transfer)
+    await finish(world, host, run)
+    catalogue = Catalogue(world.journal.database)
+    known = AssetManager(await catalogue.state("star"))
+    known.discard_head("star")
+    await catalogue.record("star", known.take_changes(), by=SOMEBODY)
+
+    with pytest.raises(DeviceStateUnexpected, match="channel 0 has a tip, expected was no tip"):
+        await host.attach(await world.claim())
+
+
+async def test_a_run_with_devices_in_its_own_process(
+    star: WorkcellDefinition, world: World
+) -> None:
+    """The same catalogue; the next process goes on with what is left."""
+    definition = star.model_copy(update={"refill": Refill.BY_HAND})
+    for volume in (49_900, 49_800):
+        asking = await world.claim()
+        link = local_link(definition, journal=world.journal)
+        names = [*asking.devices, *asking.labware]
+        bench = Bench(
+            definition,
+            run_id=asking.run_id,
+            link=link,
+            execute=Watched(world, link.runtime, asking.token).execute,
+        )
+        await bench.connect(names, token=asking.token)
+        lh: Any = bench.replica.asset("star")
+        async with bench.protocol():
+            free = [spot for spot in bench.replica.asset("tips_300_01").children if spot.has_tip()]
+            await lh.pick_up_tips(free[:1])
+            await lh.aspirate([bench.replica.asset("dye_stock")], vols=[100])
+            await lh.dispense([bench.replica.asset("plate_01[A1]")], vols=[100])
+            await lh.discard_tips()
+        assert link.runtime.assets.contents("dye_stock").volume == volume
+        await bench.disconnect()
+        await world.journal.release_claims(asking.run_id)
