@@ -1,0 +1,189 @@
+"""What a run has for itself: while it waits, while it runs, and after it has failed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from pydantic import SecretStr
+from pylabrobot.liquid_handling import LiquidHandler
+from pylabrobot.resources import Plate, TipRack
+
+from praxis_core.assets.catalogue import Catalogue
+from praxis_core.assets.entries import By
+from praxis_core.errors import RequestError, RunNotResumable, RunRefused
+from praxis_core.execution.abandoning import abandon
+from praxis_core.execution.page import RunPage
+from praxis_core.journal.record import Journal
+from praxis_core.locks import AssetLockManager
+from praxis_core.orchestrator import Orchestrator, RunRequest
+from praxis_core.planning.plan import Plan
+from praxis_core.protocol import protocol
+from praxis_core.protocol.lifecycle import RunStatus
+from praxis_core.redis_connection import connect_async
+from praxis_core.settings import PraxisSettings
+
+WRONG: list[str] = []
+
+
+@protocol(name="failing", version="1.0.0")
+async def failing(lh: LiquidHandler, tips: TipRack, *, mounted: bool = False) -> str:
+    """Fail while something is wrong, with a tip on a channel or without."""
+    if mounted:
+        await lh.pick_up_tips(tips["A1"])
+    else:
+        await lh.pick_up_tips(tips["B1"])
+        await lh.return_tips()
+    if WRONG:
+        raise ValueError(WRONG[0])
+    if mounted:
+        await lh.return_tips()
+    return "done"
+
+
+@protocol(name="thirsty", version="1.0.0")
+async def thirsty(lh: LiquidHandler, tips: TipRack, plate: Plate) -> None:
+    """Take more out of a well than is in it."""
+    await lh.pick_up_tips(tips["A1"])
+    await lh.aspirate(plate["A1"], vols=[250])
+    await lh.dispense(plate["A2"], vols=[250])
+    await lh.return_tips()
+
+
+class Page(RunPage):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.plans: list[Plan] = []
+        self.waits = asyncio.Event()
+
+    async def waiting(self, reason: str) -> None:
+        """Keep the reason."""
+        self.told.append(reason)
+        self.waits.set()
+
+    async def going_on(self) -> None:
+        """Keep that it goes on."""
+        self.told.append("goes on")
+
+    async def planned(self, plan: Plan) -> None:
+        """Keep the plan."""
+        self.plans.append(plan)
+
+
+class Hand:
+    """A workcell that is refilled by hand, and who runs protocols on it."""
+
+    def __init__(self, journal: Journal, settings: PraxisSettings) -> None:
+        self.page = Page()
+        self.journal = journal
+        self.catalogue = Catalogue(journal.database)
+        self.redis = connect_async(settings.addresses().redis_url)
+        self.locks = AssetLockManager(self.redis, journal=journal)
+        self.orchestrator = Orchestrator(journal=journal, settings=settings, page=self.page)
+
+    async def claims(self) -> set[str]:
+        """Name what belongs to some run."""
+        return {one.asset for one in await self.journal.claims("hand")}
+
+    async def kinds(self, request: RunRequest) -> list[str]:
+        """List what the audit trail of a run says, in short."""
+        return [one.kind for one in await self.journal.events(request.run_id)]
+
+    async def fail(self, **parameters: Any) -> RunRequest:
+        """Let a run fail."""
+        request = _request(failing, **parameters)
+        WRONG.append("dropped")
+        with pytest.raises(ValueError, match="dropped"):
+            await self.orchestrator.run(request)
+        WRONG.clear()
+        return request
+
+
+def _request(function: Any, rack: str = "tips_300_01", **parameters: Any) -> RunRequest:
+    assets: dict[str, str | list[str] | None] = {"tips": rack}
+    if function is thirsty:
+        assets["plate"] = "dose_plate"
+    return RunRequest(uuid4(), "a run", function, "hand", assets=assets, parameters=parameters)
+
+
+@pytest.fixture
+async def hand(
+    journal: Journal, database_url: str, redis_url: str, tmp_path: Path
+) -> AsyncIterator[Hand]:
+    """The library's STAR, refilled by hand."""
+    WRONG.clear()
+    star = (await journal.workcell("star")).definition
+    await journal.store_workcell("hand", {**star, "name": "hand", "refill": "by_hand"})
+    settings = PraxisSettings(
+        home=tmp_path, database_url=SecretStr(database_url), redis_url=SecretStr(redis_url)
+    )
+    hand = Hand(journal, settings)
+    yield hand
+    await hand.orchestrator.close()
+    await hand.redis.aclose()
+
+
+async def test_what_a_run_failed_with_waits_for_it_and_its_devices_serve_others(hand: Hand) -> None:
+    """A run that needs the same rack waits; the failed one goes on, and is not planned again."""
+    failed = await hand.fail()
+    assert await hand.claims() == {"tips_300_01"}
+
+    await hand.orchestrator.run(_request(failing, "tips_300_02"))
+    waiting = _request(failing)
+    later = asyncio.create_task(hand.orchestrator.run(waiting))
+    async with asyncio.timeout(60):
+        await hand.page.waits.wait()
+    assert f"reserved for run {failed.run_id}" in hand.page.told[0]
+    assert "waiting" in await hand.kinds(waiting)
+
+    plans = len(hand.page.plans)
+    assert (await hand.orchestrator.run(failed)).attempt == 2
+    await later
+    assert len(hand.page.plans) == plans + 1  # of the one that had waited
+    assert hand.page.told[-1] == "goes on"
+    assert await hand.claims() == set()
+
+
+async def test_a_device_that_carries_a_tip_stays_with_its_run(hand: Hand) -> None:
+    """And is free when the run is abandoned, which cannot be resumed then."""
+    failed = await hand.fail(mounted=True)
+    assert await hand.claims() == {"star", "tips_300_01"}
+    assert "devices_kept" in await hand.kinds(failed)
+
+    status = await abandon(hand.journal, hand.locks, failed.run_id, "somebody", "too late")
+
+    assert status is RunStatus.FAILED
+    assert await hand.claims() == set()
+    with pytest.raises(RunNotResumable, match="abandoned"):
+        await hand.orchestrator.run(failed)
+    with pytest.raises(RequestError, match="has nothing"):
+        await abandon(hand.journal, hand.locks, failed.run_id, "somebody")
+
+
+async def test_a_run_does_not_go_on_with_what_somebody_has_changed(hand: Hand) -> None:
+    """The refusal names the thing, and who did it."""
+    failed = await hand.fail()
+    await hand.journal.release_claims(failed.run_id)
+    await hand.catalogue.replace("hand", "tips_300_01", By("Jo", "it fell down"))
+
+    with pytest.raises(RunNotResumable, match=r"tips_300_01 was .* by Jo"):
+        await hand.orchestrator.run(failed)
+
+
+async def test_a_run_that_would_run_dry_is_refused_before_anything_moves(hand: Hand) -> None:
+    """Its plan is shown all the same."""
+    request = _request(thirsty)
+    with pytest.raises(RunRefused, match="dose_plate_well_A1 has 150 µL; needs 100 µL more"):
+        await hand.orchestrator.run(request)
+
+    assert (await hand.journal.run(request.run_id)).status is RunStatus.REFUSED
+    assert await hand.journal.commands(request.run_id) == []
+    assert "planned" in await hand.kinds(request)
+    assert len(hand.page.plans) == 1
+    assert await hand.claims() == set()
