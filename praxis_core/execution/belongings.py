@@ -161,8 +161,12 @@ class Belongings:
         token = None if self._lease is None else self._lease.token
         assert attempt.course is not None  # noqa: S101  # for the type checker
         attempt.course.begin(token, attempt.past.attributes if attempt.past else {})
+        past = attempt.past
         return await self._bench.connect(
-            checked.asset_names, token=token, resuming=attempt.past is not None
+            checked.asset_names,
+            token=token,
+            resuming=past is not None,
+            begun_with=past.begun_with if past else None,
         )
 
     async def _let_go(self, ended: RunStatus, checked: CheckedRequest) -> None:

@@ -43,11 +43,23 @@ class Past:
     workcell: StoredWorkcell
 
     @property
+    def begun_with(self) -> JsonValue:
+        """What was where and how much of it when the run began."""
+        snapshot = self.first.start_snapshot
+        return snapshot.get("assets") if isinstance(snapshot, dict) else None
+
+    @property
     def attributes(self) -> Mapping[str, Mapping[str, JsonValue]]:
         """The plain attributes of the devices' backends, as the run found them when it began."""
         snapshot = self.first.start_snapshot
         found = snapshot.get("attributes", {}) if isinstance(snapshot, dict) else {}
         return cast("Mapping[str, Mapping[str, JsonValue]]", found)
+
+    @property
+    def begun_with(self) -> JsonValue:
+        """What was where, and how much of it, when the run began."""
+        snapshot = self.first.start_snapshot
+        return snapshot.get("assets") if isinstance(snapshot, dict) else None
 
     def next_attempt(self, asked: AttemptRequest, *, other_code: bool) -> AttemptRequest:
         """Ask for another attempt with the assets and parameters of the first that started.
