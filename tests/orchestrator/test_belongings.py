@@ -23,9 +23,15 @@ from praxis_core.locks import AssetLockManager
 from praxis_core.orchestrator import Orchestrator, RunRequest
 from praxis_core.planning.plan import Plan
 from praxis_core.protocol import protocol
+from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import RunStatus
 from praxis_core.redis_connection import connect_async
 from praxis_core.settings import PraxisSettings
+from praxis_core.workcell.bench import local_link
+from praxis_core.workcell.definition import WorkcellDefinition
+from praxis_core.workcell.link import LocalLink
+from praxis_core.workcell.runtime import WorkcellRuntime
+from tests.assets.conftest import plain
 
 WRONG: list[str] = []
 
@@ -43,6 +49,15 @@ async def failing(lh: LiquidHandler, tips: TipRack, *, mounted: bool = False) ->
     if mounted:
         await lh.return_tips()
     return "done"
+
+
+@protocol(name="pouring", version="1.0.0")
+async def pouring(lh: LiquidHandler, tips: TipRack, plate: Plate) -> None:
+    """Pour from one well into another."""
+    await lh.pick_up_tips(tips["A1"])
+    await lh.aspirate(plate["A1"], vols=[40])
+    await lh.dispense(plate["A2"], vols=[40])
+    await lh.return_tips()
 
 
 @protocol(name="thirsty", version="1.0.0")
@@ -76,6 +91,24 @@ class Page(RunPage):
         self.plans.append(plan)
 
 
+class Watching(LocalLink):
+    """Looks into the database after each command."""
+
+    def __init__(self, runtime: WorkcellRuntime, journal: Journal) -> None:
+        super().__init__(runtime)
+        self.journal = journal
+        self.looked = 0
+
+    async def execute(self, command: Command) -> Outcome:
+        """Carry out a command, and see that both say the same."""
+        outcome = await super().execute(command)
+        await self.journal.settled()
+        state = await Catalogue(self.journal.database).state(self.runtime.definition.name)
+        assert plain(state) == plain(self.runtime.assets.state)
+        self.looked += 1
+        return outcome
+
+
 class Hand:
     """A workcell that is refilled by hand, and who runs protocols on it."""
 
@@ -107,7 +140,7 @@ class Hand:
 
 def _request(function: Any, rack: str = "tips_300_01", **parameters: Any) -> RunRequest:
     assets: dict[str, str | list[str] | None] = {"tips": rack}
-    if function is thirsty:
+    if function is not failing:
         assets["plate"] = "dose_plate"
     return RunRequest(uuid4(), "a run", function, "hand", assets=assets, parameters=parameters)
 
@@ -187,3 +220,26 @@ async def test_a_run_that_would_run_dry_is_refused_before_anything_moves(hand: H
     assert "planned" in await hand.kinds(request)
     assert len(hand.page.plans) == 1
     assert await hand.claims() == set()
+
+
+async def test_the_run_and_the_database_know_the_same_after_each_command(
+    hand: Hand, database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    """Also of a second run, which begins with what the first has left."""
+    links: list[Watching] = []
+
+    def link_for(definition: WorkcellDefinition, _version: int) -> Watching:
+        links.append(Watching(local_link(definition, journal=hand.journal).runtime, hand.journal))
+        return links[-1]
+
+    settings = PraxisSettings(
+        home=tmp_path, database_url=SecretStr(database_url), redis_url=SecretStr(redis_url)
+    )
+    orchestrator = Orchestrator(journal=hand.journal, settings=settings, link_for=link_for)
+    for _ in range(2):
+        await orchestrator.run(_request(pouring))
+    await orchestrator.close()
+
+    assert all(link.looked >= 4 for link in links)
+    wells = (await hand.catalogue.contents("hand", "dose_plate")).containers
+    assert wells["dose_plate_well_A1"].volume == pytest.approx(150 - 2 * 40)
