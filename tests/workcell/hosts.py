@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+from praxis_core.assets.state import AssetManagerState
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import AttemptRequest
 from praxis_core.protocol.command import Command, Outcome
@@ -39,6 +40,8 @@ class World:
         self.lab = Lab(definition, folder / "effects.jsonl")
         self.socket = folder / "lab.sock"
         self.runs: list[Attaching] = []
+        self.begun_with: dict[UUID, AssetManagerState] = {}
+        """What each run that was begun here began with."""
         self._links: list[LabLink] = []
 
     async def host(self, devices: Sequence[str] | None = None) -> WorkcellRuntime:
@@ -73,6 +76,7 @@ class World:
         asking = await self.claim(run_id, devices)
         attached = await runtime.attach(asking)
         if run_id is None:
+            self.begun_with[asking.run_id] = AssetManagerState.model_validate(attached.assets)
             snapshot = {"assets": attached.assets}
             await self.journal.start(asking.run_id, assets={}, start_snapshot=snapshot)
         return asking
@@ -111,6 +115,8 @@ class World:
             return await execute(replace(command, token=run.token))
 
         replica = Replica(self.definition, claimed, run_id=run.run_id, attempt=run.attempt)
+        if run.run_id in self.begun_with:
+            replica.arrange(self.begun_with[run.run_id])
         await replica.attach(run.devices)
         with inside_protocol(Branch()):
             await protocol(replica)

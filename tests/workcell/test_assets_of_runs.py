@@ -234,3 +234,40 @@ async def test_a_run_with_devices_in_its_own_process(
         assert link.runtime.assets.contents("dye_stock").volume == volume
         await bench.disconnect()
         await world.journal.release_claims(asking.run_id)
+
+
+async def test_a_run_goes_on_where_it_was_although_others_came_before(by_hand: World) -> None:
+    """It begins again with the deck that it began with, and nothing is done or counted twice."""
+    world = by_hand
+    first = await world.host()
+    before = await world.begin(first)
+    await world.carry_out(before, first.execute, pour)
+    await finish(world, first, before)
+    run = await world.begin(first)
+    with pytest.raises(HostDiedError):
+        await world.carry_out(run, world.dying(first, "pick_up_tips", before=False), next_tip)
+
+    second = await world.host()
+    again = await world.claim(run.run_id)
+    await second.attach(again)
+    await same(world, second)
+    await world.carry_out(again, Watched(world, second).execute, next_tip)
+
+    assert second.assets.contents("dye_stock").volume == 49_800
+    assert world.lab.world.contents("dye_stock").volume == pytest.approx(49_800)
+    assert [second.assets.has_tip(f"tips_300_01_tipspot_{one}") for one in ("A1", "B1", "C1")] == [
+        False,
+        False,
+        True,
+    ]
+    assert world.times("pick_up_tips") == 2
+
+
+async def next_tip(replica: Replica) -> None:
+    """Do as ``pour`` with the first tip that is left."""
+    lh: Any = replica.asset("star")
+    rack: Any = replica.asset("tips_300_01")
+    await lh.pick_up_tips([spot for spot in rack.get_all_items() if spot.has_tip()][:1])
+    await lh.aspirate([replica.asset("dye_stock")], vols=[100])
+    await lh.dispense([replica.asset("plate_01[A1]")], vols=[100])
+    await lh.discard_tips()
