@@ -43,12 +43,6 @@ class Past:
     workcell: StoredWorkcell
 
     @property
-    def begun_with(self) -> JsonValue:
-        """What was where and how much of it when the run began."""
-        snapshot = self.first.start_snapshot
-        return snapshot.get("assets") if isinstance(snapshot, dict) else None
-
-    @property
     def attributes(self) -> Mapping[str, Mapping[str, JsonValue]]:
         """The plain attributes of the devices' backends, as the run found them when it began."""
         snapshot = self.first.start_snapshot
