@@ -34,7 +34,7 @@ async def publish_result(journal: Journal, result: RunResult) -> None:
 
 async def publish_plan(run_id: UUID, plan: Plan) -> None:
     """Write what a run is going to do, take and lack beside its logs."""
-    assets = [(need, _text(named)) for need, named in plan.assets.items()]
+    assets = [(need, _named(named)) for need, named in plan.assets.items()]
     parts = [
         f"{plan.summary[:1].upper()}{plan.summary[1:]}.",
         _list("Bring", plan.refill),
@@ -60,6 +60,10 @@ async def _publish(parts: Iterable[str], key: str, description: str) -> None:
 def _list(title: str, lines: Iterable[str]) -> str:
     items = [f"- {line}" for line in lines]
     return "\n".join([f"### {title}", "", *items]) if items else ""
+
+
+def _named(names: str | list[str]) -> str:
+    return names if isinstance(names, str) else ", ".join(names)
 
 
 def _told(fault: PlanFault) -> str:
