@@ -332,3 +332,20 @@ async def test_only_what_is_held_can_be_reserved(locks: AssetLockManager, again:
     await locks.release(lease)
     with pytest.raises(LeaseLost):
         await locks.reserve(lease, [PLATE])
+
+
+async def test_what_a_living_process_has_is_taken_away(
+    locks: AssetLockManager, again: NewRun, journal: Journal
+) -> None:
+    """Its block ends, nothing is left of it, and what others have is left alone."""
+    given_up, other = await again(), await again()
+    mine = await locks.acquire([PLATE], holder_of(given_up), attempt=1)
+    theirs = await locks.acquire([STAR], holder_of(other), attempt=1)
+
+    await locks.take_away(holder_of(given_up), [PLATE, STAR], attempt=1)
+
+    with pytest.raises(LeaseLost):
+        await locks.renew(mine)
+    await locks.renew(theirs)
+    assert {one.asset for one in await journal.claims("star")} == {"star"}
+    assert await locks.acquire([PLATE], holder_of(other), attempt=1)
