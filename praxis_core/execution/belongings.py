@@ -9,8 +9,10 @@ from praxis_core.assets.catalogue import Catalogue
 from praxis_core.assets.clearance import in_the_way
 from praxis_core.errors import PraxisError, RunNotResumable, RunRefused
 from praxis_core.execution.attempt import Attempt
+from praxis_core.execution.ending import will_ask
 from praxis_core.execution.page import RunPage
 from praxis_core.execution.preflight import Preflight
+from praxis_core.execution.trail import Tail
 from praxis_core.journal.record import Journal
 from praxis_core.locks import AssetLockManager, Lease, Wait, holder_of
 from praxis_core.planning.checks import CheckedRequest
@@ -169,50 +171,59 @@ class Belongings:
             begun_with=past.begun_with if past else None,
         )
 
-    async def _let_go(self, ended: RunStatus, checked: CheckedRequest) -> None:
+    async def _let_go(
+        self, ended: RunStatus, checked: CheckedRequest, tail: Tail | None = None
+    ) -> None:
         """Give back the devices, and reserve what stays the run's own."""
         try:
             await self._bench.disconnect(ended)
         finally:
             lease = self._lease
             if lease is not None:
-                await self._reserve(lease, ended, checked)
+                await self._reserve(lease, ended, checked, tail)
 
     async def _let_go_after(self, error: BaseException, checked: CheckedRequest) -> None:
         """Let go of the devices without hiding what ended the run."""
         try:
-            await to_the_end(self._let_go(self._attempt.status_after(error), checked))
+            ended, tail = self._attempt.status_after(error), self._attempt.tail_of(error)
+            await to_the_end(self._let_go(ended, checked, tail))
         except PraxisError as another:
             error.add_note(str(another))
 
-    async def _reserve(self, lease: Lease, ended: RunStatus, checked: CheckedRequest) -> None:
+    async def _reserve(
+        self, lease: Lease, ended: RunStatus, checked: CheckedRequest, tail: Tail | None
+    ) -> None:
         stays = checked.asset_names
         try:
-            stays = await self._staying(ended, checked)
+            stays = await self._staying(ended, checked, tail)
         finally:  # where nobody can tell, all stays
             if stays:
                 await self._locks.reserve(lease, self._full_names(stays))
 
-    async def _staying(self, ended: RunStatus, checked: CheckedRequest) -> tuple[str, ...]:
+    async def _staying(
+        self, ended: RunStatus, checked: CheckedRequest, tail: Tail | None
+    ) -> tuple[str, ...]:
         """Name what stays the run's own after this attempt."""
         if not ended.ended:
             return checked.asset_names
-        refused_at_first = ended is RunStatus.REFUSED and self._attempt.past is None
-        if ended is RunStatus.SUCCEEDED or refused_at_first or self._set_back:
+        preparing = self._attempt.progress.status is RunStatus.PREPARING
+        never_began = preparing and self._attempt.past is None
+        if ended is RunStatus.SUCCEEDED or never_began or self._set_back:
             return ()
         devices = set(checked.asset_names) & set(self._bench.replica.devices)
         labware = set(checked.asset_names) - devices
-        why = await self._in_the_way(devices, labware)
+        why = await self._in_the_way(devices, labware, tail)
         if not why:
             return tuple(sorted(labware))
         what = f"Its devices stay its own, too ({', '.join(sorted(devices))}): {why}."
         await self._journal.event(self._attempt.run_id, "devices_kept", what)
         return checked.asset_names
 
-    async def _in_the_way(self, devices: set[str], labware: set[str]) -> str:
+    async def _in_the_way(self, devices: set[str], labware: set[str], tail: Tail | None) -> str:
         """Say what keeps the devices from others while the run may be resumed; empty: nothing."""
         run_id, workcell = self._attempt.run_id, self._attempt.workcell
-        if await self._journal.open_doubts(run_id):
+        asks = tail is not None and await will_ask(self._journal, run_id, tail)
+        if asks or await self._journal.open_doubts(run_id):
             return "it asks a question"
         state = await self._catalogue.state(workcell.name)
         arms = {name for name in devices if workcell.devices[name].deck is not None}

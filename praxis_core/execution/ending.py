@@ -32,8 +32,7 @@ async def set_tail_aside(  # noqa: PLR0913, PLR0917  # what ended, and where it 
     if (await journal.run(run_id)).attempt != attempt:
         return
     commands = _from_the_first_on(await journal.recorded(run_id), tail)
-    risky = [one for one in commands if _may_have_happened(one)]
-    effects = [deed for deed in tail.deeds if deed.kind == ONCE]
+    risky, effects = _risky(commands, tail)
     # The question first: killed between the two, the run still asks before it does anything.
     if risky or effects:
         await _ask(journal, run_id, attempt, risky, effects, error)
@@ -43,6 +42,20 @@ async def set_tail_aside(  # noqa: PLR0913, PLR0917  # what ended, and where it 
             if one.command.attempt != attempt:
                 await journal.set_aside(run_id, one.command.branch, one.command.ordinal)
     await learning.cut(tail)
+
+
+async def will_ask(journal: Journal, run_id: UUID, tail: Tail) -> bool:
+    """Tell whether ``set_tail_aside`` is going to ask about a tail."""
+    commands = _from_the_first_on(await journal.recorded(run_id), tail)
+    return any(_risky(commands, tail))
+
+
+def _risky(
+    commands: Sequence[CommandRecord], tail: Tail
+) -> tuple[Sequence[CommandRecord], Sequence[Deed]]:
+    """Give what may have happened: commands, and effects outside."""
+    risky = [one for one in commands if _may_have_happened(one)]
+    return risky, [deed for deed in tail.deeds if deed.kind == ONCE]
 
 
 def _from_the_first_on(written: Sequence[CommandRecord], tail: Tail) -> list[CommandRecord]:
