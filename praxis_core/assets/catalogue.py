@@ -203,6 +203,10 @@ class Catalogue:
             name: The asset.
             place: Name of the resource that it stands on.
             by: Who says so and why.
+
+        Raises:
+            PlaceOccupied: something else stands there.
+            RequestError: it is fixed, or would stand on itself.
         """
         async with self._database.session() as session, session.begin():
             return await corrections.move(session, workcell, name, place, by)

@@ -29,7 +29,13 @@ from praxis_core.assets.inventory import (
 )
 from praxis_core.assets.manager import AssetManager
 from praxis_core.assets.state import AssetManagerState, ContainerContents
-from praxis_core.errors import AssetInUse, AssetUnknown, JournalError
+from praxis_core.errors import (
+    AssetInUse,
+    AssetUnknown,
+    JournalError,
+    PlaceOccupied,
+    RequestError,
+)
 from praxis_core.journal.asset_tables import (
     AssetChangeKind,
     AssetPartRow,
@@ -38,6 +44,10 @@ from praxis_core.journal.asset_tables import (
     SourceRow,
 )
 from praxis_core.journal.tables import ClaimRow, RunRow
+
+FIXED = frozenset({"device", "deck", "carrier"})
+"""Kinds of things that only a new definition of the workcell moves."""
+_HOLDING_MANY = frozenset({"deck", "waste"})
 
 _SPOT = re.compile(r".*_([A-Z]+)([0-9]+)")
 _BLOCK = re.compile(r"([A-Z]+)([0-9]+)(?::([A-Z]+)([0-9]+))?")
@@ -117,9 +127,18 @@ async def tips(session: AsyncSession, workcell: str, rack: str, used: str, by: B
 
 async def move(session: AsyncSession, workcell: str, name: str, place: str, by: By) -> Changes:
     """Say where an asset stands; see ``Catalogue.move``."""
-    await require_free(session, workcell, name)
+    row = await require_free(session, workcell, name)
+    if row.kind in FIXED:
+        raise RequestError(what=f"{name} is a {row.kind}: say in the workcell's definition where")
     assets = await _manager(session, workcell)
     assets.where(place)
+    if name in {place, *assets.where(place)}:
+        raise RequestError(what=f"{name} cannot stand on itself or on a part of itself")
+    known = {asset.name: asset.kind for asset in await session.scalars(_named(workcell))}
+    there = [other for other in assets.stands_on(place) if other in known and other != name]
+    there += [held for held in [assets.gripper(place)] if held is not None and held != name]
+    if there and known.get(place) not in _HOLDING_MANY:
+        raise PlaceOccupied(resource=name, place=place, by=there[0])
     assets.say_place(name, place)
     return await _entered(session, workcell, assets, by)
 

@@ -6,7 +6,19 @@ import sys
 
 import typer
 
-from praxis_core.cli import database, demo, planning, protocols, runs, stack, state, workcells
+from praxis_core.cli import (
+    assets,
+    calibration,
+    database,
+    demo,
+    planning,
+    protocols,
+    runs,
+    stack,
+    state,
+    why,
+    workcells,
+)
 from praxis_core.errors import PraxisError, ServiceNotRunning, ServiceUnreachable
 from praxis_core.settings import PraxisSettings
 
@@ -26,6 +38,9 @@ app.command()(planning.plan)
 app.add_typer(runs.app, name="run")
 app.add_typer(protocols.app, name="protocols")
 app.add_typer(workcells.app, name="workcell")
+app.add_typer(assets.app, name="assets")
+app.add_typer(calibration.app, name="calibration")
+app.command()(why.why)
 app.command()(state.state)
 app.add_typer(database.app, name="db")
 

@@ -12,7 +12,14 @@ from praxis_core.assets.entries import By
 from praxis_core.assets.inventory import Description
 from praxis_core.assets.manager import AssetManager
 from praxis_core.assets.state import AssetManagerState, Location
-from praxis_core.errors import AssetInUse, AssetUnknown, InventoryRefused, JournalError
+from praxis_core.errors import (
+    AssetInUse,
+    AssetUnknown,
+    InventoryRefused,
+    JournalError,
+    PlaceOccupied,
+    RequestError,
+)
 from praxis_core.journal.asset_tables import AssetStatus
 from praxis_core.journal.record import Journal
 from praxis_core.protocol.lifecycle import RunStatus
@@ -174,6 +181,9 @@ async def test_lineage_goes_back_to_lots_and_people(
 
 async def test_places_are_remembered(catalogue: Catalogue, assets: AssetManager) -> None:
     """Where it has been, the oldest first, and who says so."""
+    with pytest.raises(PlaceOccupied, match="plate2 stands there"):
+        await catalogue.move("bench", "plate", "plate2_site", ADA)
+    await catalogue.move("bench", "plate2", "deck", ADA)
     await catalogue.move("bench", "plate", "plate2_site", ADA)
 
     assert [(one.parent, one.who) for one in await catalogue.places("bench", "plate")] == [
@@ -183,6 +193,8 @@ async def test_places_are_remembered(catalogue: Catalogue, assets: AssetManager)
     assert await catalogue.where("bench", "plate") == ("plate2_site", "deck", "star")
     with pytest.raises(AssetUnknown, match="attic"):
         await catalogue.move("bench", "plate", "attic", ADA)
+    with pytest.raises(RequestError, match="itself"):
+        await catalogue.move("bench", "plate", "plate", ADA)
 
 
 async def test_assets_are_found_by_barcode_and_kind(

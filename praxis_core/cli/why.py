@@ -1,0 +1,76 @@
+"""``praxis why``: what runs wait for, who has it, and what to do about it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+from uuid import UUID
+
+import typer
+from pydantic import JsonValue
+from rich.markup import escape
+
+from praxis_core.cli.console import console, print_json
+from praxis_core.cli.opening import journal, run_id_of
+from praxis_core.cli.result import as_json
+from praxis_core.locks.asset_lock_manager import AssetLockManager
+from praxis_core.locks.lease import Wait, WaitState
+from praxis_core.locks.reservations import holder_of
+from praxis_core.redis_connection import connect_async
+from praxis_core.settings import PraxisSettings
+
+
+def why(
+    run: Annotated[str, typer.Argument(help="Id of a run, or its first characters; all.")] = "all",
+    *,
+    as_json_: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+) -> None:
+    """Tell what a run waits for, who has it since when, and what to do."""
+    settings = PraxisSettings()
+    run_id = None if run == "all" else asyncio.run(run_id_of(settings, run))
+    waits, held = asyncio.run(_read(settings, run_id))
+    if as_json_:
+        print_json({"waits": [as_json(one) for one in waits], "has": [*held]})
+        return
+    for wait in waits:
+        console.print(escape(f"{wait.holder} waits: {wait}. {_mend(wait)}"))
+    if not waits:
+        console.print("No run waits." if run_id is None else f"Run {run_id} waits for nothing.")
+    for one in held:
+        told = f"Run {one['run_id']} ({one['status']}) has {one['asset']} of {one['workcell']}"
+        console.print(escape(f"{told} since {one['since']}"))
+
+
+async def _read(
+    settings: PraxisSettings, run_id: UUID | None
+) -> tuple[list[Wait], list[dict[str, JsonValue]]]:
+    async with journal(settings) as records:
+        client = connect_async(settings.addresses().redis_url)
+        async with client:
+            locks = AssetLockManager(client, journal=records)
+            waits = await (locks.waiting() if run_id is None else locks.why(holder_of(run_id)))
+        status = {one.run_id: one.status for one in await records.runs(limit=1000)}
+        claims = [
+            claim
+            for workcell in await records.workcells()
+            for claim in await records.claims(workcell.name)
+            if run_id in {None, claim.run_id}
+        ]
+    held: list[dict[str, JsonValue]] = [
+        {
+            "run_id": str(claim.run_id),
+            "status": str(status.get(claim.run_id, "old")),
+            "asset": claim.asset,
+            "workcell": claim.workcell,
+            "since": f"{claim.claimed_at:%Y-%m-%d %H:%M:%S}",
+        }
+        for claim in claims
+    ]
+    return waits, held
+
+
+def _mend(wait: Wait) -> str:
+    other = wait.held_by.rpartition("/")[2].removeprefix("run:").removeprefix("run ")
+    if wait.state is WaitState.RESERVED:
+        return f"End that: praxis run resume {other}, or praxis run abandon {other}"
+    return "Its turn comes by itself."
