@@ -75,7 +75,10 @@ async def differences(
     return problems
 
 
-_MEND = "put it right at the device, or correct the definition of the workcell"
+_MEND = (
+    "put it right at the device, or correct what is known: praxis assets, or the definition of the "
+    "workcell"
+)
 
 
 async def _ask(device: Device, question: Awaitable[list[str]]) -> list[str]:

@@ -543,6 +543,10 @@ class WorkcellRuntime:
             await self._refill(run, names)
         else:
             await self._take_stock(names)
+            if self._new and not self._reach.can_sense:
+                for name in run.devices:  # made in this process, so they carry nothing
+                    await self._note_destroyed(self._device(name))
+            self._new = False
         for device in self._devices if names is None else run.devices:
             self.safekeeping.forget(device)
             self._devices[device].put_back_attributes()

@@ -25,6 +25,7 @@ from praxis_core.assets.entries import By, entries
 from praxis_core.assets.inventory import Description, difference
 from praxis_core.assets.manager import AssetManager
 from praxis_core.assets.state import AssetManagerState
+from praxis_core.errors import RunNotFound
 from praxis_core.journal.asset_tables import AssetChangeKind
 from praxis_core.journal.command_writer import AssetValues
 from praxis_core.journal.record import Journal
@@ -164,7 +165,11 @@ class Stock:
             await self._journal.settled()
             why = f"somebody put them back to what they were before command {number} of {run_id}"
             by = By(HOST, why)
-            await self._catalogue.undo(self._workcell, run_id, number, by)
+            try:
+                await self._catalogue.undo(self._workcell, run_id, number, by)
+            except RunNotFound as error:
+                # A host must serve the others all the same.
+                _log.error("run %s: what was put back is not known: %s", run_id, error)
 
     def changed(self, assets: AssetManager, at: datetime) -> AssetValues | None:
         """Give what changed, to be written with an outcome; None: nothing did."""

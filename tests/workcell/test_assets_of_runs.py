@@ -271,3 +271,28 @@ async def next_tip(replica: Replica) -> None:
     await lh.aspirate([replica.asset("dye_stock")], vols=[100])
     await lh.dispense([replica.asset("plate_01[A1]")], vols=[100])
     await lh.discard_tips()
+
+
+async def test_tips_on_a_device_that_lived_in_another_process_are_gone(
+    star: WorkcellDefinition, world: World
+) -> None:
+    """Such a device is made anew, and carries nothing; the catalogue is told."""
+    definition = star.model_copy(update={"refill": Refill.BY_HAND})
+    for discarded in (False, True):
+        asking = await world.claim()
+        link = local_link(definition, journal=world.journal)
+        bench = Bench(
+            definition,
+            run_id=asking.run_id,
+            link=link,
+            execute=Watched(world, link.runtime, asking.token).execute,
+        )
+        await bench.connect([*asking.devices, *asking.labware], token=asking.token)
+        assert link.runtime.assets.mounted_tips("star") == {}
+        await same(world, link.runtime)
+        if not discarded:
+            lh: Any = bench.replica.asset("star")
+            async with bench.protocol():
+                await lh.pick_up_tips(bench.replica.asset("tips_300_01")["A1"])
+        await bench.disconnect()
+        await world.journal.release_claims(asking.run_id)
