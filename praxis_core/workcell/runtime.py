@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from uuid import UUID
@@ -22,6 +23,7 @@ from praxis_core.errors import (
     DeviceStillHangs,
     DeviceUnknown,
     JournalError,
+    LabRefused,
     PlaceUnknown,
     Problem,
     RealHardwareRefused,
@@ -355,6 +357,7 @@ class WorkcellRuntime:
         """
         devices = [self._device(name) for name in asking.devices]
         await self.connect(asking.devices)
+        await self._reach_again(asking.devices)
         async with self._attaching:
             run = await self._take_up(asking)
         return Attached(
@@ -362,6 +365,13 @@ class WorkcellRuntime:
             attributes={device.name: device.attributes() for device in devices},
             last_deck_change=run.deck.last,
         )
+
+    async def _reach_again(self, devices: Iterable[str]) -> None:
+        """Open lines again that broke while nobody used them; who does not answer is told later."""
+        for name in devices:
+            if not self._reach.connected(name):
+                with suppress(DeviceLinkLost, LabRefused):
+                    await self._reach.reconnect(name)
 
     async def _take_up(self, asking: Attaching) -> AttendedRun:
         known = self._runs.find(asking.run_id)

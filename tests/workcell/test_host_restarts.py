@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -21,6 +22,7 @@ from praxis_core.protocol.lifecycle import Answer, DoubtSubject, OutcomeStatus, 
 from praxis_core.simulator.effect_log import read_log
 from praxis_core.simulator.faults import fault_of
 from praxis_core.simulator.lab import Lab
+from praxis_core.simulator.lab_control import LabControl
 from praxis_core.simulator.lab_link import LabLink
 from praxis_core.workcell.attending import AttendedRun
 from praxis_core.workcell.branches import Branch, inside_protocol
@@ -373,6 +375,20 @@ async def test_a_new_run_that_is_alone_finds_everything_as_defined(world: World)
     assert first.assets.contents("dye_stock").volume == 50_000
     assert first.assets.has_tip("tips_300_01_tipspot_A1")
     assert world.lab.world.contents("dye_stock").volume == 50_000
+
+
+async def test_a_line_that_broke_while_nobody_used_it_is_open_for_the_next_run(
+    world: World,
+) -> None:
+    """Nothing is in doubt then, and nobody is told to come again."""
+    host = await world.host()
+    with await asyncio.to_thread(LabControl, world.socket) as control:
+        assert await asyncio.to_thread(control.hang_up, "star")
+
+    run = await world.begin(host)
+
+    await world.carry_out(run, host.execute, transfer)
+    assert world.times("aspirate") == 1
 
 
 async def shake(replica: Replica) -> None:
