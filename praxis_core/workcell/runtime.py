@@ -353,6 +353,7 @@ class WorkcellRuntime:
             DevicesNotConnected: some do not answer.
             DeviceStateUnexpected: naming every difference from what the run expects.
             ClaimLost: a newer attempt of the run, or another run, has the devices.
+            CommandInDoubt: nobody knows what the attempt before this one did; it is asked now.
             LabRefused: the devices cannot be as the run expects them.
         """
         devices = [self._device(name) for name in asking.devices]
@@ -394,6 +395,8 @@ class WorkcellRuntime:
         if run is not known:
             await self._prepare(run, asking)
             self._runs.add(run)
+            # Asked just now, because nobody else could know: the attempt is not to begin.
+            run.refuse_in_doubt()
         self.safekeeping.hold_no_longer(asking.devices)
         await self._be_told(run, asking.known)
         was_away = run.lost or run.recalled

@@ -53,11 +53,14 @@ class World:
         self.runs: list[Attaching] = []
         self._links: list[LabLink] = []
 
-    async def host(self, devices: Sequence[str] | None = None) -> WorkcellRuntime:
+    async def host(
+        self, devices: Sequence[str] | None = None, awaited: Sequence[UUID] = ()
+    ) -> WorkcellRuntime:
         """Start the next host of the workcell, as the process of a host does.
 
         Args:
             devices: Those that answer when it starts; None: all.
+            awaited: Runs whose processes may come back.
         """
         epoch = await self.journal.begin_host("star", uuid4(), os.getpid())
         link = LabLink(self.socket, epoch)
@@ -66,7 +69,7 @@ class World:
             self.definition, journal=self.journal, reach=link, clock=link.clock, epoch=epoch
         )
         await runtime.connect(devices)
-        await runtime.recover()
+        await runtime.recover(awaited)
         return runtime
 
     async def close(self) -> None:
@@ -220,6 +223,21 @@ async def test_what_no_device_can_tell_a_person_is_asked(world: World, *, before
     with pytest.raises(CommandInDoubt):
         await world.carry_out(run, second.execute, transfer)
     assert world.times("aspirate") == (0 if before else 1)
+
+
+async def test_an_attempt_does_not_begin_with_what_it_alone_could_have_told(world: World) -> None:
+    """The process of the run was waited for; in its place comes one that knows nothing."""
+    _, run = await die(world, "aspirate", before=False)
+    second = await world.host(awaited=[run.run_id])
+    assert await world.journal.open_doubts(run.run_id) == []
+    again = await world.claim(run.run_id)
+
+    with pytest.raises(CommandInDoubt, match=r"aspirate"):
+        await second.attach(again)
+
+    [doubt] = await world.journal.open_doubts(run.run_id)
+    assert doubt.subject is DoubtSubject.COMMAND
+    assert world.times("aspirate") == 1
 
 
 async def test_a_run_goes_on_after_an_answer(world: World) -> None:
