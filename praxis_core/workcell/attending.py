@@ -47,6 +47,14 @@ class AttendedRun:
             raise _claim_lost(command, what)
         if self.token is not None and command.device not in self.devices:
             raise _claim_lost(command, "another run has it now, or this one never asked for it")
+        self.refuse_in_doubt()
+
+    def refuse_in_doubt(self) -> None:
+        """Let nothing be done while a question about this run is open.
+
+        Raises:
+            CommandInDoubt: one is.
+        """
         if self.doubt is not None:
             raise CommandInDoubt(command="an earlier command", what=self.doubt, choices=CHOICES)
 

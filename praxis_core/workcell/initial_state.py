@@ -72,7 +72,7 @@ async def differences(
             raise answer
         else:
             problems += [Problem(device.name, difference, _MEND) for difference in answer]
-    return problems
+    return list(dict.fromkeys(problems))  # a device that does not answer says so once
 
 
 _MEND = (

@@ -39,6 +39,9 @@ class Reach(Protocol):
             DeviceLinkLost: nobody answers.
         """
 
+    def connected(self, device: str) -> bool:
+        """Whether the line to a device is open, as far as can be told."""
+
     def written(self, device: str) -> int | None:
         """Count the messages that were sent to a device so far; None: nobody counts them."""
 
@@ -77,6 +80,10 @@ class InProcess:
 
     async def reconnect(self, device: str) -> None:
         """Nothing to open again."""
+
+    def connected(self, device: str) -> bool:  # noqa: ARG002  # as the protocol has it
+        """There is nothing between that could break."""
+        return True
 
     def written(self, device: str) -> int | None:  # noqa: ARG002  # as the protocol has it
         """Nobody counts."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -23,6 +24,7 @@ from praxis_core.errors import (
     DeviceStillHangs,
     DeviceUnknown,
     JournalError,
+    LabRefused,
     PlaceUnknown,
     Problem,
     RealHardwareRefused,
@@ -417,10 +419,12 @@ class WorkcellRuntime:
             DevicesNotConnected: some do not answer.
             DeviceStateUnexpected: naming every difference from what the run expects.
             ClaimLost: a newer attempt of the run, or another run, has the devices.
+            CommandInDoubt: nobody knows what the attempt before this one did; it is asked now.
             LabRefused: the devices cannot be as the run expects them.
         """
         devices = [self._device(name) for name in asking.devices]
         await self.connect(asking.devices)
+        await self._reach_again(asking.devices)
         async with self._attaching:
             run = await self._take_up(asking)
         return Attached(
@@ -428,6 +432,13 @@ class WorkcellRuntime:
             attributes={device.name: device.attributes() for device in devices},
             last_deck_change=run.deck.last,
         )
+
+    async def _reach_again(self, devices: Iterable[str]) -> None:
+        """Open lines again that broke while nobody used them; who does not answer is told later."""
+        for name in devices:
+            if not self._reach.connected(name):
+                with suppress(DeviceLinkLost, LabRefused):
+                    await self._reach.reconnect(name)
 
     async def _take_up(self, asking: Attaching) -> AttendedRun:
         known = self._runs.find(asking.run_id)
@@ -450,6 +461,8 @@ class WorkcellRuntime:
         if run is not known:
             await self._prepare(run, asking)
             self._runs.add(run)
+            # Asked just now, because nobody else could know: the attempt is not to begin.
+            run.refuse_in_doubt()
         self.safekeeping.hold_no_longer(asking.devices)
         await self._be_told(run, asking.known)
         was_away = run.lost or run.recalled

@@ -18,7 +18,7 @@ from praxis_core.protocol.command import Command
 from praxis_core.protocol.lifecycle import CommandKind
 from tests.chaos.gate import Event
 from tests.chaos.stories import Story
-from tests.chaos.world import Truth, World, wait_for
+from tests.chaos.world import Truth, World, missing, wait_for
 
 
 class Victim(StrEnum):
@@ -168,7 +168,7 @@ def carry_out(world: World, plan: Plan, case: Case) -> Result:
         asked=len(world.answers),
         twice=sorted(key for key in more.elements() if key in once),
         repeated=sum(n for key, n in more.items() if key not in once),
-        missing=sorted((plan.truth.effects - truth.effects).elements()),
+        missing=missing(plan.truth.effects, truth.effects),
         right=(truth.liquids, truth.places, truth.tips)
         == (plan.truth.liquids, plan.truth.places, plan.truth.tips),
         seconds=monotonic() - began,

@@ -18,7 +18,7 @@ from tests.chaos.killing import plan
 from tests.chaos.random_protocols import Program, programs
 from tests.chaos.report import Report
 from tests.chaos.stories import RANDOM
-from tests.chaos.world import World, wait_for
+from tests.chaos.world import World, missing, wait_for
 
 FEW = settings(
     deadline=None,
@@ -128,7 +128,7 @@ def carry_out(world: World, program: Program, seconds: Seconds, kill: Kill) -> R
         hit=hit,
         asked=len(world.answers),
         twice=sorted(key for key in truth.effects - wanted.effects if key in once),
-        missing=sorted(wanted.effects - truth.effects),
+        missing=missing(wanted.effects, truth.effects),
         right=(truth.liquids, truth.places, truth.tips)
         == (wanted.liquids, wanted.places, wanted.tips),
         seconds=monotonic() - began,

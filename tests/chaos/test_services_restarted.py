@@ -23,7 +23,7 @@ from tests.chaos.killing import Plan, plan
 from tests.chaos.own_services import OwnServices
 from tests.chaos.report import Report
 from tests.chaos.stories import DILUTION, DOSES, LIBRARY, Story
-from tests.chaos.world import World, wait_for
+from tests.chaos.world import World, missing, wait_for
 
 TRIALS = 10
 """Of each kind, with each protocol."""
@@ -175,7 +175,7 @@ def carry_out(world: World, services: OwnServices, plan: Plan, blow: Blow) -> Re
         asked=len(world.answers),
         twice=sorted(key for key in more.elements() if key in once),
         repeated=sum(n for key, n in more.items() if key not in once),
-        missing=sorted((plan.truth.effects - truth.effects).elements()),
+        missing=missing(plan.truth.effects, truth.effects),
         right=(truth.liquids, truth.places, truth.tips)
         == (plan.truth.liquids, plan.truth.places, plan.truth.tips),
         said=world.stops(run_id),

@@ -58,6 +58,14 @@ class Truth:
     tips: Mapping[str, Any]
 
 
+def missing(wanted: Counter[str], found: Counter[str]) -> list[str]:
+    """Name the commands that had no effect.
+
+    One that contains time has several; what was left of it is done by making safe or going live.
+    """
+    return sorted(key for key in wanted if not found[key])
+
+
 class World:
     """One workcell with its lab, its host, a database and a Redis.
 
@@ -108,7 +116,7 @@ class World:
     def renew(self) -> None:
         """Begin anew as another workcell: what a trial left that went wrong is not for the next."""
         self.close()
-        name = f"{self.name.partition('.')[0]}.{next(self._numbers)}"
+        name = f"{self.name.partition('_')[0]}_{next(self._numbers)}"
         self.workcell = self.workcell.model_copy(update={"name": name})
         self._open()
 

@@ -44,11 +44,14 @@ class World:
         """What each run that was begun here began with."""
         self._links: list[LabLink] = []
 
-    async def host(self, devices: Sequence[str] | None = None) -> WorkcellRuntime:
+    async def host(
+        self, devices: Sequence[str] | None = None, awaited: Sequence[UUID] = ()
+    ) -> WorkcellRuntime:
         """Start the next host of the workcell, as the process of a host does.
 
         Args:
             devices: Those that answer when it starts; None: all.
+            awaited: Runs whose processes may come back.
         """
         epoch = await self.journal.begin_host("star", uuid4(), os.getpid())
         link = LabLink(self.socket, epoch)
@@ -57,7 +60,7 @@ class World:
             self.definition, journal=self.journal, reach=link, clock=link.clock, epoch=epoch
         )
         await runtime.connect(devices)
-        await runtime.recover()
+        await runtime.recover(awaited)
         return runtime
 
     async def close(self) -> None:

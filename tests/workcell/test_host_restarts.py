@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from praxis_core.errors import CommandInDoubt
 from praxis_core.journal.record import Journal
 from praxis_core.protocol.lifecycle import Answer, DoubtSubject, OutcomeStatus, RunStatus
 from praxis_core.simulator.faults import fault_of
+from praxis_core.simulator.lab_control import LabControl
 from praxis_core.workcell.attending import AttendedRun
 from praxis_core.workcell.deck_changes import DeckFollower
 from praxis_core.workcell.definition import WorkcellDefinition
@@ -74,6 +76,21 @@ async def test_what_no_device_can_tell_a_person_is_asked(world: World, *, before
     with pytest.raises(CommandInDoubt):
         await world.carry_out(run, second.execute, transfer)
     assert world.times("aspirate") == (0 if before else 1)
+
+
+async def test_an_attempt_does_not_begin_with_what_it_alone_could_have_told(world: World) -> None:
+    """The process of the run was waited for; in its place comes one that knows nothing."""
+    _, run = await die(world, "aspirate", before=False)
+    second = await world.host(awaited=[run.run_id])
+    assert await world.journal.open_doubts(run.run_id) == []
+    again = await world.claim(run.run_id)
+
+    with pytest.raises(CommandInDoubt, match=r"aspirate"):
+        await second.attach(again)
+
+    [doubt] = await world.journal.open_doubts(run.run_id)
+    assert doubt.subject is DoubtSubject.COMMAND
+    assert world.times("aspirate") == 1
 
 
 async def test_a_run_goes_on_after_an_answer(world: World) -> None:
@@ -237,6 +254,20 @@ async def test_a_new_run_that_is_alone_finds_everything_as_defined(world: World)
     assert first.assets.contents("dye_stock").volume == 50_000
     assert first.assets.has_tip("tips_300_01_tipspot_A1")
     assert world.lab.world.contents("dye_stock").volume == 50_000
+
+
+async def test_a_line_that_broke_while_nobody_used_it_is_open_for_the_next_run(
+    world: World,
+) -> None:
+    """Nothing is in doubt then, and nobody is told to come again."""
+    host = await world.host()
+    with await asyncio.to_thread(LabControl, world.socket) as control:
+        assert await asyncio.to_thread(control.hang_up, "star")
+
+    run = await world.begin(host)
+
+    await world.carry_out(run, host.execute, transfer)
+    assert world.times("aspirate") == 1
 
 
 async def shake(replica: Replica) -> None:
