@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from praxis_core.errors import CommandInDoubt, PraxisError
+from praxis_core.errors import CommandInDoubt, PraxisError, RunNeedsAnswer
 from praxis_core.execution.consent import current_code_allowed
 from praxis_core.execution.course import Course
 from praxis_core.execution.learned import Learning
@@ -116,7 +116,7 @@ class Attempt:
             return self.course.status
         if not isinstance(error, Exception):
             return RunStatus.CANCELLED
-        if isinstance(error, CommandInDoubt):
+        if isinstance(error, CommandInDoubt | RunNeedsAnswer):
             return RunStatus.IN_DOUBT  # asked while the attempt took up its devices
         if self.progress.status is RunStatus.PREPARING and isinstance(error, PraxisError):
             return RunStatus.REFUSED

@@ -19,6 +19,7 @@ from praxis_core.orchestrator import RunRequest
 from praxis_core.protocol import protocol, run
 from praxis_core.protocol.lifecycle import Answer, DoubtSubject, RunStatus
 from praxis_core.state import PraxisState
+from praxis_core.workcell.link import Attaching
 
 Stand = Any
 WRONG: list[str] = []
@@ -195,6 +196,30 @@ async def test_a_command_in_doubt_stops_the_run_whatever_it_catches(
         "message": "This attempt stopped and waited for an answer; a new attempt began.",
     }
     assert [one for one in stand.done if one == "dispense with all"] == ["dispense with all"] * 2
+
+
+async def test_a_question_asked_while_an_attempt_begins_stops_it_in_doubt(
+    stand: Stand, journal: Journal, wrong: list[str]
+) -> None:
+    """Another host may still find out what it does not know; the claims stay the run's."""
+    request = _request(stirring)
+    with pytest.raises(RuntimeError):
+        await stand.attempt(request)
+    wrong.clear()
+    before = list(stand.done)
+
+    async def ask(asking: Attaching) -> None:
+        await journal.raise_doubt(
+            asking.run_id, 1, DoubtSubject.COMMAND, "0", 1, "Did it stir?", [Answer.HAPPENED]
+        )
+
+    stand.once_attached = ask
+    with pytest.raises(RunNeedsAnswer, match=r"Did it stir\?.* happened"):
+        await stand.attempt(request)
+
+    assert (await journal.run(request.run_id)).status is RunStatus.IN_DOUBT
+    assert [one.run_id for one in await journal.claims("stand")] == [request.run_id]
+    assert [one for one in stand.done[len(before) :] if one.startswith("stir ")] == []
 
 
 async def test_a_cancelled_run_goes_on_before_its_cleaning_up(
