@@ -83,6 +83,8 @@ class Knowledge:
         self._native = {resource.name for resource in model.resources}
         wholes = {*model.devices, *self._homes}
         self.assets = AssetManager(self._initial, wholes)
+        self._entered: set[UUID] = set()
+        """Runs whose commands are in what is known."""
         self._tell_readers()
 
     def _tell_readers(self) -> None:
@@ -103,6 +105,7 @@ class Knowledge:
 
     def enter(self, command: Command, outcome: Outcome) -> None:
         """Enter what a command did to contents and places."""
+        self._entered.add(command.run_id)
         changes = self.assets.apply(command, outcome, outcome.ended_at)
         flagged = [f"{change.asset}: {change.flag}" for change in changes if change.flag]
         if flagged:
@@ -134,6 +137,7 @@ class Knowledge:
         What is not in the definition and stood on the deck is gone then.
         """
         if names is None:
+            self._entered.clear()
             self.assets.learn(self._initial)
             self._put_home(self._homes, [one for one in self._model.resources if self._came(one)])
         else:
@@ -141,6 +145,28 @@ class Knowledge:
             self._put_home([name for name in names if name in self._homes])
         for device in self._devices if names is None else [n for n in names if n in self._devices]:
             self._devices[device].forget_tips()
+        self._show_volumes()
+
+    def shared(self, run_id: UUID, names: Collection[str]) -> AssetManagerState:
+        """Give what is known of containers that no run has for itself, such as the waste.
+
+        Args:
+            run_id: Of a run whose commands are about to be entered anew.
+            names: What it has for itself.
+
+        Returns:
+            What has its commands in it already; nothing, if they have not been entered here.
+        """
+        if run_id not in self._entered:
+            return AssetManagerState()
+        state = AssetManagerState.model_validate(self.assets.snapshot())
+        own = state.restricted(names).containers
+        others = {name: one for name, one in state.containers.items() if name not in own}
+        return AssetManagerState(containers=others)
+
+    def put_back(self, shared: AssetManagerState) -> None:
+        """Know of containers what was known before a run's commands were entered anew."""
+        self.assets.set_back(shared)
         self._show_volumes()
 
     def _came(self, resource: Resource) -> bool:

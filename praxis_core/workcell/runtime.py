@@ -429,10 +429,12 @@ class WorkcellRuntime:
             await self.confirm_initial_state([self._device(name) for name in asking.devices])
             return
         names = self._names(run, recorded)
+        doubts = [] if self._journal is None else await self._journal.doubts(run.run_id)
+        shared = self._knowledge.shared(run.run_id, names)
         self._knowledge.stage(names)
         self._runs.add(run)
-        doubts = [] if self._journal is None else await self._journal.doubts(run.run_id)
         self._recall(recorded, doubts)
+        self._knowledge.put_back(shared)
         self._recall_settings(recorded)
         await self._recall_doubt(run)
 
