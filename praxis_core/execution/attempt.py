@@ -119,8 +119,18 @@ class Attempt:
         if isinstance(error, CommandInDoubt | RunNeedsAnswer):
             return RunStatus.IN_DOUBT  # asked while the attempt took up its devices
         if self.progress.status is RunStatus.PREPARING and isinstance(error, PraxisError):
-            return RunStatus.REFUSED
+            return self._status_refused
         return RunStatus.FAILED
+
+    @property
+    def _status_refused(self) -> RunStatus:
+        """What a run is that was refused before anything of this attempt moved.
+
+        One that had stopped half way keeps what is its own, to be resumed when the reason is gone.
+        """
+        if self.past is None:
+            return RunStatus.REFUSED
+        return RunStatus.FAILED if self.past.run.status.ended else RunStatus.INTERRUPTED
 
     def tail_of(self, error: BaseException) -> Tail | None:
         """Give what was done from the point on at which an error began; None: nothing, or all.
