@@ -45,7 +45,6 @@ def test_a_device_that_can_tell_is_not_asked_about(open_world: OpenWorld) -> Non
 ANEW = {
     ("tips full", Victim.HOST, Point.BEFORE_INTENT): True,
     ("heater on, plate gripped", Victim.HOST, Point.INTENT): False,
-    ("heater and shaker on", Victim.HOST, Point.EFFECT): False,
 }
 """Whether the run can only be ended then."""
 
