@@ -23,12 +23,14 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from praxis_core.errors import ImpossibleTransition
 from praxis_core.execution.active_run import StepRunner, run_directly, step_position
 from praxis_core.execution.attempt import Attempt, load
 from praxis_core.execution.belongings import Belongings
 from praxis_core.execution.closing import Closing
 from praxis_core.execution.course import Course
 from praxis_core.execution.page import RunPage
+from praxis_core.execution.past import refuse_unanswered
 from praxis_core.execution.performance import Performance
 from praxis_core.execution.plain_data import json_object, summary_of
 from praxis_core.execution.request import RunRequest, RunResult
@@ -136,14 +138,26 @@ class Orchestrator:
         async with belongings.held() as (checked, attached):
             attempt.progress.assets = dict(checked.assets)
             attempt.progress.status = RunStatus.RUNNING
-            past = attempt.past
+            await self._start(attempt, checked, attached)
+            yield checked, attached
+
+    async def _start(self, attempt: Attempt, checked: CheckedRequest, attached: Attached) -> None:
+        """Let the run be running, unless it has just been asked about.
+
+        Raises:
+            RunNeedsAnswer: it has: a host may find out what it does not know at any time.
+        """
+        past = attempt.past
+        try:
             await self._journal.start(
                 attempt.run_id,
                 assets=json_object(checked.assets),
                 start_snapshot=past.first.start_snapshot if past else _snapshot(attached),
                 attempt=attempt.number,
             )
-            yield checked, attached
+        except ImpossibleTransition:
+            await refuse_unanswered(self._journal, attempt.run_id)
+            raise
 
     def _link(self, attempt: Attempt) -> Link:
         """The way to the devices; a rehearsal on a real workcell makes its own."""

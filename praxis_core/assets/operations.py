@@ -173,7 +173,9 @@ def _drop_tips(fields: Fields, state: AssetManagerState, device: str) -> Iterato
     target = _name(fields)
     rack = state.racks.get(target)
     for channel in sorted(state.heads96.get(device, {})):
-        yield DropTip(channel, target if rack is None else rack[channel])
+        # A tip over the edge of a small rack, where somebody says one is, falls as into a waste.
+        spot = rack[channel] if rack is not None and channel < len(rack) else target
+        yield DropTip(channel, spot)
 
 
 def _targets(fields: Fields) -> Iterator[tuple[int, str]]:

@@ -49,6 +49,7 @@ TOLD = frozenset(
         "claim_lost",
         "claim_taken_over",
         "host_lost",
+        "resume_refused",
     }
 )
 """Kinds of events that say what a person has to know of a run."""

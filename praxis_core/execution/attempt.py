@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from praxis_core.errors import CommandInDoubt, PraxisError
+from praxis_core.errors import CommandInDoubt, PraxisError, RunNeedsAnswer
 from praxis_core.execution.consent import current_code_allowed
 from praxis_core.execution.course import Course
 from praxis_core.execution.learned import Learning
@@ -116,11 +116,21 @@ class Attempt:
             return self.course.status
         if not isinstance(error, Exception):
             return RunStatus.CANCELLED
-        if isinstance(error, CommandInDoubt):
+        if isinstance(error, CommandInDoubt | RunNeedsAnswer):
             return RunStatus.IN_DOUBT  # asked while the attempt took up its devices
         if self.progress.status is RunStatus.PREPARING and isinstance(error, PraxisError):
-            return RunStatus.REFUSED
+            return self._status_refused
         return RunStatus.FAILED
+
+    @property
+    def _status_refused(self) -> RunStatus:
+        """What a run is that was refused before anything of this attempt moved.
+
+        One that had stopped half way keeps what is its own, to be resumed when the reason is gone.
+        """
+        if self.past is None:
+            return RunStatus.REFUSED
+        return RunStatus.FAILED if self.past.run.status.ended else RunStatus.INTERRUPTED
 
     def tail_of(self, error: BaseException) -> Tail | None:
         """Give what was done from the point on at which an error began; None: nothing, or all.

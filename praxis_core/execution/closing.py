@@ -7,7 +7,14 @@ from contextlib import suppress
 
 from pydantic import JsonValue
 
-from praxis_core.errors import ImpossibleTransition, PraxisError, ServiceError, StateError
+from praxis_core.errors import (
+    HostLost,
+    HostNotRunning,
+    ImpossibleTransition,
+    PraxisError,
+    ServiceError,
+    StateError,
+)
 from praxis_core.execution.attempt import ERROR_FLAG, Attempt
 from praxis_core.execution.data_file import write_measurements
 from praxis_core.execution.ending import set_tail_aside
@@ -77,7 +84,9 @@ class Closing:
         attempt = self._attempt
         attempt.progress.status = status
         if status is RunStatus.INTERRUPTED:
-            await self._journal.event(attempt.run_id, "host_lost", message_of(error))
+            lost = isinstance(error, HostLost | HostNotRunning)
+            kind = "host_lost" if lost else "resume_refused"
+            await self._journal.event(attempt.run_id, kind, message_of(error))
             # The host may have been faster: it misses the run, or asks about its last command.
             with suppress(ImpossibleTransition):
                 await self._journal.set_status(attempt.run_id, status, attempt=attempt.number)

@@ -99,6 +99,19 @@ class Past:
             )
 
 
+async def refuse_unanswered(journal: Journal, run_id: UUID) -> None:
+    """Let nothing begin while a question about the run is open.
+
+    Raises:
+        RunNeedsAnswer: one is.
+    """
+    doubts = await journal.open_doubts(run_id)
+    if doubts:
+        choices = ", ".join(f"praxis run answer {run_id} {one}" for one in doubts[0].choices)
+        what = "; ".join(one.what for one in doubts)
+        raise RunNeedsAnswer(run_id=run_id, what=what, choices=choices.replace("_", "-"))
+
+
 async def past_of(journal: Journal, run_id: UUID) -> Past | None:
     """Look up what earlier attempts of a run left; None: none has started.
 
@@ -111,11 +124,7 @@ async def past_of(journal: Journal, run_id: UUID) -> Past | None:
     except RunNotFound:
         return None
     started = [one for one in await journal.attempts(run_id) if one.started_at is not None]
-    doubts = await journal.open_doubts(run_id)
-    if doubts:
-        choices = ", ".join(f"praxis run answer {run_id} {one}" for one in doubts[0].choices)
-        what = "; ".join(one.what for one in doubts)
-        raise RunNeedsAnswer(run_id=run_id, what=what, choices=choices.replace("_", "-"))
+    await refuse_unanswered(journal, run_id)
     await require_resumable(journal, run)
     if not started:
         return None

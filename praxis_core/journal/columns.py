@@ -83,7 +83,7 @@ def life() -> tuple[CheckConstraint, ...]:
         ),
         CheckConstraint(
             "CASE WHEN status IN ('preparing', 'refused') THEN started_at IS NULL"
-            " WHEN status IN ('running', 'interrupted', 'succeeded') THEN started_at IS NOT NULL"
+            " WHEN status IN ('running', 'succeeded') THEN started_at IS NOT NULL"
             " ELSE true END",
             name="started_at",
         ),

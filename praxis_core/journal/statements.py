@@ -90,7 +90,7 @@ def _statement(sql: str) -> TextClause:
 _CHANGE_STATUS = """
     WITH run AS (
       UPDATE praxis.protocol_run SET status = :status,
-        started_at = CASE WHEN :status = 'running' THEN coalesce(started_at, now())
+        started_at = CASE WHEN :status IN ('running', 'succeeded') THEN coalesce(started_at, now())
           ELSE started_at END,
         ended_at = CASE WHEN :ended THEN now() END
         {results}

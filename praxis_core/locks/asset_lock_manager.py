@@ -141,12 +141,17 @@ class AssetLockManager:
             LeaseLost: an asset was no longer held by this lease; the others were given back.
         """
         stay = self._reserved.get(lease.request, set())
-        lost = None
+        goes = set(lease.assets) - stay
+        ended: frozenset[str] = frozenset()
         if self._reservations is not None:
-            lost = await self._reservations.give_back(lease, set(lease.assets) - stay)
-        gone = await self._store.release(lease, stay)
+            ended = await self._reservations.give_back(lease, goes)
+        lost = await self._store.release(lease, stay)
+        if self._reservations is not None:
+            if lost is not None and ended:
+                # The lease was over before its process ended: Redis took it for a reservation.
+                await self._store.free(lease.holder, tuple(sorted(ended)))
+            lost = min(goes - ended, default=None)
         self._reserved.pop(lease.request, None)
-        lost = gone if self._reservations is None else lost
         if lost is not None:
             raise _lost(lease, lost)
 

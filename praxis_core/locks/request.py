@@ -82,11 +82,14 @@ class Request:
 
         What was reserved for the holder stays so.
         """
+        ended: frozenset[str] = frozenset()
         if self._reservations is not None and self._before is not None:
-            await self._reservations.undo(self.asking, self._before)
+            ended = await self._reservations.undo(self.asking, self._before)
         answer = await self._store.acquire(self.asking, waits=False)
         if isinstance(answer, Lease):
             await self._store.release(answer, answer.assets)
+        if ended:
+            await self._store.free(self.asking.holder, tuple(sorted(ended)))
 
     async def _claimed(self, lease: Lease) -> Lease | None:
         """Let Postgres say that the assets are this request's; it gives the token."""

@@ -68,23 +68,24 @@ class Reservations:
         claims = await self._journal.claims(workcell)
         return names <= {claim.asset for claim in claims if claim.token == lease.token}
 
-    async def give_back(self, lease: Lease, assets: Collection[str]) -> str | None:
-        """End the claims of a lease on some of its assets; give one that it had no longer."""
+    async def give_back(self, lease: Lease, assets: Collection[str]) -> frozenset[str]:
+        """End the claims of a lease on some of its assets; give those that it still had."""
         if not assets:
-            return None
+            return frozenset()
         workcell, names = _on_workcell(assets)
         released = await self._journal.release_claims(
             _run(lease.holder), lease.attempt, names, token=lease.token
         )
-        lost = sorted(names - released)
-        return f"{workcell}/{lost[0]}" if lost else None
+        return frozenset(f"{workcell}/{name}" for name in released)
 
-    async def undo(self, asking: Asking, before: Collection[str]) -> None:
-        """End the claims that a request made, but those that its run had before."""
+    async def undo(self, asking: Asking, before: Collection[str]) -> frozenset[str]:
+        """End the claims that a request made, but those that its run had before; give them."""
         mine = set(asking.assets) - set(before)
-        if mine:
-            _, names = _on_workcell(mine)
-            await self._journal.release_claims(_run(asking.holder), asking.attempt, names)
+        if not mine:
+            return frozenset()
+        workcell, names = _on_workcell(mine)
+        released = await self._journal.release_claims(_run(asking.holder), asking.attempt, names)
+        return frozenset(f"{workcell}/{name}" for name in released)
 
     async def free(self, holder: str, assets: Collection[str]) -> None:
         """End what a run has, whichever attempt claimed it."""

@@ -16,7 +16,7 @@ class RunStatus(StrEnum):
     """Commands are being carried out."""
     INTERRUPTED = "interrupted"
     """Its process, or the host of its workcell, is gone, and nothing says that the run is over: it
-    can be resumed."""
+    can be resumed. Also when a resume was refused before anything moved."""
     IN_DOUBT = "in_doubt"
     """Stopped until a person says what a command did; see ``praxis run show``."""
     SUCCEEDED = "succeeded"
@@ -37,7 +37,9 @@ ENDED = frozenset({RunStatus.REFUSED, RunStatus.SUCCEEDED, RunStatus.FAILED, Run
 _STOPPED = frozenset({RunStatus.FAILED, RunStatus.CANCELLED})
 
 RUN_TRANSITIONS: dict[RunStatus, frozenset[RunStatus]] = {
-    RunStatus.PREPARING: _STOPPED | {RunStatus.RUNNING, RunStatus.REFUSED, RunStatus.IN_DOUBT},
+    # One that was under way before, and cannot be taken up now, stays what it was: interrupted.
+    RunStatus.PREPARING: _STOPPED
+    | {RunStatus.RUNNING, RunStatus.REFUSED, RunStatus.INTERRUPTED, RunStatus.IN_DOUBT},
     RunStatus.RUNNING: _STOPPED | {RunStatus.SUCCEEDED, RunStatus.INTERRUPTED, RunStatus.IN_DOUBT},
     # Its connection came back; or a new attempt takes over, and this one has failed.
     RunStatus.INTERRUPTED: _STOPPED | {RunStatus.RUNNING, RunStatus.SUCCEEDED, RunStatus.IN_DOUBT},

@@ -231,3 +231,14 @@ def test_a_container_knows_when_each_solute_came(bench: Any) -> None:
     assert dict(well.since) == {"dye": came, "enzyme": came}
     assert well.changed_at == bench.now != came
     assert dict(bench.assets.contents("trough").since) == {}
+
+
+def test_a_tip_over_the_edge_of_a_small_rack_is_gone(bench: Any) -> None:
+    """A person says that a channel of the 96-head carries one for which the rack has no place."""
+    spots = {"small_A1": False}
+    bench.assets.add(AssetManagerState(tip_spots=spots, racks={"small": ["small_A1"]}))
+    bench.assets.say_tip("star[96:0]", there=True)
+    bench.assets.say_tip("star[96:40]", there=True)
+    bench.drop96("small")
+    assert bench.assets.mounted_tips("star", head96=True) == {}
+    assert bench.assets.has_tip("small_A1")

@@ -37,6 +37,16 @@ TABLES: Mapping[str, Table] = {
 "intent written" does so before the device hears of the command.""",
         ("victim", "point"),
     ),
+    "anew": (
+        "Devices that cannot be adopted",
+        """The next host has to set them up, which throws tips off the channels and drops what the
+gripper holds. The run asks about that (*lost*), and a person looks. *Undone* are commands that they
+took back, such as gripping a plate that has fallen since; these are done again. What was in the
+tips nobody brings back, so they *ended* such a run: up to there everything was done once, after it
+nothing, what is recorded of the deck is true or unknown, and the run is cancelled, asks nothing and
+keeps no device. Every other one ended as the uninterrupted run does, volumes and all.""",
+        ("moment", "victim"),
+    ),
     "prefect": (
         "Through Prefect, with its own Retry or `praxis run resume`",
         "As above; and the page of the run says what was replayed, and from where it is live.",
@@ -82,7 +92,17 @@ The end is that of the undisturbed run.""",
         ("script",),
     ),
 }
-COUNTS = ("asked", "twice", "missing", "repeated")
+COUNTS = {
+    "asked": "asked",
+    "lost": "lost",
+    "undone": "undone",
+    "stopped": "ended",
+    "twice": "twice",
+    "missing": "missing",
+    "repeated": "repeated",
+}
+"""What is counted where trials know it, and how it is called."""
+
 TIMED = "safe"
 
 
@@ -136,9 +156,9 @@ def _columns(name: str, rows: Sequence[Row]) -> dict[str, Callable[[Sequence[Row
     columns: dict[str, Callable[[Sequence[Row]], object]] = {"trials": len}
     if any("hit" in row for row in rows):
         columns["hit"] = lambda group: sum(bool(row.get("hit")) for row in group)
-    for count in COUNTS:
+    for count, called in COUNTS.items():
         if any(count in row for row in rows):
-            columns[count] = lambda group, one=count: sum(_count(row.get(one)) for row in group)
+            columns[called] = lambda group, one=count: sum(_count(row.get(one)) for row in group)
     columns["wrong"] = lambda group: sum(bool(row["faults"]) for row in group)
     if name == TIMED:
         columns["p50, s"] = lambda group: _quantile(group, 50)

@@ -20,10 +20,16 @@ class Story:
     assets: dict[str, str] = field(hash=False)
     labware: frozenset[str]
     parameters: dict[str, Any] = field(default_factory=dict, hash=False)
+    adopts: bool = True
+    """Whether the devices are taken up as they are after a crash; others are set up anew."""
 
     def told(self, **parameters: Any) -> Story:
         """Give the same one with other parameters."""
         return replace(self, parameters={**self.parameters, **parameters})
+
+    def set_up_anew(self) -> Story:
+        """Give the same one on devices that cannot be taken up as they are."""
+        return replace(self, name=f"{self.name}-anew", adopts=False)
 
     def workcell(self, number: int = 1) -> WorkcellDefinition:
         """Give a workcell of this story's name: building a whole deck takes PyLabRobot a second.
@@ -37,7 +43,13 @@ class Story:
             name: at for name, at in whole.places.items() if at.partition("[")[0] in self.labware
         }
         name = self.name if number == 1 else f"{self.name}-{number}"
-        return whole.model_copy(update={"name": name, "labware": labware, "places": places})
+        devices = {
+            device: one.model_copy(update={"adopts": self.adopts})
+            for device, one in whole.devices.items()
+        }
+        return whole.model_copy(
+            update={"name": name, "labware": labware, "places": places, "devices": devices}
+        )
 
 
 DILUTION = Story(

@@ -181,9 +181,7 @@ class World:
             How many attempts that took.
         """
         for number in range(ATTEMPTS):
-            process = process or self.start(story, run_id)
-            wait_for(lambda one=process: self._has_ended(one), seconds=120)
-            code = process.exitcode
+            code = self.end_of(process or self.start(story, run_id))
             if code == Ended.SUCCEEDED:
                 return number + 1
             assert code in {Ended.IN_DOUBT, -signal.SIGKILL, *also}, self.said(run_id)
@@ -191,6 +189,11 @@ class World:
                 asyncio.run(self._answer(run_id))
             process = None
         raise AssertionError(f"it does not come to its end\n{self.said(run_id)}")
+
+    def end_of(self, process: ForkServerProcess) -> int | None:
+        """Wait for the end of an attempt, and tend the host meanwhile; give its exit code."""
+        wait_for(lambda: self._has_ended(process), seconds=120)
+        return process.exitcode
 
     def _has_ended(self, process: ForkServerProcess) -> bool:
         self.tend()

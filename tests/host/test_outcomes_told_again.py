@@ -95,9 +95,8 @@ async def test_a_run_that_died_with_its_host_is_asked_about(  # noqa: PLR0913, P
     await asyncio.to_thread(patient.start)
     again = await begin_run(run_id=run.run_id)
     another = HostLink.to(settings, "bench")
-    await another.attach(again.asking(resuming=True))
     with pytest.raises(CommandInDoubt):
-        await another.execute(again.spill(2))
+        await another.attach(again.asking(resuming=True))
     await another.close()
 
     [doubt] = await journal.open_doubts(run.run_id)

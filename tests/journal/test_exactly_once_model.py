@@ -167,7 +167,7 @@ class Histories(RuleBasedStateMachine):
         """Its process goes, its connection comes back, it ends."""
         run = self.runs[which]
         allowed = {
-            RunStatus.PREPARING: {RunStatus.RUNNING, RunStatus.FAILED},
+            RunStatus.PREPARING: {RunStatus.RUNNING, RunStatus.INTERRUPTED, RunStatus.FAILED},
             RunStatus.RUNNING: {RunStatus.INTERRUPTED, RunStatus.FAILED},
             RunStatus.INTERRUPTED: {RunStatus.RUNNING, RunStatus.FAILED},
             RunStatus.IN_DOUBT: {RunStatus.FAILED},

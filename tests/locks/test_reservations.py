@@ -17,7 +17,7 @@ from praxis_core import redis_keys
 from praxis_core.errors import AssetsLocked, JournalError, LeaseLost, LockError
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import AttemptRequest
-from praxis_core.locks import AssetLockManager, Lease, holder_of
+from praxis_core.locks import AssetLockManager, Lease, WaitState, holder_of
 from praxis_core.protocol.lifecycle import RunStatus
 from praxis_core.redis_connection import connect_async
 
@@ -184,6 +184,33 @@ async def test_what_expired_stays_reserved(
     await locks.acquire([PLATE], holder_of(other), attempt=1)
 
 
+@pytest.mark.parametrize("wiped", [False, True])
+async def test_who_ends_after_its_lease_is_over_leaves_nothing_reserved(
+    locks: AssetLockManager,
+    again: NewRun,
+    client: redis.Redis,
+    expire: Callable[..., None],
+    *,
+    wiped: bool,
+) -> None:
+    """But what it keeps: it was stopped for long, seemed dead, woke and ended as it should."""
+    run_id, other = await again(), await again()
+    lease = await locks.acquire([PLATE, STAR], holder_of(run_id), attempt=1)
+    await locks.reserve(lease, [PLATE])
+    if wiped:
+        client.flushdb()
+    else:
+        expire(PLATE, STAR)
+    waiting = locks.ask([PLATE, STAR], holder_of(other), attempt=1)
+    assert await waiting.look() is None
+    assert [wait.asset for wait in await locks.why(holder_of(other))] == [PLATE, STAR]
+    await locks.release(lease)
+    # Who waits does not look again: what Postgres knows is not asked for.
+    [wait] = await locks.why(holder_of(other))
+
+    assert (wait.asset, wait.held_by, wait.state) == (PLATE, holder_of(run_id), WaitState.RESERVED)
+
+
 async def test_a_failed_run_keeps_what_it_reserved(
     locks: AssetLockManager, journal: Journal, again: NewRun, client: redis.Redis
 ) -> None:
@@ -288,6 +315,8 @@ async def test_who_is_cancelled_anywhere_leaves_nothing_behind(
         assert task.cancelled(), number
         assert set(await _claimed(journal)) == ({"plate_01"} if reserved else set()), number
         assert not list(client.scan_iter(redis_keys.asset_lock("*"))), number
+        kept = {PLATE.encode()} if reserved else set()
+        assert set(client.hkeys(redis_keys.lock_reserved())) == kept, number
     await locks.release(await task)
 
     assert number > 7

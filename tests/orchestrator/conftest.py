@@ -24,6 +24,7 @@ from praxis_core.workcell.definition import WorkcellDefinition
 from praxis_core.workcell.link import Attached, Attaching
 from praxis_core.workcell.runtime import WorkcellRuntime
 
+Elsewhere = Callable[[Attaching], Awaitable[None]]
 StoreShaker = Callable[[str], Awaitable[None]]
 
 
@@ -44,6 +45,10 @@ def store_shaker(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> StoreShak
     return store
 
 
+async def nothing_happens(_asking: Attaching) -> None:
+    """Nobody else does anything."""
+
+
 class StandingLink:
     """The link of one attempt to devices that stay when it is gone, as those of a host do.
 
@@ -52,16 +57,22 @@ class StandingLink:
         kill_at: Number of the sent command, from 1, at which the process is killed; None: it lives.
         moment: ``"before"`` it is sent, while it is ``"under way"``, or ``"after"`` its outcome; or
             ``"host lost"``: the process lives on, and its host does not answer any more.
+        once_attached: What happens elsewhere when an attempt has just taken up the devices.
     """
 
     def __init__(
-        self, runtime: WorkcellRuntime, kill_at: int | None = None, moment: str = "after"
+        self,
+        runtime: WorkcellRuntime,
+        kill_at: int | None = None,
+        moment: str = "after",
+        once_attached: Elsewhere = nothing_happens,
     ) -> None:
         self.clock: Clock = runtime.clock
         self.killed = asyncio.Event()
         self._runtime = runtime
         self._kill_at = kill_at
         self._moment = moment
+        self._once_attached = once_attached
         self._sent = 0
         self._asking: Attaching | None = None
         self._under_way: asyncio.Task[Outcome] | None = None
@@ -70,7 +81,9 @@ class StandingLink:
     async def attach(self, asking: Attaching) -> Attached:
         """Take up the devices."""
         self._asking = asking
-        return await self._runtime.attach(asking)
+        attached = await self._runtime.attach(asking)
+        await self._once_attached(asking)
+        return attached
 
     async def execute(self, command: Command) -> Outcome:
         """Carry out a command, unless the process is killed at it."""
@@ -120,6 +133,8 @@ class Stand:
         self.steps: list[str] = []
         """What the engine was asked to carry out, in the last attempt."""
         self.runtime: WorkcellRuntime
+        self.once_attached: Elsewhere = nothing_happens
+        """What happens elsewhere when an attempt has just taken up the devices."""
         self._journal = journal
         self._settings = settings
         self._killed: list[asyncio.Task[RunResult]] = []
@@ -135,7 +150,7 @@ class Stand:
         self, request: RunRequest, kill_at: int | None = None, moment: str = "after"
     ) -> RunResult | None:
         """Begin a run or go on with it; None: its process was killed."""
-        link = StandingLink(self.runtime, kill_at, moment)
+        link = StandingLink(self.runtime, kill_at, moment, self.once_attached)
         # Each process has a journal of its own, in which steps wait to be written.
         journal = Journal(self._journal._database)  # noqa: SLF001
         orchestrator = Orchestrator(

@@ -49,7 +49,7 @@ async def test_a_lost_state_is_not_replaced_however_often_the_run_is_resumed(
     assert PraxisState.open(request.run_id, settings)["found"] == 7
     assert [one.status for one in await journal.attempts(request.run_id)] == [
         RunStatus.FAILED,
-        RunStatus.REFUSED,
-        RunStatus.REFUSED,
+        RunStatus.FAILED,
+        RunStatus.FAILED,
     ]
     assert len(await journal.commands(request.run_id)) == 1

@@ -14,12 +14,19 @@ from pylabrobot.liquid_handling import LiquidHandler
 from pylabrobot.resources import Plate, TipRack
 from pylabrobot.shaking import Shaker
 
-from praxis_core.errors import CommandInDoubt, RunNeedsAnswer, RunNotResumable, SourceChanged
+from praxis_core.errors import (
+    CommandInDoubt,
+    DeviceQuarantined,
+    RunNeedsAnswer,
+    RunNotResumable,
+    SourceChanged,
+)
 from praxis_core.journal.record import Journal
 from praxis_core.orchestrator import RunRequest
 from praxis_core.protocol import protocol, run
 from praxis_core.protocol.lifecycle import Answer, DoubtSubject, RunStatus
 from praxis_core.state import PraxisState
+from praxis_core.workcell.link import Attaching
 
 Stand = Any
 WRONG: list[str] = []
@@ -197,6 +204,61 @@ async def test_a_command_in_doubt_stops_the_run_whatever_it_catches(
         "message": "This attempt stopped and waited for an answer; a new attempt began.",
     }
     assert [one for one in stand.done if one == "dispense with all"] == ["dispense with all"] * 2
+
+
+async def test_a_question_asked_while_an_attempt_begins_stops_it_in_doubt(
+    stand: Stand, journal: Journal, wrong: list[str]
+) -> None:
+    """Another host may still find out what it does not know; the claims stay the run's."""
+    request = _request(stirring)
+    with pytest.raises(RuntimeError):
+        await stand.attempt(request)
+    wrong.clear()
+    before = list(stand.done)
+
+    async def ask(asking: Attaching) -> None:
+        await journal.raise_doubt(
+            asking.run_id, 1, DoubtSubject.COMMAND, "0", 1, "Did it stir?", [Answer.HAPPENED]
+        )
+
+    stand.once_attached = ask
+    with pytest.raises(RunNeedsAnswer, match=r"Did it stir\?.* happened"):
+        await stand.attempt(request)
+
+    assert (await journal.run(request.run_id)).status is RunStatus.IN_DOUBT
+    assert [one.run_id for one in await journal.claims("stand")] == [request.run_id]
+    assert [one for one in stand.done[len(before) :] if one.startswith("stir ")] == []
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["interrupted", "failed"])
+async def test_a_resume_that_is_refused_leaves_the_run_as_it_was(
+    stand: Stand, journal: Journal, wrong: list[str], *, ended: bool
+) -> None:
+    """One that had stopped keeps its devices; both can be resumed when the reason is gone."""
+    request = _request(stirring)
+    if ended:
+        with pytest.raises(RuntimeError):
+            await stand.attempt(request)
+    else:
+        wrong.clear()
+        await stand.attempt(request, kill_at=2)
+        await journal.set_status(request.run_id, RunStatus.INTERRUPTED)
+    wrong.clear()
+
+    async def refuse(asking: Attaching) -> None:
+        await stand.runtime.detach(asking.run_id, RunStatus.INTERRUPTED)
+        raise DeviceQuarantined(workcell="stand", device="stirrer", what="its plug is out")
+
+    alone, stand.once_attached = stand.once_attached, refuse
+    with pytest.raises(DeviceQuarantined):
+        await stand.attempt(request)
+
+    status = (await journal.run(request.run_id)).status
+    assert status is (RunStatus.FAILED if ended else RunStatus.INTERRUPTED)
+    claimed = [one.run_id for one in await journal.claims("stand")]
+    assert claimed == ([] if ended else [request.run_id])
+    stand.once_attached = alone
+    assert (await stand.attempt(request)).summary == {"begun": 1, "stopped": 1}
 
 
 async def test_a_cancelled_run_goes_on_before_its_cleaning_up(

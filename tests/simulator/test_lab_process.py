@@ -368,7 +368,7 @@ async def test_a_deck_change_takes_nothing_out_of_a_gripper(host: Host) -> None:
 async def test_the_log_is_read_from_any_record_on(host: Host) -> None:
     """Also a log that another process of the lab began."""
     await host.star.pick_up_tips(host["tips"]["A1"])
-    records = host.records()
+    records = host.control.log()
     assert [record["n"] for record in records] == [*range(1, len(records) + 1)]
     for after in (0, 1, len(records) - 1, len(records), len(records) + 5):
         assert host.control.log(after) == records[after:]

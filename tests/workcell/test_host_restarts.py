@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -375,3 +376,25 @@ async def test_a_run_knows_that_another_one_has_set_the_stage_anew(world: World)
     assert world.lab.world.contents("plate_01_well_A1").volume == 0
     assert await world.journal.overtaken_by(run.run_id) == other.run_id
     assert await world.journal.overtaken_by(other.run_id) is None
+
+
+async def test_what_went_into_the_waste_is_there_once(world: World) -> None:
+    """Nobody has the waste for itself: it is not emptied for a run that goes on from its past."""
+
+    async def waste(replica: Replica) -> None:
+        lh: Any = replica.asset("star")
+        await lh.pick_up_tips(replica.asset("tips_300_01")["A1"])
+        await lh.aspirate([replica.asset("dye_stock")], vols=[100])
+        await lh.discard_tips()
+
+    first = await world.host()
+    run = await world.begin(first)
+    await world.carry_out(run, first.execute, waste)
+    assert first.assets.contents("trash").volume == 100
+
+    await world.begin(first, run.run_id)
+    assert first.assets.contents("trash").volume == 100
+
+    second = await world.host()
+    await world.begin(second, run.run_id)
+    assert second.assets.contents("trash").volume == 100
