@@ -4,7 +4,9 @@
 ``definition``          what a workcell is, as a document; ``model`` builds PyLabRobot from it
 ``replica``             the run's side of the boundary: frontends, and backends that are shadows
 ``boundary``            the seam itself: a backend's coroutines, replaced by senders
-``runtime``             the devices' side: carries out commands, one at a time per device
+``runtime``             the devices' side: carries out commands, one at a time per device; its parts
+                        (``connections``, ``admission``, ``commands``, ``recovery``, ...) work with
+                        one ``workplace``
 ``branches``, ``kinds`` what identifies a command, and what repeating it would do
 ======================  =========================================================================
 """

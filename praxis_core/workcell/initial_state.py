@@ -14,8 +14,9 @@ from pylabrobot.temperature_controlling.backend import TemperatureControllerBack
 
 from praxis_core.assets.manager import AssetManager
 from praxis_core.assets.state import AssetManagerState
-from praxis_core.errors import Problem
+from praxis_core.errors import DeviceStateUnexpected, Problem
 from praxis_core.labware.inventory import inventory
+from praxis_core.to_the_end import to_the_end
 from praxis_core.workcell.contents import solutes
 from praxis_core.workcell.definition import DeviceDefinition, WorkcellDefinition
 from praxis_core.workcell.device import Device
@@ -41,6 +42,20 @@ def initial_assets(model: WorkcellModel) -> AssetManagerState:
             merged["containers"][well]["amounts"] = dict(amounts)
     merged["grippers"] = dict.fromkeys(model.devices)
     return AssetManagerState.model_validate(merged)
+
+
+async def confirm(
+    devices: Sequence[Device], definition: WorkcellDefinition, assets: AssetManager
+) -> None:
+    """Read what devices can tell that are connected, and compare it with what is expected.
+
+    Raises:
+        DeviceStateUnexpected: naming every difference.
+    """
+    asked = [one for one in devices if one.connected]
+    found = await to_the_end(differences(asked, definition, assets))
+    if found:
+        raise DeviceStateUnexpected(workcell=definition.name, count=len(found), problems=found)
 
 
 async def differences(

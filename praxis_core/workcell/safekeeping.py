@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
@@ -11,7 +10,6 @@ from time import time
 from uuid import UUID
 
 from pydantic import JsonValue
-from pylabrobot.machines.machine import Machine
 
 from praxis_core.errors import JournalError, NotDecodable, ServiceError
 from praxis_core.journal.record import Journal
@@ -24,9 +22,7 @@ from praxis_core.workcell.definition import WorkcellDefinition
 from praxis_core.workcell.device import Device
 from praxis_core.workcell.device_settings import OFF, DeviceSettings, Difference
 from praxis_core.workcell.holding import seconds_left
-from praxis_core.workcell.kinds import kind_of
 from praxis_core.workcell.safe_state import SafeAction, safe_actions, without_repeats
-from praxis_core.workcell.timed import find
 
 _log = logging.getLogger(__name__)
 
@@ -314,61 +310,6 @@ class Safekeeping:
 
 def _seconds_left(action: SafeAction) -> float:
     return seconds_left(action.after_seconds, action.due_at)
-
-
-def restoring(run: AttendedRun, difference: Difference, backend: type) -> Command:
-    """Make the command that sets again what a run expects, on the branch of its attempt."""
-    setting, device = difference.expected, difference.device
-    kind = kind_of(backend, setting.method)
-    return _going_back(run, device, setting.method, setting.args, setting.kwargs, kind)
-
-
-def reaching(run: AttendedRun, difference: Difference, machine: Machine) -> Command | None:
-    """Make the command that waits for a temperature which was set again; None: there is none.
-
-    It waits as exactly, and as long, as PyLabRobot does when nobody says otherwise.
-    """
-    setting = difference.expected
-    timed = find(machine, _WAITS.get(setting.group, ""))
-    if timed is None or setting.value is OFF or not setting.again:
-        return None
-    usual = inspect.signature(getattr(machine, timed.method)).parameters
-    kwargs = {name: usual[name].default for name in ("timeout", "tolerance")}
-    if setting.group == "temperature":
-        kwargs["target"] = setting.value
-    return _going_back(run, difference.device, timed.command, (), kwargs, timed.kind)
-
-
-_WAITS = {
-    "temperature": "wait_for_temperature",
-    "block": "wait_for_block",
-    "lid temperature": "wait_for_lid",
-}
-"""What waits for a setting, by its group."""
-
-
-def _going_back(  # noqa: PLR0913, PLR0917  # the parts of a command
-    run: AttendedRun,
-    device: str,
-    method: str,
-    args: tuple[JsonValue, ...],
-    kwargs: Mapping[str, JsonValue],
-    kind: CommandKind,
-) -> Command:
-    branch = f"r{run.attempt}"
-    return Command(
-        run_id=run.run_id,
-        attempt=run.attempt,
-        branch=branch,
-        ordinal=sum(one == branch for one, _ in run.written),
-        device=device,
-        method=method,
-        args=args,
-        kwargs=dict(kwargs),
-        kind=kind,
-        fingerprint=fingerprint(device, method, args, kwargs),
-        token=run.token,
-    )
 
 
 def _nobody(_run_id: UUID | None, _kind: str, _message: str) -> None:

@@ -137,7 +137,7 @@ class World:
                 return await runtime.execute(command)
             dead.append(command)
             await self.journal.command_intent(command, runtime.clock.now(), epoch=1)
-            device = runtime._devices[command.device]  # noqa: SLF001  # nobody else calls it
+            device = runtime._place.devices[command.device]  # noqa: SLF001  # nobody else calls it
             args, kwargs = device.arguments(command)
             if not before:
                 with under_way(command):

@@ -88,7 +88,7 @@ async def test_a_new_run_gets_back_only_what_is_its_own(star: WorkcellDefinition
     assert list(runtime.assets.mounted_tips("star")) == [0]
 
     await replica.detach()
-    for run in list(runtime._runs):  # noqa: SLF001  # both leave
+    for run in list(runtime._place.runs):  # noqa: SLF001  # both leave
         await runtime.detach(run.run_id, RunStatus.SUCCEEDED)
     await runtime.attach(Attaching(uuid4(), 1, ["star"], ["plate_01"]))
     assert runtime.stands_at("carrier 1, site 1") == "plate_01"

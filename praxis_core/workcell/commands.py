@@ -1,0 +1,65 @@
+"""The commands of runs: let through, taken each in its turn, and carried out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from praxis_core.errors import DeviceNotConnected
+from praxis_core.protocol.command import Command, Outcome
+from praxis_core.protocol.lifecycle import OutcomeStatus
+from praxis_core.workcell.attending import AttendedRun
+from praxis_core.workcell.device import Device
+from praxis_core.workcell.exactly_once import ExactlyOnce, refuse_quarantined
+from praxis_core.workcell.in_flight import InFlight
+from praxis_core.workcell.kinds import LIFECYCLE, SET_ATTRIBUTES
+from praxis_core.workcell.stage import Stage
+from praxis_core.workcell.workplace import Workplace
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """Carries out the commands of runs, one at a time per device."""
+
+    place: Workplace
+    stage: Stage
+    exactly_once: ExactlyOnce
+
+    async def execute(self, command: Command) -> Outcome:
+        """Carry out one command; see ``WorkcellRuntime.execute``."""
+        device = self.place.devices.named(command.device)
+        run = self.place.runs.of(command)
+        same = self.place.in_flight.find(command)
+        if same is not None:
+            return await same.outcome()
+        self._refuse_unless_usable(device, run, command)
+        self.stage.used = True
+        await self._change_deck(run, command)
+        if command.method in LIFECYCLE:
+            return self._attended(device, command)
+
+        async def in_turn(in_flight: InFlight) -> Outcome:
+            async with device.turn(command):
+                # It may have been let go of while the command waited for its turn.
+                self._refuse_unless_usable(device, run, command)
+                in_flight.begin()
+                return await self.exactly_once.carry_out(run, device, command)
+
+        return await self.place.in_flight.start(command, in_turn).outcome()
+
+    def _refuse_unless_usable(self, device: Device, run: AttendedRun, command: Command) -> None:
+        if not device.connected and device.quarantine is None:
+            raise DeviceNotConnected(device=device.name, method=command.method)
+        run.allow(command)
+        refuse_quarantined(self.place.definition.name, device)
+
+    async def _change_deck(self, run: AttendedRun, command: Command) -> None:
+        """Enter what the run has changed on the deck; a device sees the rest by itself."""
+        self.place.books.follow(run.deck, command.deck_changes)
+        if command.method in LIFECYCLE | {SET_ATTRIBUTES} and command.deck_changes:
+            await self.place.reach.hands(command.deck_changes)
+
+    def _attended(self, device: Device, command: Command) -> Outcome:
+        """Answer ``setup`` and ``stop``: the run has the device already, and nothing moves."""
+        self.place.books.tell(f"run {command.run_id} has put it there")
+        now = self.place.clock.now()
+        return Outcome(OutcomeStatus.SUCCEEDED, now, now, attributes=device.attributes())
