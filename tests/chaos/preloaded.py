@@ -18,6 +18,7 @@ for name in (
     "tests.chaos.random_protocols",
     "tests.chaos.scripts",
     "tests.chaos.shaking",
+    "tests.chaos.sharing",
 ):
     import_module(name)
 
