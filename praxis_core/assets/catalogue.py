@@ -8,13 +8,15 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from praxis_core.assets import corrections, imports, inventory, lineage
+from praxis_core.assets import corrections, imports, inventory, lineage, shelves
 from praxis_core.assets.changes import Changes
 from praxis_core.assets.corrections import Filling
 from praxis_core.assets.entries import By
+from praxis_core.assets.imports import SetUp
 from praxis_core.assets.inventory import Description
 from praxis_core.assets.lineage import Asset, Lineage, Place, Touch
 from praxis_core.assets.manager import AssetManager
+from praxis_core.assets.shelves import Bringing
 from praxis_core.assets.state import AssetManagerState
 from praxis_core.journal.asset_tables import AssetChangeKind, AssetStatus
 from praxis_core.journal.database import Database, dumps
@@ -155,6 +157,25 @@ class Catalogue:
         async with self._database.session() as session, session.begin():
             return await imports.take_in(session, source, table, by)
 
+    async def set_up(self, workcell: str, what: SetUp, by: By) -> list[str]:
+        """Let the labware of a workcell be as a file says: where it stands, and what is in it.
+
+        What the file does not name stays as it is; what is filled anew is a new source.
+
+        Args:
+            workcell: Its name.
+            what: The content of the file.
+            by: Who set it up so.
+
+        Returns:
+            Names of what is new or was changed.
+
+        Raises:
+            InventoryRefused: with everything that is in the way; nothing is changed then.
+        """
+        async with self._database.session() as session, session.begin():
+            return await imports.set_up(session, workcell, what, by)
+
     # --- corrections ------------------------------------------------------------------------------
 
     async def replace(
@@ -195,6 +216,11 @@ class Catalogue:
         async with self._database.session() as session, session.begin():
             return await corrections.tips(session, workcell, rack, used, by)
 
+    async def fresh_tips(self, workcell: str, rack: str, by: By) -> Changes:
+        """Say that all tips of a rack are there, and none was ever used."""
+        async with self._database.session() as session, session.begin():
+            return await corrections.fresh_tips(session, workcell, rack, by)
+
     async def move(self, workcell: str, name: str, place: str, by: By) -> Changes:
         """Say where an asset stands.
 
@@ -210,6 +236,32 @@ class Catalogue:
         """
         async with self._database.session() as session, session.begin():
             return await corrections.move(session, workcell, name, place, by)
+
+    async def shelve(self, workcell: str, name: str, shelf: str, by: By) -> Changes:
+        """Say that an asset is on a shelf outside; it keeps its name and what is in it.
+
+        Raises:
+            RequestError: it is fixed.
+        """
+        async with self._database.session() as session, session.begin():
+            return await corrections.shelve(session, workcell, name, shelf, by)
+
+    async def bring(self, workcell: str, what: Bringing, by: By) -> Changes:
+        """Say that a thing from a shelf stands on a workcell now.
+
+        What went by its name there, and is on a shelf itself, is called so no longer.
+
+        Args:
+            workcell: Its name.
+            what: The thing, and where it is put.
+            by: Who says so and why.
+
+        Raises:
+            PlaceOccupied: something else stands there.
+            RequestError: its name is taken, or it was called otherwise before.
+        """
+        async with self._database.session() as session, session.begin():
+            return await shelves.bring(session, workcell, what, by)
 
     async def set_status(self, workcell: str, name: str, status: AssetStatus, by: By) -> Changes:
         """Say what may be done with an asset; what is discarded does not come back."""
@@ -250,6 +302,16 @@ class Catalogue:
             raise corrections.unknown(name, await self.ids(workcell))
         return found[0]
 
+    async def on_shelves(self, called: str) -> list[Asset]:
+        """Find things that are on no workcell.
+
+        Args:
+            called: A barcode, the first six or more characters of an accession id, or the name
+                that a thing had on its last workcell.
+        """
+        async with self._database.session() as session:
+            return await lineage.by_ids(session, await shelves.on_shelves(session, called))
+
     async def free(self, kind: str, workcell: str | None = None, limit: int = MOST) -> list[Asset]:
         """List what may be used and no run has, the soonest expiry first.
 
@@ -268,8 +330,11 @@ class Catalogue:
             return await lineage.contents(session, asset.id)
 
     async def where(self, workcell: str, name: str) -> tuple[str, ...]:
-        """Give what an asset stands on, and what that stands on, up to the deck or the device."""
-        return AssetManager(await self.state(workcell)).where(name)
+        """Give what an asset stands on, and so on up to the deck, the device or the shelf."""
+        state = await self.state(workcell)
+        chain = AssetManager(state).where(name)
+        last = state.locations.get(chain[-1] if chain else name)
+        return (*chain, f"shelf {last.shelf}") if last is not None and last.shelf else chain
 
     async def places(self, workcell: str, name: str) -> list[Place]:
         """List where an asset has been, the oldest first, and what moved it there."""

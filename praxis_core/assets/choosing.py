@@ -88,6 +88,11 @@ class Stock:
         """What the catalogue knows of a thing."""
         return self._facts.get(name, _NO_FACT)
 
+    def shelf(self, name: str) -> str:
+        """Say on which shelf outside of the workcell a thing is; empty: on none."""
+        location = self._state.locations.get(name)
+        return "" if location is None else location.shelf
+
     def tips(self, rack: str) -> int:
         """Count the tips that are certainly in a rack."""
         return sum(self._state.tip_spots.get(spot) is True for spot in self.spots(rack))
@@ -156,6 +161,9 @@ class Stock:
                 yield _Lack(math.inf, f"{name} is {fact.factory}, not {needs.type}", "name another")
             if fact.status not in USABLE:
                 yield _Lack(math.inf, f"{name} is {fact.status.replace('_', ' ')}", "name another")
+            if shelf := self.shelf(name):
+                what, mend = on_a_shelf(name, shelf)
+                yield _Lack(math.inf, what, mend)
             if needs.reagent is not None and not self.holds(name, needs.reagent):
                 yield _Lack(math.inf, f"{name} holds no {needs.reagent}", f"fill {name}")
 
@@ -187,6 +195,12 @@ class Stock:
 
 
 _NO_FACT = Fact()
+
+
+def on_a_shelf(name: str, shelf: str) -> tuple[str, str]:
+    """Say that a thing is not on the workcell, and how to mend it."""
+    what = f"{name} is not on the workcell, but on shelf {shelf}"
+    return what, f'put it there, and say so: praxis assets move {name} "PLACE"'
 
 
 def shortfalls(

@@ -82,7 +82,7 @@ async def require_free(session: AsyncSession, workcell: str, name: str) -> Asset
     )
     for run, status in held:
         raise AssetInUse(asset=name, workcell=workcell, run=run, status=status)
-    row = await session.scalar(_named(workcell).where(AssetRow.name == name))
+    row = await session.scalar(named(workcell).where(AssetRow.name == name))
     if row is None:
         raise unknown(name, await ids(session, workcell))
     return row
@@ -108,39 +108,83 @@ async def volume(
         session.add(source)
         await session.flush()
         sources[str(source.id)] = filling.volume
-    assets = await _manager(session, workcell)
+    assets = await manager_of(session, workcell)
     amounts = dict(filling.amounts or {})
     assets.say(container, filling.volume, amounts, sources=sources, at=datetime.now(UTC))
-    return await _entered(session, workcell, assets, by)
+    return await entered(session, workcell, assets, by)
 
 
 async def tips(session: AsyncSession, workcell: str, rack: str, used: str, by: By) -> Changes:
     """Say which tips of a rack are gone; see ``Catalogue.set_tips``."""
     row = await require_free(session, workcell, rack)
     gone = set(spots(row.rack or (), used))
-    assets = await _manager(session, workcell)
+    assets = await manager_of(session, workcell)
     for spot in row.rack or ():
         if assets.has_tip(spot) is not (spot not in gone):
             assets.say_tip(spot, there=spot not in gone)
-    return await _entered(session, workcell, assets, by)
+    return await entered(session, workcell, assets, by)
+
+
+async def fresh_tips(session: AsyncSession, workcell: str, rack: str, by: By) -> Changes:
+    """Say that all tips of a rack are new; see ``Catalogue.fresh_tips``."""
+    row = await require_free(session, workcell, rack)
+    if not row.rack:
+        raise RequestError(what=f"{rack} is a {row.kind.replace('_', ' ')}, and holds no tips")
+    assets = await manager_of(session, workcell)
+    for spot in row.rack:
+        assets.say_tip(spot, there=False)  # with it goes what is known of its use
+        assets.say_tip(spot, there=True)
+    return await entered(session, workcell, assets, by)
 
 
 async def move(session: AsyncSession, workcell: str, name: str, place: str, by: By) -> Changes:
     """Say where an asset stands; see ``Catalogue.move``."""
+    row = await _movable(session, workcell, name)
+    assets = await manager_of(session, workcell)
+    await require_room(session, workcell, assets, str(row.name), place)
+    assets.say_place(name, place)
+    return await entered(session, workcell, assets, by)
+
+
+async def shelve(session: AsyncSession, workcell: str, name: str, shelf: str, by: By) -> Changes:
+    """Say that an asset is on a shelf; see ``Catalogue.shelve``."""
+    await _movable(session, workcell, name)
+    assets = await manager_of(session, workcell)
+    assets.say_place(name, None, shelf)
+    return await entered(session, workcell, assets, by)
+
+
+async def _movable(session: AsyncSession, workcell: str, name: str) -> AssetRow:
     row = await require_free(session, workcell, name)
     if row.kind in FIXED:
         raise RequestError(what=f"{name} is a {row.kind}: say in the workcell's definition where")
-    assets = await _manager(session, workcell)
-    assets.where(place)
+    return row
+
+
+async def require_room(
+    session: AsyncSession, workcell: str, assets: AssetManager, name: str, place: str
+) -> None:
+    """See that something can be put where somebody says it is.
+
+    Args:
+        session: In a transaction.
+        workcell: Its name.
+        assets: What is known of it.
+        name: What is put there.
+        place: Name of the resource on which it is put.
+
+    Raises:
+        AssetUnknown: there is no such place.
+        PlaceOccupied: something else stands there.
+        RequestError: it would stand on itself.
+    """
     if name in {place, *assets.where(place)}:
         raise RequestError(what=f"{name} cannot stand on itself or on a part of itself")
-    known = {asset.name: asset.kind for asset in await session.scalars(_named(workcell))}
+    known = {asset.name: asset.kind for asset in await session.scalars(named(workcell))}
     there = [other for other in assets.stands_on(place) if other in known and other != name]
     there += [held for held in [assets.gripper(place)] if held is not None and held != name]
     if there and known.get(place) not in _HOLDING_MANY:
         raise PlaceOccupied(resource=name, place=place, by=there[0])
-    assets.say_place(name, place)
-    return await _entered(session, workcell, assets, by)
 
 
 async def new_in_its_place(
@@ -151,13 +195,13 @@ async def new_in_its_place(
     fresh = await _fresh(session, row)
     if not fresh.tip_spots and not fresh.containers:
         raise JournalError(what=f"{name} of workcell {workcell} holds nothing; it stays itself")
-    assets = await _manager(session, workcell)
+    assets = await manager_of(session, workcell)
     before = _state(assets)
     fresh.locations[name] = before.locations[name].model_copy(update={"unknown": ""})
     assets.set_back(fresh)
     others = assets.take_changes()
     thing = given or Description(row.kind, row.factory, row.config)
-    await enter(session, workcell, _nothing_of(name), replace(by, kind=AssetChangeKind.DISCARDED))
+    await enter(session, workcell, nothing_of(name), replace(by, kind=AssetChangeKind.DISCARDED))
     await _discard(session, row)
     await add_rows(session, workcell, {name: replace(thing, kind=row.kind)})
     whole = as_new(_state(assets), await ids(session, workcell), [name])
@@ -174,7 +218,7 @@ async def status(
     row = await require_free(session, workcell, name)
     kind = AssetChangeKind.STATUS
     why = f"{row.status} -> {to}" + (f": {by.why}" if by.why else "")
-    changes = _nothing_of(name)
+    changes = nothing_of(name)
     if to is AssetStatus.DISCARDED:
         kind = AssetChangeKind.DISCARDED
         await enter(session, workcell, changes, By(by.who, why, kind))
@@ -189,7 +233,7 @@ async def status(
 async def confirm(session: AsyncSession, workcell: str, name: str, by: By) -> Changes:
     """Write down that a person looked, and it is as it is known."""
     await require_free(session, workcell, name)
-    changes = _nothing_of(name)
+    changes = nothing_of(name)
     await enter(session, workcell, changes, replace(by, kind=AssetChangeKind.CONFIRMED))
     return changes
 
@@ -233,7 +277,8 @@ def _key(row: str) -> tuple[int, str]:
     return len(row), row
 
 
-def _named(workcell: str) -> Select[AssetRow]:
+def named(workcell: str) -> Select[AssetRow]:
+    """Select what goes by a name on a workcell."""
     return select(AssetRow).where(AssetRow.workcell == workcell, AssetRow.discarded_at.is_(None))
 
 
@@ -261,7 +306,8 @@ async def _owner(session: AsyncSession, workcell: str, part: str) -> str:
     return found
 
 
-async def _manager(session: AsyncSession, workcell: str) -> AssetManager:
+async def manager_of(session: AsyncSession, workcell: str) -> AssetManager:
+    """Begin with what is known of a workcell."""
     return AssetManager(await load(session, workcell), await ids(session, workcell))
 
 
@@ -269,7 +315,8 @@ def _state(assets: AssetManager) -> AssetManagerState:
     return AssetManagerState.model_validate(assets.snapshot())
 
 
-async def _entered(session: AsyncSession, workcell: str, assets: AssetManager, by: By) -> Changes:
+async def entered(session: AsyncSession, workcell: str, assets: AssetManager, by: By) -> Changes:
+    """Write down what was changed there."""
     changes = assets.take_changes()
     if changes:
         await enter(session, workcell, changes, by)
@@ -298,5 +345,6 @@ async def _discard(session: AsyncSession, row: AssetRow) -> None:
     await session.execute(update(AssetRow).where(AssetRow.id == row.id).values(discarded))
 
 
-def _nothing_of(name: str) -> Changes:
+def nothing_of(name: str) -> Changes:
+    """Speak of an asset of which no part was changed."""
     return Changes({name: AssetChange(name)})

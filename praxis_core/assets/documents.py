@@ -91,7 +91,8 @@ def place(state: AssetManagerState, name: str) -> Document | None:
 
 
 def _place(location: Location) -> Document:
-    return {"parent": location.parent, "unknown": location.unknown}
+    document: Document = {"parent": location.parent, "unknown": location.unknown}
+    return document | {"shelf": location.shelf} if location.shelf else document
 
 
 def put_part(state: AssetManagerState, name: str, document: Document | None) -> None:

@@ -50,7 +50,7 @@ _PARTS = text("""
 """)
 
 _WHERE = text("""
-    SELECT name, parent, place_unknown, inside, rack FROM praxis.asset
+    SELECT name, parent, place_unknown, shelf, inside, rack FROM praxis.asset
     WHERE workcell = :workcell AND discarded_at IS NULL
 """)
 
@@ -117,11 +117,11 @@ async def load(session: AsyncSession, workcell: str) -> AssetManagerState:
 
 
 async def _load_places(session: AsyncSession, workcell: str, state: AssetManagerState) -> None:
-    for name, parent, unknown, inside, rack in await session.execute(
-        _WHERE, {"workcell": workcell}
-    ):
+    found = await session.execute(_WHERE, {"workcell": workcell})
+    for name, parent, unknown, shelf, inside, rack in found:
         if unknown is not None:
-            put_place(state, name, {"parent": parent, "unknown": unknown})
+            place = {"parent": parent, "unknown": unknown, "shelf": shelf or ""}
+            put_place(state, name, place)
         for name_inside, where in inside.items():
             put_place(state, name_inside, where)
         if rack is not None:

@@ -62,6 +62,8 @@ class Place:
     """Of the command that moved it."""
     who: str | None
     why: str | None
+    shelf: str = ""
+    """Outside of the workcell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,10 @@ _ASSET = """
       ON c.workcell = a.workcell AND c.asset = a.name AND c.released_at IS NULL
 """
 
+_BY_IDS = text(f"{_ASSET} WHERE a.id = ANY(:ids) ORDER BY a.created_at, a.id").bindparams(
+    bindparam("ids", type_=ARRAY(Uuid()))
+)
+
 _FREE = """
     SELECT a.id, a.kind, a.workcell, a.name, a.factory, a.barcode, a.status,
       CAST(NULL AS uuid) AS held_by, a.parent AS place, a.place_unknown, a.shelf, a.reagent, a.lot,
@@ -114,7 +120,7 @@ _FREE = """
 """
 _FREE_OUTSIDE = text(_FREE.format("a.workcell IS NULL"))
 _FREE_ON = text(
-    _FREE.format("""a.workcell = :workcell AND NOT EXISTS (
+    _FREE.format("""a.workcell = :workcell AND a.shelf IS NULL AND NOT EXISTS (
       SELECT FROM praxis.claim c
       WHERE c.workcell = a.workcell AND c.asset = a.name AND c.released_at IS NULL)""")
 )
@@ -215,6 +221,11 @@ def _assets(found: Any) -> list[Asset]:
     return [Asset(**row) for row in found.mappings()]
 
 
+async def by_ids(session: AsyncSession, ids: Sequence[UUID]) -> list[Asset]:
+    """Give assets by their accession ids, the oldest first."""
+    return _assets(await session.execute(_BY_IDS, {"ids": [*ids]}))
+
+
 async def contents(session: AsyncSession, asset: UUID) -> AssetManagerState:
     """Read what is in the parts of one asset."""
     state = AssetManagerState()
@@ -229,7 +240,13 @@ async def places(session: AsyncSession, asset: Asset) -> list[Place]:
         return []
     found = await session.execute(_PLACES, {"asset": asset.id, "name": asset.name})
     return [
-        Place(at, (place or {}).get("parent"), (place or {}).get("unknown", ""), *command)
+        Place(
+            at,
+            (place or {}).get("parent"),
+            (place or {}).get("unknown", ""),
+            *command,
+            shelf=(place or {}).get("shelf", ""),
+        )
         for at, place, *command in found
     ]
 

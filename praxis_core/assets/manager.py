@@ -239,13 +239,18 @@ class AssetManager:
         """
         self._touched(statements.say_tip(self._state, name, there=there))
 
-    def say_place(self, resource: str, parent: str | None) -> None:
+    def say_place(self, resource: str, parent: str | None, shelf: str = "") -> None:
         """Enter where a person says that a resource stands: in no gripper, then.
+
+        Args:
+            resource: Its name.
+            parent: What it stands on; None: nothing of the workcell.
+            shelf: Where it is outside of the workcell.
 
         Raises:
             AssetUnknown: there is no such resource.
         """
-        self._touched(statements.say_place(self._state, resource, parent))
+        self._touched(statements.say_place(self._state, resource, parent, shelf))
 
     def say_gripper(self, device: str, resource: str | None) -> None:
         """Enter what a person says that a device's gripper holds; None: nothing."""

@@ -79,6 +79,8 @@ class Location(BaseModel):
     """What it stands on; None: on nothing known, or in a gripper."""
     unknown: str = ""
     """Why nobody knows whether it stands there; empty: it is known."""
+    shelf: str = ""
+    """Its place outside of the workcell; empty: it is not outside, or nobody said where."""
 
 
 class Before(BaseModel):

@@ -85,15 +85,17 @@ def say_tip(state: AssetManagerState, name: str, *, there: bool) -> list[str]:
     return [name]
 
 
-def say_place(state: AssetManagerState, resource: str, parent: str | None) -> list[str]:
-    """Enter where a resource stands: in no gripper, then.
+def say_place(
+    state: AssetManagerState, resource: str, parent: str | None, shelf: str = ""
+) -> list[str]:
+    """Enter where a resource stands, or on which shelf outside: in no gripper, then.
 
     Raises:
         AssetUnknown: there is no such resource.
     """
     known(state.locations, resource)
     state.let_go(resource)
-    state.locations[resource] = Location(parent=parent)
+    state.locations[resource] = Location(parent=parent, shelf=shelf)
     return [resource]
 
 

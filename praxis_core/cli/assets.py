@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import re
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -13,18 +13,23 @@ import typer
 from rich.markup import escape
 
 from praxis_core.assets.catalogue import Catalogue
-from praxis_core.assets.corrections import FIXED, Filling, spots
+from praxis_core.assets.corrections import FIXED, Filling, spots, unknown
 from praxis_core.assets.entries import By
+from praxis_core.assets.imports import SetUp, refuse
+from praxis_core.assets.lineage import Asset, Place
+from praxis_core.assets.shelves import Bringing
 from praxis_core.assets.state import AssetManagerState
+from praxis_core.assets.units import read_solute, read_volume
 from praxis_core.cli.console import console, print_json, say, table
 from praxis_core.cli.opening import journal, run_id_of
 from praxis_core.cli.result import as_json
-from praxis_core.errors import DeviceLinkLost, PlaceUnknown, RequestError
+from praxis_core.errors import DeviceLinkLost, PlaceUnknown, Problem, RequestError
 from praxis_core.journal.asset_tables import AssetStatus
 from praxis_core.journal.record import Journal
 from praxis_core.settings import PraxisSettings
 
 if TYPE_CHECKING:
+    from praxis_core.workcell.definition import WorkcellDefinition
     from praxis_core.workcell.model import WorkcellModel
 
 app = typer.Typer(help="What is where, how much of it, and how so.", no_args_is_help=True)
@@ -36,8 +41,6 @@ Who = Annotated[str | None, typer.Option("--by", help="Who says so; else your lo
 Why = Annotated[str, typer.Option("--why", help="Why; it is written down.")]
 
 _Answer = TypeVar("_Answer")
-_UNITS = {"ul": 1.0, "µl": 1.0, "μl": 1.0, "ml": 1e3, "l": 1e6, "nl": 1e-3}
-_VOLUME = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([^\W\d_]+)")
 _ALL = 100_000
 _PART = re.compile(r"(?P<name>[^\[\]]+)\[(?P<well>[A-Za-z]+[0-9]+)\]")
 
@@ -99,13 +102,17 @@ def list_(
             escape(one.name or one.barcode or str(one.id)),
             one.kind,
             one.workcell or "",
-            escape(one.place or one.shelf or ""),
+            escape(_place_of(one)),
             "in use" if one.held_by else one.status,
             one.lot or "",
         )
         for one in found
     ]
     console.print(table("Assets", ("name", "kind", "workcell", "place", "status", "lot"), rows))
+
+
+def _place_of(asset: Asset) -> str:
+    return f"shelf {asset.shelf}" if asset.shelf else asset.place or ""
 
 
 @app.command()
@@ -121,7 +128,7 @@ def show(name: Name, *, workcell: On = "star", as_json_: AsJson = False) -> None
         contents = inside.model_dump(mode="json")
         print_json({"asset": as_json(asset), "contents": contents})
         return
-    place = escape(asset.place or asset.shelf or "nobody knows where")
+    place = escape(_place_of(asset) or "nobody knows where")
     console.print(f"[bold]{escape(name)}[/bold], {asset.kind} on {place}: {asset.status}")
     if asset.held_by is not None:
         console.print(f"Run {asset.held_by} has it.")
@@ -154,13 +161,18 @@ def where(name: Name, *, workcell: On = "star", as_json_: AsJson = False) -> Non
     rows = [
         (
             f"{one.at:%Y-%m-%d %H:%M:%S}",
-            escape(one.unknown or one.parent or "in a gripper"),
+            escape(_told_place(one)),
             f"run {one.run_id}, command {one.number}" if one.run_id else escape(one.who or ""),
             escape(one.why or ""),
         )
         for one in places
     ]
     console.print(table("\nPlaces", ("since", "on", "by", "why"), rows))
+
+
+def _told_place(place: Place) -> str:
+    on_shelf = f"shelf {place.shelf}" if place.shelf else None
+    return place.unknown or place.parent or on_shelf or "in a gripper"
 
 
 @app.command()
@@ -312,19 +324,29 @@ def replace(  # what a person may say
 def tips(  # what a person may say
     name: Name,
     *,
-    used: Annotated[str, typer.Option(help='Spots without a tip: A1:H6, "A1,B2", all or none.')],
+    used: Annotated[
+        str | None, typer.Option(help='Spots without a tip: A1:H6, "A1,B2", all or none.')
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="All are there, and never used.")] = False,
     workcell: On = "star",
     by: Who = None,
     why: Why = "counted",
     as_json_: AsJson = False,
 ) -> None:
-    """Say which tips of a rack are gone; all others are there."""
+    """Say which tips of a rack are gone, all others are there; or that all are fresh."""
+    if fresh == (used is not None):
+        raise RequestError(what="say --used A1:H6, or --fresh")
 
     async def correct(catalogue: Catalogue, who: By, _model: WorkcellModel) -> list[str]:
-        await catalogue.set_tips(workcell, name, used, who)
+        if used is None:
+            await catalogue.fresh_tips(workcell, name, who)
+        else:
+            await catalogue.set_tips(workcell, name, used, who)
         return [name]
 
-    _correct(workcell, _by(by, why), correct, f"{name} has no tips in {used}", as_json_=as_json_)
+    told = f"{name} has fresh tips" if used is None else f"{name} has no tips in {used}"
+    others = [name] if fresh else []
+    _correct(workcell, _by(by, why), correct, told, fresh=others, as_json_=as_json_)
 
 
 @app.command()
@@ -334,20 +356,25 @@ def volume(  # what a person may say
     to: Annotated[str, typer.Option("--set", help="What is in it: 40mL, 350uL.")],
     reagent: Annotated[str | None, typer.Option(help="What it is.")] = None,
     lot: Annotated[str | None, typer.Option(help="Its lot.")] = None,
+    solute: Annotated[
+        list[str] | None, typer.Option(help="What is dissolved in it: dye=50uM; may be repeated.")
+    ] = None,
     workcell: On = "star",
     by: Who = None,
     why: Why = "measured",
     as_json_: AsJson = False,
 ) -> None:
-    """Say how much is in a container now; nothing is dissolved in it as far as is known."""
+    """Say how much is in a container now, and what is dissolved in it; else nothing is."""
     microlitres = read_volume(to)
+    # µM times µL is pmol.
+    amounts = {of: micromolar * microlitres for of, micromolar in map(read_solute, solute or ())}
 
     async def correct(catalogue: Catalogue, who: By, _model: WorkcellModel) -> list[str]:
         part = await _part(catalogue, workcell, name, None)
         most = (await catalogue.state(workcell)).containers[part].max_volume
         if most is not None and microlitres > most:
             raise RequestError(what=f"{part} holds {most:g} µL at most, not {microlitres:g} µL")
-        filling = Filling(microlitres, reagent=reagent, lot=lot)
+        filling = Filling(microlitres, amounts, reagent=reagent, lot=lot)
         changes = await catalogue.set_volume(workcell, part, filling, who)
         return [*changes.assets]
 
@@ -357,21 +384,84 @@ def volume(  # what a person may say
 
 @app.command()
 def move(  # what a person may say
-    name: Name,
-    place: Annotated[str, typer.Argument(help='"carrier 1, site 2", "carrier_plates[1]", reader')],
+    name: Annotated[str, typer.Argument(help="Its name; of a thing on a shelf also its barcode.")],
+    place: Annotated[
+        str,
+        typer.Argument(help='"carrier 1, site 2", "carrier_plates[1]", reader; "shelf freezer 2"'),
+    ],
     *,
+    as_: Annotated[
+        str | None, typer.Option("--as", help="What a thing from a shelf is called there.")
+    ] = None,
     workcell: On = "star",
     by: Who = None,
     why: Why = "moved by hand",
     as_json_: AsJson = False,
 ) -> None:
-    """Say where an asset stands now."""
+    """Say where an asset is now: on the workcell, or on a shelf."""
 
     async def correct(catalogue: Catalogue, who: By, model: WorkcellModel) -> list[str]:
-        await catalogue.move(workcell, name, _resource_at(model, place), who)
-        return [name]
+        shelf = _shelf(model, place)
+        if name in await catalogue.ids(workcell):
+            if shelf:
+                await catalogue.shelve(workcell, name, shelf, who)
+            else:
+                await catalogue.move(workcell, name, _resource_at(model, place), who)
+            return [name]
+        thing = await _from_a_shelf(catalogue, workcell, name)
+        if shelf:
+            raise RequestError(what=f"{name} is on shelf {thing.shelf}, and on no workcell")
+        what = await _bringing(catalogue, model, thing, _resource_at(model, place), as_)
+        await catalogue.bring(workcell, what, who)
+        return [what.name]
 
     _correct(workcell, _by(by, why), correct, f"{name} is on {place}", as_json_=as_json_)
+
+
+def _shelf(model: WorkcellModel, place: str) -> str:
+    """Read ``"shelf freezer 2"``; empty: it is a place of the workcell."""
+    word, _, shelf = place.strip().partition(" ")
+    return "" if word != "shelf" or place in model.places else shelf.strip()
+
+
+async def _from_a_shelf(catalogue: Catalogue, workcell: str, called: str) -> Asset:
+    found = await catalogue.on_shelves(called)
+    if not found:
+        raise unknown(called, await catalogue.ids(workcell))
+    if len(found) > 1:
+        listed = ", ".join(f"{str(one.id)[:8]} on {one.shelf}" for one in found)
+        raise RequestError(what=f"several things are called {called}; say which: {listed}")
+    return found[0]
+
+
+async def _bringing(
+    catalogue: Catalogue, model: WorkcellModel, thing: Asset, place: str, named: str | None
+) -> Bringing:
+    """Say what a thing from a shelf becomes on the workcell."""
+    from praxis_core.workcell.stock import as_new, descriptions
+
+    workcell, things = model.definition.name, descriptions(model)
+    here = {str(one.name): one for one in await catalogue.find(workcell=workcell, limit=_ALL)}
+    alike = [
+        name
+        for name, one in things.items()
+        if one.kind == thing.kind and thing.factory in {None, one.factory}
+    ]
+    free = [name for name in alike if name not in here or here[name].shelf]
+    name = named or thing.name or (free[0] if len(free) == 1 else None)
+    what = f"a {thing.kind}" + (f" ({thing.factory})" if thing.factory else "")
+    if name is None:
+        known = ", ".join(free or alike) or "none"
+        raise RequestError(
+            what=f"which one of workcell {workcell} shall it be? Say --as NAME. Those that are "
+            f"{what}: {known}" + ("" if free else ", and all of them are on it")
+        )
+    if name not in alike:
+        raise RequestError(
+            what=f"the definition of workcell {workcell} has no {name} that is {what}; it has: "
+            + (", ".join(alike) or "none")
+        )
+    return Bringing(thing.id, name, place, as_new(model, name))
 
 
 @app.command()
@@ -408,18 +498,19 @@ def confirm(
 
 @app.command(name="import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="CSV: kind, barcode, factory, shelf, lot, ...")],
+    file: Annotated[
+        Path, typer.Argument(help="CSV of what is on shelves, or the YAML of a workcell.")
+    ],
     *,
     by: Who = None,
     why: Why = "",
     as_json_: AsJson = False,
 ) -> None:
-    """Take in what stands on shelves, from a table; all of it or nothing."""
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        what = getattr(error, "strerror", None) or error
-        raise RequestError(what=f"{file} cannot be read: {what}") from error
+    """Take in what stands on shelves, or what a workcell was set up with; all of it or nothing."""
+    text = _text_of(file)
+    if file.suffix.lower() in {".yaml", ".yml"}:
+        _set_up(file, text, By(_by(by, "").who, why or f"as in {file.name}"), as_json_=as_json_)
+        return
 
     async def take(catalogue: Catalogue, _records: Journal) -> list[str]:
         return await catalogue.take_in(file.name, text, _by(by, why))
@@ -431,17 +522,68 @@ def import_(
         console.print(f"{len(barcodes)} assets of {escape(file.name)} were taken in.")
 
 
-def read_volume(text: str) -> float:
-    """Read a volume with its unit, in µL.
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        what = getattr(error, "strerror", None) or error
+        raise RequestError(what=f"{file} cannot be read: {what}") from error
 
-    Raises:
-        RequestError: it has none of the units, or is no number.
-    """
-    match = _VOLUME.fullmatch(text.strip())
-    unit = None if match is None else _UNITS.get(match[2].lower())
-    if match is None or unit is None:
-        raise RequestError(what=f"{text!r} is no volume; write 40mL or 350uL")
-    return float(match[1]) * unit
+
+def _set_up(file: Path, text: str, who: By, *, as_json_: bool) -> None:
+    """Let a workcell hold what its file says."""
+    from praxis_core.workcell.definition import load_definition
+    from praxis_core.workcell.initial_state import initial_assets
+    from praxis_core.workcell.model import build, simulated_backend
+    from praxis_core.workcell.stock import descriptions
+    from praxis_core.workcell.yaml_lines import read_yaml
+
+    wanted = load_definition(file)
+    document = read_yaml(text)
+    lines = {
+        labware.name: document.line(("labware", number))
+        for number, labware in enumerate(wanted.labware)
+    }
+
+    async def take(catalogue: Catalogue, records: Journal) -> tuple[list[str], bool | None]:
+        model = await _model(catalogue, records, wanted.name)
+        refuse(file.name, [*_other_labware(file.name, model, wanted, lines)])
+        held = initial_assets(build(wanted, simulated_backend))
+        movable = {
+            name: lines[name]
+            for name, thing in descriptions(model).items()
+            if name in lines and thing.kind not in FIXED
+        }
+        what = SetUp(file.name, held, descriptions(model), movable)
+        changed = await catalogue.set_up(wanted.name, what, who)
+        if model.definition.mode != "simulated":
+            return changed, None
+        known = await catalogue.state(wanted.name)
+        return changed, _in_the_lab(model, known, [*movable], [*movable])
+
+    changed, done = _ask(take)
+    if as_json_:
+        print_json({"changed": [*changed], "in_the_lab": done})
+        return
+    listed = ", ".join(changed) or "nothing was otherwise"
+    console.print(escape(f"{wanted.name} holds what {file.name} says. Changed: {listed}."))
+    _say_not_in_the_lab(wanted.name, done)
+
+
+def _other_labware(
+    source: str, model: WorkcellModel, wanted: WorkcellDefinition, lines: Mapping[str, int]
+) -> Iterator[Problem]:
+    """Say what a file names that the workcell, as it is stored, does not have."""
+    stored = {labware.name: labware for labware in model.definition.labware}
+    for labware in wanted.labware:
+        where = f"{source}:{lines[labware.name]}"
+        mend = "store the definition first: praxis workcell add FILE.yaml"
+        if labware.name not in stored:
+            what = f"workcell {wanted.name} has no labware called {labware.name}"
+            yield Problem(where, what, mend)
+        elif stored[labware.name].factory != labware.factory:
+            is_ = stored[labware.name].factory
+            yield Problem(where, f"{labware.name} is {is_} there, not {labware.factory}", mend)
 
 
 def _by(name: str | None, why: str) -> By:
@@ -486,6 +628,10 @@ def _correct(  # what all corrections have in common
         print_json({"done": told, "by": who.who, "why": who.why, "in_the_lab": done})
         return
     console.print(escape(f"{told}. Written down: {who.who}, {who.why or 'without a reason'}."))
+    _say_not_in_the_lab(workcell, done)
+
+
+def _say_not_in_the_lab(workcell: str, done: bool | None) -> None:
     if done is False:
         say(
             f"The pretend lab of {workcell} does not run, so nothing was moved in it. When it "

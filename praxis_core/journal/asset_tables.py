@@ -95,8 +95,8 @@ class AssetRow(Base):
         Index("ix_asset_named", "workcell", "name", "created_at"),
         word("kind"),
         one_of("status", AssetStatus),
-        CheckConstraint("(name IS NULL) = (workcell IS NULL)", name="workcell"),
-        CheckConstraint("shelf IS NULL OR workcell IS NULL", name="shelf"),
+        CheckConstraint("workcell IS NULL OR name IS NOT NULL", name="workcell"),
+        CheckConstraint("shelf IS NULL OR parent IS NULL", name="shelf"),
         CheckConstraint("(status = 'discarded') = (discarded_at IS NOT NULL)", name="discarded_at"),
         not_empty("name"),
         not_empty("barcode"),
@@ -106,8 +106,9 @@ class AssetRow(Base):
     """Its accession id."""
     kind: Mapped[str]
     name: Mapped[str | None]
-    """On its workcell; None: it is on none."""
+    """On its workcell, or the one it was last called by; None: it was on none yet."""
     workcell: Mapped[str | None]
+    """Where it goes by its name, also while it is on a shelf beside it; None: nowhere."""
     factory: Mapped[str | None]
     """Of PyLabRobot."""
     config: Mapped[dict[str, JsonValue]] = mapped_column(

@@ -187,9 +187,9 @@ _ASSETS = """given AS (
         parts jsonb, places jsonb, place jsonb, gone boolean, inside jsonb, rack text[],
         sources bigint[])
     ), met AS (
-      INSERT INTO praxis.asset (kind, workcell, name, parent, place_unknown, inside, rack)
+      INSERT INTO praxis.asset (kind, workcell, name, parent, place_unknown, shelf, inside, rack)
         SELECT CASE WHEN rack IS NULL THEN 'labware' ELSE 'tip_rack' END, :asset_workcell, asset,
-          place ->> 'parent', place ->> 'unknown', coalesce(inside, '{}'), rack
+          place ->> 'parent', place ->> 'unknown', place ->> 'shelf', coalesce(inside, '{}'), rack
         FROM given WHERE known IS NULL
         RETURNING id, name
     ), whole AS (
@@ -200,6 +200,7 @@ _ASSETS = """given AS (
           rack = coalesce(w.rack, a.rack),
           parent = CASE WHEN w.place IS NULL THEN a.parent ELSE w.place ->> 'parent' END,
           place_unknown = coalesce(w.place ->> 'unknown', a.place_unknown),
+          shelf = CASE WHEN w.place IS NULL THEN a.shelf ELSE w.place ->> 'shelf' END,
           status = CASE WHEN w.gone THEN 'discarded' ELSE a.status END,
           discarded_at = CASE WHEN w.gone THEN CAST(:asset_at AS timestamptz) END
         FROM whole w

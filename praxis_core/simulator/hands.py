@@ -80,7 +80,7 @@ def _places(truth: Table, wanted: AssetManagerState) -> Table:
         for name, place in wanted.locations.items()
         if name in truth["places"]
         and not place.unknown
-        and place.parent is not None
+        and (place.parent is not None or place.shelf)
         and truth["places"][name]["parent"] != place.parent
     }
 

@@ -29,6 +29,7 @@ from praxis_core.errors import RunNotFound
 from praxis_core.journal.asset_tables import AssetChangeKind
 from praxis_core.journal.command_writer import AssetValues
 from praxis_core.journal.record import Journal
+from praxis_core.labware.inventory import inventory
 from praxis_core.protocol.command import Command
 from praxis_core.workcell.clock import Clock
 from praxis_core.workcell.model import WorkcellModel
@@ -68,6 +69,20 @@ def descriptions(model: WorkcellModel) -> dict[str, Description]:
         if isinstance(part, _OF_THEIR_OWN) and part.name not in found:
             found[part.name] = Description(_kind(part), part.model)
     return found
+
+
+def as_new(model: WorkcellModel, name: str) -> AssetManagerState:
+    """Say what a new thing of some name is: all tips there, nothing in its wells.
+
+    Args:
+        model: As its definition built it.
+        name: Of labware.
+    """
+    state = AssetManagerState.model_validate(inventory(model.resources.get(name)))
+    for container in state.containers.values():
+        container.volume, container.sources = 0.0, {}
+    state.tip_spots = dict.fromkeys(state.tip_spots, True)
+    return state
 
 
 def _kind(resource: Resource) -> str:

@@ -11,13 +11,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from praxis_core.assets.calibration import Calibrations
 from praxis_core.assets.catalogue import Catalogue
 from praxis_core.assets.state import AssetManagerState
+from praxis_core.assets.units import read_solute, read_volume
 from praxis_core.cli import app
-from praxis_core.cli.assets import read_volume
 from praxis_core.errors import (
     AssetInUse,
     AssetUnknown,
@@ -252,6 +253,11 @@ def test_volumes_are_read_with_their_units() -> None:
         2,
         1e6,
     ]
+    assert read_solute("NaCl = 1.5 mM") == ("NaCl", 1500)
+    assert read_solute("dye=50µM") == ("dye", 50)
+    for wrong in ("dye", "=5uM", "dye=5", "dye=5mL"):
+        with pytest.raises(RequestError, match="write dye=50uM"):
+            read_solute(wrong)
 
 
 async def test_an_asset_of_which_nobody_spoke_is_met_with_its_definition(
@@ -268,3 +274,144 @@ async def test_an_asset_of_which_nobody_spoke_is_met_with_its_definition(
     first = await known()
     await asyncio.to_thread(praxis, "assets", "show", "plate")
     assert {"plate", "tips", "star"} <= first == await known()
+
+
+def test_a_plate_goes_to_a_shelf_and_comes_back(praxis: Praxis, lab: LabControl) -> None:
+    """It keeps its name and what is in it; its place on the deck is free for others meanwhile."""
+    praxis("assets", "volume", "plate[B3]", "--set", "50uL")
+    assert praxis("assets", "move", "plate", "shelf freezer 2", "--by", "ada")["in_the_lab"] is True
+
+    assert _differences(lab) == []
+    assert praxis("assets", "where", "plate")["now"] == ["shelf freezer 2"]
+    [plate] = [one for one in praxis("assets", "list", "--kind", "plate") if one["name"] == "plate"]
+    assert (plate["place"], plate["shelf"]) == (None, "freezer 2")
+    praxis("assets", "move", "other", "carrier_plates[0]")
+    with pytest.raises(PlaceOccupied, match="other stands there"):
+        praxis("assets", "move", "plate", "carrier_plates[0]")
+
+    praxis("assets", "move", "plate", "site 3")
+
+    assert _differences(lab) == []
+    assert praxis("assets", "where", "plate")["now"][0] == "carrier_plates-2"
+    assert praxis("assets", "lineage", "plate", "B3")["volume"] == 50
+    told = [(one["parent"], one["shelf"]) for one in praxis("assets", "where", "plate")["places"]]
+    assert told == [("carrier_plates-0", ""), (None, "freezer 2"), ("carrier_plates-2", "")]
+
+
+def test_a_plate_from_a_shelf_takes_the_name_of_one_that_went_there(
+    praxis: Praxis, tmp_path: Path, lab: LabControl
+) -> None:
+    """The old one keeps what is in it, and can come back when its name is free."""
+    file = tmp_path / "shelf.csv"
+    corning = "cor_96_wellplate_360uL_Fb"
+    file.write_text(f"kind,barcode,factory,shelf\nplate,P7,{corning},cold 2\ntube,T1,,cold 2\n")
+    praxis("assets", "import", str(file), workcell=False)
+    with pytest.raises(RequestError, match="plate, other, and all of them are on it"):
+        praxis("assets", "move", "P7", "site 3")
+    with pytest.raises(RequestError, match="has no other that is a tube"):
+        praxis("assets", "move", "T1", "site 3", "--as", "other")
+    praxis("assets", "volume", "other[A1]", "--set", "70uL")
+    old = praxis("assets", "show", "other")["asset"]["id"]
+    praxis("assets", "move", "other", "shelf freezer 1")
+
+    praxis("assets", "move", "P7", "site 3", "--by", "ada")
+
+    assert _differences(lab) == []
+    shown = praxis("assets", "show", "other")
+    assert (shown["asset"]["barcode"], shown["asset"]["place"]) == ("P7", "carrier_plates-2")
+    assert sum(one["volume"] for one in shown["contents"]["containers"].values()) == 0
+    with pytest.raises(RequestError, match="other is on carrier_plates-2"):
+        praxis("assets", "move", old[:8], "carrier_plates[3]")
+
+    praxis("assets", "move", "other", "shelf cold 2")
+    praxis("assets", "move", old[:8], "carrier_plates[3]")
+
+    assert _differences(lab) == []
+    assert praxis("assets", "show", "other")["asset"]["id"] == old
+    assert praxis("assets", "lineage", "other", "A1")["volume"] == 70
+
+
+def test_fresh_tips_are_other_tips_in_the_same_rack(praxis: Praxis, lab: LabControl) -> None:
+    """Full and unused, in the lab as well; the rack has the accession id that it had."""
+    before = praxis("assets", "show", "tips")["asset"]["id"]
+    old = _tips(lab)
+
+    praxis("assets", "tips", "tips", "--fresh")
+
+    assert _differences(lab) == []
+    now = _tips(lab)
+    assert (len(now), now & old) == (96, set())
+    shown = praxis("assets", "show", "tips")
+    assert all(shown["contents"]["tip_spots"].values())
+    assert shown["asset"]["id"] == before
+    with pytest.raises(RequestError, match="say --used A1:H6, or --fresh"):
+        praxis("assets", "tips", "tips")
+
+
+def _tips(lab: LabControl) -> set[str]:
+    truly = lab.truth()["tips"]
+    return {tip["name"] for spot, tip in truly.items() if spot.startswith("tips_")}
+
+
+def test_a_volume_is_said_with_what_is_dissolved_in_it(praxis: Praxis, lab: LabControl) -> None:
+    """As concentrations; the pretend lab has it so, too."""
+    said = ("--set", "0.1mL", "--solute", "dye=50uM", "--solute", "salt=1.5mM")
+    praxis("assets", "volume", "plate[C4]", *said)
+
+    well = praxis("assets", "show", "plate")["contents"]["containers"]["plate_well_C4"]
+    assert (well["volume"], well["amounts"]) == (100, {"dye": 5000, "salt": 150_000})
+    assert _differences(lab) == []
+
+
+def test_a_workcell_holds_what_its_file_says(
+    praxis: Praxis, lab: LabControl, tmp_path: Path
+) -> None:
+    """Labware is where the file has it, with what is in it; what it does not name stays."""
+    praxis("assets", "tips", "tips", "--used", "all")
+    praxis("assets", "move", "plate", "shelf freezer")
+    labware = [one for one in SMALL["labware"] if one["name"] != "other"]
+    file = _file(tmp_path, SMALL | {"labware": labware})
+
+    found = praxis("assets", "import", str(file), "--by", "ada", workcell=False)
+
+    assert found == {"changed": ["plate", "tips"], "in_the_lab": True}
+    assert _differences(lab) == []
+    known = _known()
+    assert sum(there is True for there in known.tip_spots.values()) >= 88
+    assert known.locations["plate"].parent == "carrier_plates-0"
+    assert known.containers["plate_well_A1"].amounts == {"dye": 10_000}
+    again = praxis("assets", "import", str(file), workcell=False)
+    assert "plate" not in again["changed"]
+
+
+async def test_a_workcell_file_with_faults_changes_nothing(
+    praxis: Praxis, tmp_path: Path, database_url: str, run_on_bench: UUID
+) -> None:
+    """All of them are told at once, each with its line."""
+    await asyncio.to_thread(praxis, "assets", "move", "plate", "site 3")
+    labware = [one | {} for one in SMALL["labware"] if one["name"] != "other"]
+    labware[-1]["at"] = "carrier_plates[1]"
+    labware.append({"name": "third", "factory": labware[-1]["factory"], "at": "reader"})
+    file = await asyncio.to_thread(_file, tmp_path, SMALL | {"labware": labware})
+    before = await asyncio.to_thread(_known)
+
+    with pytest.raises(InventoryRefused, match=r"small.yaml:\d+: workcell small has no .* third"):
+        await asyncio.to_thread(praxis, "assets", "import", str(file), workcell=False)
+    file = await asyncio.to_thread(_file, tmp_path, SMALL | {"labware": labware[:-1]})
+    async with Database(database_url) as database:
+        await Journal(database).claim_assets(
+            "small", {"tips"}, run_id=run_on_bench, attempt=1, take_over=False
+        )
+    with pytest.raises(InventoryRefused, match="2 faults") as caught:
+        await asyncio.to_thread(praxis, "assets", "import", str(file), workcell=False)
+
+    told = str(caught.value)
+    assert f"praxis run resume {run_on_bench}" in told
+    assert "plate cannot be on carrier_plates-1: other stands there" in told
+    assert await asyncio.to_thread(_known) == before
+
+
+def _file(folder: Path, definition: dict[str, Any]) -> Path:
+    file = folder / "small.yaml"
+    file.write_text(yaml.safe_dump(definition), encoding="utf-8")
+    return file

@@ -11,7 +11,8 @@ from praxis_core.assets.corrections import Filling
 from praxis_core.assets.entries import By
 from praxis_core.assets.inventory import Description
 from praxis_core.assets.manager import AssetManager
-from praxis_core.assets.state import AssetManagerState, Location
+from praxis_core.assets.shelves import Bringing
+from praxis_core.assets.state import AssetManagerState, ContainerContents, Location
 from praxis_core.errors import (
     AssetInUse,
     AssetUnknown,
@@ -268,19 +269,75 @@ async def test_an_inventory_is_taken_in_and_its_things_are_free(catalogue: Catal
 async def test_an_inventory_with_faults_is_refused_with_all_of_them(catalogue: Catalogue) -> None:
     """Each with its line; nothing of it is taken in."""
     await catalogue.take_in("stock.csv", INVENTORY, ADA)
-    table = "kind,barcode,expires,colour\nPlate!,P1,,red\ntube,T9,soon,\ntube,T9,,\n,,,\n"
+    table = (
+        "kind;barcode;expires;colour;volume;factory\nPlate!;P1;;red\ntube;T9;soon;;5\n"
+        "tube;T9;;;;cor_96_wellplate_360uL_FB;x\n;;;blue\n"
+    )
 
     with pytest.raises(InventoryRefused) as caught:
         await catalogue.take_in("bad.csv", table, ADA)
 
     told = str(caught.value)
     for fault in (
-        "bad.csv:2: no column is called 'colour'",
+        "bad.csv:1: no column is called 'colour'",
         "bad.csv:2: 'Plate!' is no kind",
         "bad.csv:2: barcode P1 is in the catalogue already",
         "bad.csv:3: 'soon' is no date",
         "bad.csv:4: barcode T9 is in line 3 already",
+        "bad.csv:3: '5' is no volume; write 40mL or 350uL",
+        "bad.csv:4: it has more cells than there are columns: x",
+        "bad.csv:4: PyLabRobot has no factory cor_96_wellplate_360uL_FB (did you mean cor_96_well",
         "bad.csv:5: kind is missing",
+        "bad.csv:5: barcode is missing",
     ):
         assert fault in told
     assert await catalogue.find(barcode="T9") == []
+
+
+async def test_an_inventory_without_lines_is_refused(catalogue: Catalogue) -> None:
+    """Nobody means to bring nothing."""
+    with pytest.raises(InventoryRefused, match="nothing is in it"):
+        await catalogue.take_in("empty.csv", "kind,barcode\n\n", ADA)
+
+
+@pytest.mark.parametrize(
+    ("said", "volume", "unknown"), [("30mL", 30_000, ""), ("", 0, "nobody said how much")]
+)
+async def test_what_came_from_a_shelf_is_a_filling_with_its_lot(
+    catalogue: Catalogue, assets: AssetManager, said: str, volume: float, unknown: str
+) -> None:
+    """As much as the inventory says; if it says nothing, nobody knows."""
+    table = f"kind,barcode,reagent,lot,volume\ntrough,B1,PBS,L9,{said}\n"
+    await catalogue.take_in("stock.csv", table, ADA)
+    [thing] = await catalogue.on_shelves("B1")
+    await catalogue.shelve("bench", "trough", "cold room", ADA)
+    new = AssetManagerState(containers={"trough": ContainerContents(max_volume=60_000)})
+
+    await catalogue.bring("bench", Bringing(thing.id, "trough", "deck", new), ADA)
+
+    trough = (await catalogue.state("bench")).containers["trough"]
+    assert (trough.volume, trough.max_volume) == (volume, 60_000)
+    assert trough.unknown.startswith(unknown)
+    assert bool(trough.unknown) is bool(unknown)
+    origins = (await catalogue.lineage("bench", "trough")).origins
+    assert [(one.lot, one.volume) for one in origins] == ([("L9", 30_000)] if volume else [])
+    [old] = await catalogue.on_shelves("trough")
+    assert (old.lot, old.shelf) == ("L7", "cold room")
+
+
+async def test_what_is_on_a_shelf_is_not_free_and_not_brought_while_a_run_has_it(
+    catalogue: Catalogue, assets: AssetManager, journal: Journal, run_on_bench: UUID
+) -> None:
+    """The state of the workcell says where it is, so that no run looks for it on the deck."""
+    await catalogue.shelve("bench", "plate", "freezer", ADA)
+
+    assert (await catalogue.state("bench")).locations["plate"] == Location(
+        parent=None, shelf="freezer"
+    )
+    assert [one.name for one in await catalogue.free("plate", "bench")] == ["plate2"]
+    assert await catalogue.where("bench", "plate") == ("shelf freezer",)
+    await journal.claim_devices(
+        "bench", ["plate2"], run_id=run_on_bench, attempt=1, take_over=False
+    )
+    with pytest.raises(AssetInUse):
+        await catalogue.shelve("bench", "plate2", "freezer", ADA)

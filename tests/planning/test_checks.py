@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from pylabrobot.liquid_handling import LiquidHandler
 from pylabrobot.resources import Plate, Well
 
+from praxis_core.assets.state import AssetManagerState, Location
 from praxis_core.errors import Problem, RunRefused
 from praxis_core.planning import CheckedRequest, check_request
 from praxis_core.protocol import define, protocol
@@ -94,6 +95,22 @@ def test_a_request_that_is_right_is_completed(candidates: Candidates) -> None:
     }
     assert checked.assets == {"lh": "star", "plate": "plate_02", "blank": "plate_01[A1]"}
     assert checked.asset_names == ("plate_01", "plate_02", "star")
+
+
+def test_what_was_named_and_is_on_a_shelf_is_refused(candidates: Candidates) -> None:
+    """Whether or not the protocol says what it needs of it."""
+    state = AssetManagerState(locations={"plate_02": Location(parent=None, shelf="freezer 2")})
+
+    with pytest.raises(RunRefused, match="plate_02 is not on the workcell, but on shelf freezer 2"):
+        check_request(
+            DEFINITION,
+            gradient,
+            workcell="bench",
+            parameters={"volume": 50},
+            assets={"plate": "plate_02"},
+            candidates=candidates,
+            state=state,
+        )
 
 
 def test_a_value_out_of_range_is_told_with_its_bound(candidates: Candidates) -> None:

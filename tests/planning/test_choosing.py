@@ -20,7 +20,7 @@ from pylabrobot.resources import (
 )
 
 from praxis_core.assets.choosing import Choice, Fact, choose, shortfalls
-from praxis_core.assets.state import AssetManagerState
+from praxis_core.assets.state import AssetManagerState, Location
 from praxis_core.labware.inventory import inventory
 from praxis_core.protocol import AssetRequirement, Needs
 
@@ -83,6 +83,19 @@ def test_what_is_quarantined_or_of_another_type_is_not_chosen() -> None:
     wanted = [rack("tips", 8, type="hamilton_96_tiprack_300uL_filter")]
 
     assert chosen(wanted, {}, facts).assets == {"tips": "rack_c"}
+
+
+def test_what_is_on_a_shelf_is_not_chosen() -> None:
+    """If there is nothing else, it is told where it is and what to do."""
+    state = state_of(*RACKS)
+    for letter in "ab":
+        state.locations[f"rack_{letter}"] = Location(parent=None, shelf="dry 1")
+    candidates = {one.name: one for one in RACKS}
+
+    assert choose([rack("tips", 8)], candidates, state).assets == {"tips": "rack_c"}
+    [problem] = choose([rack("tips", 8)], candidates, state, taken=("rack_c",)).problems
+    assert "rack_a is not on the workcell, but on shelf dry 1" in str(problem)
+    assert "praxis assets move rack_a" in problem.mend
 
 
 def test_one_requirement_makes_room_for_another() -> None:
