@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from pydantic import JsonValue
 
-from praxis_core.assets import corrections, imports, inventory, lineage, shelves
+from praxis_core.assets import corrections, history, imports, inventory, lineage, shelves
 from praxis_core.assets.changes import Changes
 from praxis_core.assets.corrections import Filling
 from praxis_core.assets.entries import By
@@ -24,6 +25,17 @@ from praxis_core.protocol.command import Command
 
 MOST = 100
 """Assets that a search gives."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What became of an asset."""
+
+    asset: Asset
+    events: tuple[history.Event, ...]
+    """The oldest first."""
+    before: UUID | None
+    """What went by its name before it, and was discarded."""
 
 
 class Catalogue:
@@ -341,6 +353,26 @@ class Catalogue:
         asset = await self.asset(workcell, name)
         async with self._database.session() as session:
             return await lineage.places(session, asset)
+
+    async def history(self, workcell: str, name: str, limit: int = MOST) -> History:
+        """List what became of an asset: places, contents, status; and what was there before it.
+
+        Args:
+            workcell: Its name.
+            name: Of the asset; else its barcode, or the beginning of its accession id, also if it
+                is on a shelf or discarded.
+            limit: The last so many changes.
+
+        Raises:
+            AssetUnknown: there is none.
+        """
+        here = await self.find(workcell=workcell, name=name)
+        async with self._database.session() as session:
+            asset = here[0] if here else await lineage.called(session, name)
+            if asset is None:
+                raise corrections.unknown(name, await inventory.ids(session, workcell))
+            found = await history.events(session, asset.id, limit)
+            return History(asset, tuple(found), await lineage.before(session, asset.id))
 
     async def changed_since(
         self, workcell: str, names: Sequence[str], since: datetime, *, but_by: UUID

@@ -74,13 +74,13 @@ def _channels(operations: Iterable[Operation]) -> str:
 def _act(operations: Sequence[Operation]) -> str:
     liquids = [one for one in operations if isinstance(one, Aspirate | Dispense)]
     if liquids:
-        where = _places([one.container for one in liquids])
+        where = blocks([one.container for one in liquids])
         preposition = "from" if isinstance(liquids[0], Aspirate) else "to"
         mixing = _mixing([one.mixing for one in liquids if one.mixing], liquids[0])
         return f"{_volumes([one.volume for one in liquids])} {preposition} {where}{mixing}"
     spots = [one.spot for one in operations if isinstance(one, PickTip)]
     targets = [one.target for one in operations if isinstance(one, DropTip)]
-    return f"tips from {_places(spots)}" if spots else f"tips to {_places(targets)}"
+    return f"tips from {blocks(spots)}" if spots else f"tips to {blocks(targets)}"
 
 
 def _volumes(volumes: Sequence[float]) -> str:
@@ -96,8 +96,8 @@ def _mixing(mixing: Sequence[Mixing], first: Operation) -> str:
     return f", after mixing {told}" if isinstance(first, Aspirate) else f", then mixing {told}"
 
 
-def _places(names: Iterable[str]) -> str:
-    """Write wells and tip spots by their labware, a whole block of them as PyLabRobot does."""
+def blocks(names: Iterable[str]) -> str:
+    """Write wells and tip spots by their labware, a whole block of them: ``plate A1:H1``."""
     by_labware: dict[str, list[tuple[str, int]]] = {}
     for name in dict.fromkeys(names):
         place = _PLACE.fullmatch(name)
@@ -143,7 +143,7 @@ def _argument(value: JsonValue) -> str:
         case str():
             return value
         case {"$tuple": list(items)} | {"$set": list(items)} | list(items):
-            return _places([_argument(item) for item in items])
+            return blocks([_argument(item) for item in items])
         case {"$tip": {"name": name}}:
             return str(name).partition("#")[0]
         case {"$data": path} | {"$object": path}:

@@ -13,6 +13,7 @@ from sqlalchemy import ARRAY, BigInteger, Text, Uuid, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from praxis_core.assets.documents import put_part, put_place
+from praxis_core.assets.history import positions
 from praxis_core.assets.state import AssetManagerState
 from praxis_core.errors import AssetUnknown, RunNotFound
 
@@ -58,8 +59,8 @@ class Place:
     """What it stood on; None: in a gripper, or on nothing known."""
     unknown: str
     run_id: UUID | None
-    number: int | None
-    """Of the command that moved it."""
+    command: int | None
+    """The how-manieth of the run moved it."""
     who: str | None
     why: str | None
     shelf: str = ""
@@ -73,8 +74,8 @@ class Touch:
     spot: str | None
     """Where the tip came from; None: nobody knows."""
     run_id: UUID | None
-    number: int | None
-    """Of the first command with which it touched the source."""
+    command: int | None
+    """The how-manieth of the run was the first with which it touched the source."""
     at: datetime
 
 
@@ -106,6 +107,17 @@ _ASSET = """
     FROM praxis.asset a LEFT JOIN praxis.claim c
       ON c.workcell = a.workcell AND c.asset = a.name AND c.released_at IS NULL
 """
+
+_CALLED = text(f"""{_ASSET} WHERE a.barcode = :called
+      OR (length(:called) >= 6 AND CAST(a.id AS text) LIKE :called || '%')
+    ORDER BY a.discarded_at IS NOT NULL, a.created_at DESC LIMIT 2
+""")
+
+_BEFORE = text("""
+    SELECT a.id FROM praxis.asset a JOIN praxis.asset b ON b.workcell = a.workcell
+      AND b.name = a.name AND b.created_at > a.created_at
+    WHERE b.id = :asset AND a.discarded_at IS NOT NULL ORDER BY a.created_at DESC LIMIT 1
+""").bindparams(bindparam("asset", type_=Uuid()))
 
 _BY_IDS = text(f"{_ASSET} WHERE a.id = ANY(:ids) ORDER BY a.created_at, a.id").bindparams(
     bindparam("ids", type_=ARRAY(Uuid()))
@@ -226,6 +238,18 @@ async def by_ids(session: AsyncSession, ids: Sequence[UUID]) -> list[Asset]:
     return _assets(await session.execute(_BY_IDS, {"ids": [*ids]}))
 
 
+async def called(session: AsyncSession, word: str) -> Asset | None:
+    """Find a thing by its barcode or the beginning of its accession id, also if it is discarded."""
+    found = _assets(await session.execute(_CALLED, {"called": word}))
+    return found[0] if found else None
+
+
+async def before(session: AsyncSession, asset: UUID) -> UUID | None:
+    """Name what went by the name of an asset before it, and was discarded."""
+    found: UUID | None = await session.scalar(_BEFORE, {"asset": asset})
+    return found
+
+
 async def contents(session: AsyncSession, asset: UUID) -> AssetManagerState:
     """Read what is in the parts of one asset."""
     state = AssetManagerState()
@@ -238,16 +262,20 @@ async def places(session: AsyncSession, asset: Asset) -> list[Place]:
     """List where an asset has been, the oldest first."""
     if asset.name is None:
         return []
-    found = await session.execute(_PLACES, {"asset": asset.id, "name": asset.name})
+    found = (await session.execute(_PLACES, {"asset": asset.id, "name": asset.name})).all()
+    commands = await positions(session, [(row.run_id, row.number) for row in found])
     return [
         Place(
-            at,
-            (place or {}).get("parent"),
-            (place or {}).get("unknown", ""),
-            *command,
-            shelf=(place or {}).get("shelf", ""),
+            row.at,
+            (row.place or {}).get("parent"),
+            (row.place or {}).get("unknown", ""),
+            row.run_id,
+            commands.get((row.run_id, row.number)),
+            row.who,
+            row.why,
+            shelf=(row.place or {}).get("shelf", ""),
         )
-        for at, place, *command in found
+        for row in found
     ]
 
 
@@ -272,10 +300,14 @@ async def lineage(session: AsyncSession, workcell: str, part: str) -> Lineage:
 async def touched(session: AsyncSession, sources: list[int]) -> list[Touch]:
     """List the tips that touched some sources, each once, in the order in which they did."""
     names = [str(source) for source in sources]
-    found: dict[tuple[UUID | None, str | None], Touch] = {}
+    first: dict[tuple[UUID | None, str | None], tuple[int | None, datetime]] = {}
     for at, run, number, tip in await session.execute(_TOUCHED, {"ids": sources, "names": names}):
-        found.setdefault((run, tip["spot"]), Touch(tip["spot"], run, number, at))
-    return [*found.values()]
+        first.setdefault((run, tip["spot"]), (number, at))
+    commands = await positions(session, [(run, number) for (run, _), (number, _) in first.items()])
+    return [
+        Touch(spot, run, None if run is None else commands.get((run, number or 0)), at)
+        for (run, spot), (number, at) in first.items()
+    ]
 
 
 async def sources_of_sample(session: AsyncSession, sample: str) -> list[int]:

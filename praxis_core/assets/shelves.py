@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from sqlalchemy import String, cast, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from praxis_core.assets.changes import AssetChange, Changes, PartChange
+from praxis_core.assets.changes import AssetChange, Changes, Document, PartChange
 from praxis_core.assets.corrections import (
     manager_of,
     named,
@@ -142,6 +142,6 @@ def _fill(new: AssetManagerState, row: AssetRow, volume: JsonValue) -> None:
 
 
 def _placed(name: str, shelf: str, place: str) -> Changes:
-    before = {"parent": None, "unknown": "", "shelf": shelf}
+    before: Document = {"parent": None, "unknown": "", "shelf": shelf}
     moved = PartChange(before, {"parent": place, "unknown": ""})
     return Changes({name: AssetChange(name, {}, {name: moved})})

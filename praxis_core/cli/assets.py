@@ -8,11 +8,12 @@ import re
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from uuid import UUID
 
 import typer
 from rich.markup import escape
 
-from praxis_core.assets.catalogue import Catalogue
+from praxis_core.assets.catalogue import Catalogue, History
 from praxis_core.assets.corrections import FIXED, Filling, spots, unknown
 from praxis_core.assets.entries import By
 from praxis_core.assets.imports import SetUp, refuse
@@ -162,12 +163,53 @@ def where(name: Name, *, workcell: On = "star", as_json_: AsJson = False) -> Non
         (
             f"{one.at:%Y-%m-%d %H:%M:%S}",
             escape(_told_place(one)),
-            f"run {one.run_id}, command {one.number}" if one.run_id else escape(one.who or ""),
+            _doer(one.run_id, one.command, one.who),
             escape(one.why or ""),
         )
         for one in places
     ]
     console.print(table("\nPlaces", ("since", "on", "by", "why"), rows))
+
+
+def _doer(run: UUID | None, command: int | None, who: str | None) -> str:
+    if run is None:
+        return escape(who or "")
+    return f"run {run}" + (f", command {command}" if command is not None else "")
+
+
+@app.command()
+def history(
+    name: Annotated[str, typer.Argument(help="Its name, barcode or accession id.")],
+    *,
+    last: Annotated[int, typer.Option(help="How many changes, at most.", min=1)] = 30,
+    workcell: On = "star",
+    as_json_: AsJson = False,
+) -> None:
+    """Tell each change of an asset: of its place, contents and status, and who or what did it."""
+
+    async def read(catalogue: Catalogue, records: Journal) -> History:
+        await _meet(catalogue, records, workcell)
+        return await catalogue.history(workcell, name, last)
+
+    found = _ask(read)
+    if as_json_:
+        print_json(as_json(found))
+        return
+    rows = [
+        (
+            f"{one.at:%Y-%m-%d %H:%M:%S}",
+            one.kind,
+            escape(one.told),
+            _doer(one.run_id, one.command, one.who) + (f" ({escape(one.did)})" if one.did else ""),
+            escape(one.why or ""),
+        )
+        for one in found.events
+    ]
+    console.print(table(f"{escape(name)}, {found.asset.id}", ("at", "", "what", "by", "why"), rows))
+    if len(found.events) == last:
+        console.print(f"Only the last {last} changes; more with --last.")
+    if found.before is not None:
+        console.print(f"What was called so before it: praxis assets history {found.before}")
 
 
 def _told_place(place: Place) -> str:
@@ -227,7 +269,7 @@ def touched(
         print_json([as_json(one) for one in found])
         return
     rows = [
-        (escape(one.spot or "unknown"), str(one.run_id or ""), str(one.number or ""), str(one.at))
+        (escape(one.spot or "unknown"), str(one.run_id or ""), str(one.command or ""), str(one.at))
         for one in found
     ]
     console.print(table("Tips", ("tip of", "run", "first with command", "at"), rows))

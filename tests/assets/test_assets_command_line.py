@@ -415,3 +415,45 @@ def _file(folder: Path, definition: dict[str, Any]) -> Path:
     file = folder / "small.yaml"
     file.write_text(yaml.safe_dump(definition), encoding="utf-8")
     return file
+
+
+def test_what_became_of_a_plate_is_told(praxis: Praxis, tmp_path: Path) -> None:
+    """Place, contents and status, with who and why; of the one before it by its accession id."""
+    first = praxis("assets", "show", "plate")["asset"]["id"]
+    by = ("--by", "ada", "--why", "so it is")
+    praxis("assets", "volume", "plate[B3]", "--set", "50uL", *by)
+    praxis("assets", "move", "plate", "shelf freezer", *by)
+    praxis("assets", "status", "plate", "quarantined", *by)
+    praxis("assets", "confirm", "plate", *by)
+    praxis("assets", "replace", "plate", "--barcode", "P9", *by)
+
+    now, then = praxis("assets", "history", "P9"), praxis("assets", "history", first[:8])
+
+    assert [one["kind"] for one in now["events"]] == ["replaced"]
+    assert (now["asset"]["name"], now["before"]) == ("plate", first)
+    told = [(one["kind"], one["told"]) for one in then["events"]]
+    assert told[0][0] == "created"
+    assert told[0][1] == "created; plate to carrier_plates-0; 16 wells: 4400 µL in all"
+    assert told[1:] == [
+        ("corrected", "plate B3: 0 → 50 µL"),
+        ("corrected", "plate to shelf freezer"),
+        ("status", ""),
+        ("confirmed", "confirmed"),
+        ("discarded", "discarded"),
+    ]
+    assert then["events"][3]["why"] == "available -> quarantined: so it is"
+    assert {one["who"] for one in then["events"][1:]} == {"ada"}
+    [last] = praxis("assets", "history", first[:8], "--last", "1")["events"]
+    assert last["kind"] == "discarded"
+    with pytest.raises(AssetUnknown, match="Closest: plate"):
+        praxis("assets", "history", "plaet")
+
+
+def test_history_reads_well(praxis: Praxis) -> None:
+    """As a person sees it who does not ask for JSON."""
+    praxis("assets", "tips", "tips", "--used", "A1:H2", "--by", "ada")
+
+    done = CliRunner().invoke(app, ["assets", "history", "tips", "--workcell", "small"])
+
+    assert "tips in tips A12:H12; no tips in tips A1:H2" in done.stdout
+    assert "ada" in done.stdout

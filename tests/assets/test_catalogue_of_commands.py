@@ -250,3 +250,32 @@ async def test_texts_that_postgres_does_not_take_are_written_all_the_same(
 
     state = await writer.catalogue.state("bench")
     assert state.containers["trough"].unknown.endswith("failed: broken \ufffd at ?")
+
+
+async def test_history_names_the_run_and_the_command_as_people_count(
+    bench: Bench, writer: Writer, catalogue: Catalogue, run_on_bench: UUID
+) -> None:
+    """So that ``praxis assets deck`` can be asked with what it says."""
+    bench.pick_up(["tips_A1", "tips_B1"], [0, 1])
+    await writer.write()
+    bench.move_liquid("aspirate", ["trough", "trough"], [30, 20], [0, 1])
+    await writer.write()
+    bench.grip("plate")
+    await writer.write()
+    bench.put_down("plate", "plate2_site")
+    await writer.write()
+
+    tips = (await catalogue.history("bench", "tips")).events[-1]
+    assert (tips.run_id, tips.run_name) == (run_on_bench, "dilution on bench")
+    assert (tips.command, tips.did, tips.who) == (1, "star.pick_up_tips", None)
+    assert tips.told == "no tips in tips_A1, tips_B1"
+    trough = (await catalogue.history("bench", "trough")).events[-1]
+    assert (trough.command, trough.told) == (2, "trough: 10000 → 9950 µL")
+    star = (await catalogue.history("bench", "star")).events
+    assert [one.command for one in star[-4:]] == [1, 2, 3, 4]
+    assert "star[1] with the tip of tips_B1: 20 µL" in star[-3].told
+    assert star[-2].told == "star[gripper] holds plate"
+    plate = (await catalogue.history("bench", "plate")).events
+    assert [one.told for one in plate[-2:]] == ["plate to a gripper", "plate to plate2_site"]
+    places = await catalogue.places("bench", "plate")
+    assert [one.command for one in places] == [None, 3, 4]
