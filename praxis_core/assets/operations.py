@@ -99,6 +99,24 @@ def operations_of(command: Command, state: AssetManagerState) -> list[Operation]
     return []
 
 
+def left_empty(command: Command, state: AssetManagerState) -> tuple[str, list[str]]:
+    """Tell from which spots a 96-head takes no tip, for none is there.
+
+    Args:
+        command: Any backend call.
+        state: Says which spots a rack has.
+
+    Returns:
+        The rack and its spots; none when the command is another one.
+    """
+    if command.method != "pick_up_tips96":
+        return "", []
+    fields = _fields(_argument(command, "pickup", 0)) or {}
+    rack = _name(fields) if fields else ""
+    spots = zip(state.racks.get(rack, []), _items(fields.get("tips")), strict=False)
+    return rack, [spot for spot, tip in spots if tip is None]
+
+
 def uses_head96(command: Command) -> bool:
     """Whether the channels of a command are those of the 96-head."""
     return command.method.endswith("96")

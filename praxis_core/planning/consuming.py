@@ -85,6 +85,12 @@ class Account:
             air = float(change.flag.partition(" ")[0])
             self._missing[name] = self._missing.get(name, 0.0) + air
 
+    def lack_tips(self, rack: str, spots: Iterable[str]) -> None:
+        """Enter tips of a rack that are not there, and are wanted."""
+        gone = {spot for spot in spots if self._start.tip_spots.get(spot) is False}
+        if gone:
+            self._missing_tips.setdefault(rack, set()).update(gone)
+
     @property
     def consumption(self) -> dict[str, Consumption]:
         """What was used of each piece of labware, sorted by name."""

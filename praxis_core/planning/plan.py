@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 from pydantic import BaseModel, ConfigDict
@@ -152,7 +153,22 @@ class Plan(_Part):
         if not faults:
             return
         problems = [Problem("refill", line) for line in self.refill]
-        problems += [fault.problem for fault in faults]
+        problems += [_problem(alike) for alike in _alike(faults)]
         raise RunRefused(
             protocol=self.protocol, workcell=self.workcell, count=len(problems), problems=problems
         )
+
+
+def _alike(faults: tuple[PlanFault, ...]) -> Iterable[list[PlanFault]]:
+    """Bring together what is said of several things of one command."""
+    found: dict[tuple[object, ...], list[PlanFault]] = {}
+    for fault in faults:
+        found.setdefault((fault.command, fault.where, fault.what, fault.mend), []).append(fault)
+    return found.values()
+
+
+def _problem(alike: list[PlanFault]) -> Problem:
+    first, more = alike[0], len(alike) - 1
+    if not more:
+        return first.problem
+    return first.model_copy(update={"asset": f"{first.asset} and {more} more like it"}).problem

@@ -163,7 +163,7 @@ def _without_max(task: Task, used: set[str]) -> tuple[str, ...]:
     return tuple(
         requirement.name
         for requirement in task.definition.assets
-        if _wholes(task, requirement.name) & used
+        if task.wholes(requirement.name) & used
         and (requirement.needs is None or requirement.needs.max is None)
     )
 
@@ -173,7 +173,7 @@ def _beyond_max(task: Task) -> list[PlanFault]:
     faults = []
     for requirement in task.definition.assets:
         most = requirement.needs.max if requirement.needs is not None else None
-        wholes, known = sorted(_wholes(task, requirement.name)), task.state.racks
+        wholes, known = sorted(task.wholes(requirement.name)), task.state.racks
         racks = [name for name in wholes if name in known]
         left = sum(task.state.tip_spots.get(spot) is True for one in racks for spot in known[one])
         if most is None or not racks or left >= most:
@@ -190,8 +190,3 @@ def _beyond_max(task: Task) -> list[PlanFault]:
             )
         )
     return faults
-
-
-def _wholes(task: Task, name: str) -> set[str]:
-    bound = task.checked.assets.get(name, [])
-    return {one.partition("[")[0] for one in ([bound] if isinstance(bound, str) else bound)}

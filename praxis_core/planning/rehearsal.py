@@ -26,6 +26,7 @@ from pylabrobot.resources import (
 from praxis_core.assets.contents import Change
 from praxis_core.assets.description import describe
 from praxis_core.assets.manager import AssetManager
+from praxis_core.assets.operations import left_empty
 from praxis_core.assets.state import AssetManagerState
 from praxis_core.labware.encoder import message_of
 from praxis_core.labware.inventory import inventory
@@ -88,6 +89,11 @@ class Task:
     start: datetime
     durations: Durations
     limits: Limits
+
+    def wholes(self, requirement: str) -> set[str]:
+        """Name the assets that a requirement is bound to, or has parts of."""
+        bound = self.checked.assets.get(requirement, [])
+        return {one.partition("[")[0] for one in ([bound] if isinstance(bound, str) else bound)}
 
     @property
     def file(self) -> str:
@@ -229,12 +235,12 @@ class Rehearsal:
             seconds = self._seconds(command)
             if seconds:
                 await asyncio.sleep(seconds)
-        in_the_way = self._in_the_way(command) if outcome.error is None else None
+        before = [self._in_the_way(command), self._not_there(command)]
         changes = self._assets.apply(command, outcome, self._run.time())
         self._done.account.enter(command, changes if outcome.error is None else ())
         faults = [self._fault(planned, *one) for one in self._all_wrong(command, changes)]
-        if in_the_way is not None:
-            faults.append(self._fault(planned, *in_the_way))
+        if outcome.error is None:
+            faults += [self._fault(planned, *one) for one in before if one is not None]
         (self._done.possible if planned.conditional else self._done.certain).extend(faults)
         return outcome
 
@@ -307,6 +313,31 @@ class Rehearsal:
         held = self._assets.gripper(command.device)
         mend = f"take it away, then: praxis assets move {held} ..."
         return None if held is None else (command.device, f"the gripper holds {held} already", mend)
+
+    def _not_there(self, command: Command) -> tuple[str, str, str] | None:
+        """Name a rack from which a 96-head gets fewer tips than it has channels.
+
+        PyLabRobot takes what is there, and what the other channels are to move is left out. A
+        protocol that means to work with some of the tips says how many it needs.
+        """
+        rack, empty = left_empty(command, self._task.state)
+        start = self._task.state.tip_spots
+        left = [spot for spot in empty if start.get(spot) is False]
+        all_ = self._task.state.racks.get(rack, [])
+        if not empty or (len(empty) < len(all_) and (not left or self._says_how_many(rack))):
+            return None
+        self._done.account.lack_tips(rack, left)
+        what = f"has {len(all_) - len(empty)} of {len(all_)} tips for a 96-head"
+        if not left:
+            return rack, what, "the protocol took them before: let it take another rack"
+        return rack, what, "put tips into it; or say how many it needs: Needs(tips=...)"
+
+    def _says_how_many(self, rack: str) -> bool:
+        task = self._task
+        return any(
+            one.needs is not None and one.needs.tips is not None and rack in task.wholes(one.name)
+            for one in task.definition.assets
+        )
 
     def _all_wrong(
         self, command: Command, changes: Iterable[Change]

@@ -260,3 +260,59 @@ def test_what_is_needed_and_not_there_is_refused_at_once(
 
     assert "assets.tips: rack tips_01 has 10 of 96 tips; needs 6 more" in str(refused.value)
     assert "assets.buffer: buffer has 5000 µL; needs 1000 µL more" in str(refused.value)
+
+
+@protocol
+async def stamps(lh: LiquidHandler, tips: TipRack) -> None:
+    """Take a whole rack."""
+    await lh.pick_up_tips96(tips)
+    await lh.discard_tips96()
+
+
+@protocol
+async def stamps_some(
+    lh: LiquidHandler, tips: Annotated[TipRack, Needs(tips=88)], first: bool = False
+) -> None:
+    """Take what is left of a rack: as many as it says, or none of those that it took itself."""
+    if first:
+        await lh.pick_up_tips96(tips)
+        await lh.discard_tips96()
+    await lh.pick_up_tips96(tips)
+    await lh.discard_tips96()
+
+
+def test_a_96_head_wants_a_whole_rack(planned: Planned, state: AssetManagerState) -> None:
+    """PyLabRobot takes what is there; what the other channels were to move would be left out."""
+    assert planned(stamps, state).faults == ()
+    state.tip_spots |= dict.fromkeys(state.racks["tips_01"][56:], False)
+
+    plan = planned(stamps, state)
+
+    assert plan.refill == ("rack tips_01 has 56 of 96 tips; needs 40 more",)
+    assert [(one.asset, one.what) for one in plan.faults] == [
+        ("tips_01", "has 56 of 96 tips for a 96-head")
+    ]
+
+
+def test_a_protocol_may_take_a_part_of_a_rack(planned: Planned, state: AssetManagerState) -> None:
+    """When it says how many it needs; but not what it took before."""
+    state.tip_spots |= dict.fromkeys(state.racks["tips_01"][88:], False)
+
+    assert planned(stamps_some, state).faults == ()
+    again = planned(stamps_some, state, first=True)
+
+    assert {one.command for one in again.faults if one.asset} == {3}
+    assert "took this tip before" in again.faults[0].mend
+
+
+def test_a_refusal_names_each_command_once(planned: Planned, state: AssetManagerState) -> None:
+    """Not each of its eight channels."""
+    state.tip_spots |= dict.fromkeys(state.racks["tips_01"], False)
+
+    with pytest.raises(RunRefused) as refused:
+        planned(usual, state).refuse()
+
+    refill, *faults = str(refused.value).splitlines()[1:]
+    assert "rack tips_01 has 0 of 96 tips; needs 24 more" in refill
+    assert len(faults) == len(COLUMNS)
+    assert "tips_01_tipspot_A1 and 7 more like it: no tip was left here" in faults[0]
