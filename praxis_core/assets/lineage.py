@@ -200,8 +200,14 @@ async def find(session: AsyncSession, wanted: Mapping[str, object], limit: int) 
 _CHANGED_SINCE = text("""
     SELECT DISTINCT ON (a.name) a.name, c.kind, c.who, c.why, c.at, c.run_id
     FROM praxis.asset_change c JOIN praxis.asset a ON a.id = c.asset_id
-    WHERE a.workcell = :workcell AND a.name = ANY(:names) AND c.at > :since
+    WHERE a.workcell = :workcell AND a.name = ANY(:names)
       AND c.run_id IS DISTINCT FROM :run_id AND c.who IS DISTINCT FROM 'host'
+      -- A command has the time of its workcell, and a pretend lab's clock may be hours ahead. Who
+      -- changed it later, had it later.
+      AND CASE WHEN c.number IS NULL THEN c.at > :since ELSE EXISTS (
+        SELECT FROM praxis.claim k
+        WHERE k.run_id = c.run_id AND k.workcell = a.workcell AND k.asset = a.name
+          AND (k.released_at IS NULL OR k.released_at > :since)) END
       AND c.kind <> 'confirmed'
     ORDER BY a.name, c.id DESC
 """).bindparams(bindparam("run_id", type_=Uuid()))

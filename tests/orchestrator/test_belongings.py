@@ -22,7 +22,7 @@ from praxis_core.journal.record import Journal
 from praxis_core.locks import AssetLockManager
 from praxis_core.orchestrator import Orchestrator, RunRequest
 from praxis_core.planning.plan import Plan
-from praxis_core.protocol import protocol
+from praxis_core.protocol import protocol, run
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import RunStatus
 from praxis_core.redis_connection import connect_async
@@ -66,6 +66,14 @@ async def thirsty(lh: LiquidHandler, tips: TipRack, plate: Plate) -> None:
     await lh.pick_up_tips(tips["A1"])
     await lh.aspirate(plate["A1"], vols=[250])
     await lh.dispense(plate["A2"], vols=[250])
+    await lh.return_tips()
+
+
+@protocol(name="patient", version="1.0.0")
+async def patient(lh: LiquidHandler, tips: TipRack) -> None:
+    """Wait for an hour before a tip is taken."""
+    await run.sleep(3600)
+    await lh.pick_up_tips(tips["B1"])
     await lh.return_tips()
 
 
@@ -140,7 +148,7 @@ class Hand:
 
 def _request(function: Any, rack: str = "tips_300_01", **parameters: Any) -> RunRequest:
     assets: dict[str, str | list[str] | None] = {"tips": rack}
-    if function is not failing:
+    if function not in {failing, patient}:
         assets["plate"] = "dose_plate"
     return RunRequest(uuid4(), "a run", function, "hand", assets=assets, parameters=parameters)
 
@@ -206,6 +214,23 @@ async def test_a_run_does_not_go_on_with_what_somebody_has_changed(hand: Hand) -
     await hand.catalogue.replace("hand", "tips_300_01", By("Jo", "it fell down"))
 
     with pytest.raises(RunNotResumable, match=r"tips_300_01 was .* by Jo"):
+        await hand.orchestrator.run(failed)
+
+
+async def test_what_others_did_before_does_not_count_whatever_the_lab_s_clock_said(
+    hand: Hand,
+) -> None:
+    """A pretend lab lets hours pass in no time."""
+    await hand.orchestrator.run(_request(patient))
+    failed = await hand.fail()
+
+    assert (await hand.orchestrator.run(failed)).attempt == 2
+
+    failed = await hand.fail()
+    await hand.journal.release_claims(failed.run_id)
+    other = _request(patient)
+    await hand.orchestrator.run(other)
+    with pytest.raises(RunNotResumable, match=f"{other.run_id} has had its devices since"):
         await hand.orchestrator.run(failed)
 
 
