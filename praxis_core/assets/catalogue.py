@@ -9,8 +9,9 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from praxis_core.assets import corrections, history, imports, inventory, lineage, shelves
+from praxis_core.assets import checking, corrections, history, imports, inventory, lineage, shelves
 from praxis_core.assets.changes import Changes
+from praxis_core.assets.checking import Difference, Finding
 from praxis_core.assets.corrections import Filling
 from praxis_core.assets.entries import By
 from praxis_core.assets.imports import SetUp
@@ -19,6 +20,7 @@ from praxis_core.assets.lineage import Asset, Lineage, Place, Touch
 from praxis_core.assets.manager import AssetManager
 from praxis_core.assets.shelves import Bringing
 from praxis_core.assets.state import AssetManagerState
+from praxis_core.errors import Problem, RequestError
 from praxis_core.journal.asset_tables import AssetChangeKind, AssetStatus
 from praxis_core.journal.database import Database, dumps
 from praxis_core.protocol.command import Command
@@ -284,6 +286,39 @@ class Catalogue:
         """Write down that somebody looked, and an asset is as it is known."""
         async with self._database.session() as session, session.begin():
             return await corrections.confirm(session, workcell, name, by)
+
+    async def stands_against(self, workcell: str, findings: Sequence[Finding]) -> list[Problem]:
+        """List why what somebody found cannot be written down."""
+        async with self._database.session() as session:
+            return await checking.problems(session, workcell, findings)
+
+    async def check(
+        self, workcell: str, findings: Sequence[Finding], known: AssetManagerState, by: By
+    ) -> list[Difference]:
+        """Put right what somebody found otherwise, and confirm what he found as it is known.
+
+        Args:
+            workcell: Its name.
+            findings: What he looked at.
+            known: What was known when he began.
+            by: Who looked, and why.
+
+        Returns:
+            What was otherwise.
+
+        Raises:
+            InventoryRefused: something stands against it; nothing is changed.
+            RequestError: what he looked at was changed meanwhile.
+        """
+        names = {one.asset for one in findings}
+        async with self._database.session() as session, session.begin():
+            await inventory.hold(session, workcell)
+            now = await inventory.load(session, workcell)
+            if now.restricted(names) != known.restricted(names):
+                listed = ", ".join(sorted(names))
+                raise RequestError(what=f"one of these was changed meanwhile, look again: {listed}")
+            imports.refuse("check", await checking.problems(session, workcell, findings))
+            return await checking.settle(session, workcell, findings, by)
 
     # --- questions --------------------------------------------------------------------------------
 

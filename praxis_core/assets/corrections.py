@@ -93,25 +93,44 @@ async def volume(
 ) -> Changes:
     """Say what is in a container; see ``Catalogue.set_volume``."""
     row = await require_free(session, workcell, await _owner(session, workcell, container))
-    source = SourceRow(
-        asset_id=row.id,
-        part=container,
-        reagent=filling.reagent or row.reagent,
-        lot=filling.lot or row.lot,
-        sample=row.sample,
-        volume=filling.volume,
-        amounts=dict(filling.amounts or {}),
-        by=by.who,
-    )
-    sources = {}
-    if filling.volume > 0:
-        session.add(source)
-        await session.flush()
-        sources[str(source.id)] = filling.volume
     assets = await manager_of(session, workcell)
-    amounts = dict(filling.amounts or {})
-    assets.say(container, filling.volume, amounts, sources=sources, at=datetime.now(UTC))
+    await fill(session, row, assets, {container: filling}, by)
     return await entered(session, workcell, assets, by)
+
+
+async def fill(
+    session: AsyncSession,
+    row: AssetRow,
+    assets: AssetManager,
+    filling: Mapping[str, Filling],
+    by: By,
+) -> None:
+    """Enter what is in containers now, each as a source of its own.
+
+    Args:
+        session: In a transaction.
+        row: The asset.
+        assets: What is known.
+        filling: What is in them, by container of the asset.
+        by: Who says so.
+    """
+    for container, one in filling.items():
+        amounts, sources = dict(one.amounts or {}), {}
+        if one.volume > 0:
+            source = SourceRow(
+                asset_id=row.id,
+                part=container,
+                reagent=one.reagent or row.reagent,
+                lot=one.lot or row.lot,
+                sample=row.sample,
+                volume=one.volume,
+                amounts=amounts,
+                by=by.who,
+            )
+            session.add(source)
+            await session.flush()
+            sources[str(source.id)] = one.volume
+        assets.say(container, one.volume, amounts, sources=sources, at=datetime.now(UTC))
 
 
 async def tips(session: AsyncSession, workcell: str, rack: str, used: str, by: By) -> Changes:

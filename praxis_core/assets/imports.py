@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from io import StringIO
@@ -189,7 +189,7 @@ async def set_up(session: AsyncSession, workcell: str, what: SetUp, by: By) -> l
     return sorted({*new, *changes.assets})
 
 
-async def _in_the_way(session: AsyncSession, workcell: str, what: SetUp) -> Any:
+async def _in_the_way(session: AsyncSession, workcell: str, what: SetUp) -> AsyncIterator[Problem]:
     known = await ids(session, workcell)
     assets = AssetManager(await load(session, workcell), known)
     for name, line in what.lines.items():

@@ -457,3 +457,137 @@ def test_history_reads_well(praxis: Praxis) -> None:
 
     assert "tips in tips A12:H12; no tips in tips A1:H2" in done.stdout
     assert "ada" in done.stdout
+
+
+COUNTED = """name,place,missing,volume,reagent,lot
+tips,,A1:H3,,,
+plate[A1],,,150uL,,
+plate[A2],,,350uL,,
+plate[B7],site 3,,40 uL,PBS,L4
+other,shelf freezer,,,,
+"""
+
+
+def test_what_was_counted_is_compared_and_written_down(
+    praxis: Praxis, lab: LabControl, tmp_path: Path
+) -> None:
+    """Differences first; written only when asked to, with who and why, in the lab as well."""
+    praxis("assets", "list")
+    before = _known()
+    file = tmp_path / "count.csv"
+    file.write_text(COUNTED)
+
+    told = praxis("assets", "check", "--from", str(file), "--dry-run")
+
+    assert [(one["asset"], one["what"], one["known"], one["found"]) for one in told[DIFF]] == [
+        ("tips", "without a tip", "A12:H12", "A1:H3"),
+        ("plate", "plate A1", "200 µL", "150 µL"),
+        ("plate", "place", "carrier_plates-0", "carrier_plates-2"),
+        ("plate", "plate B7", "0 µL", "40 µL of PBS L4"),
+        ("other", "place", "carrier_plates-1", "shelf freezer"),
+    ]
+    assert told["written"] is False
+    assert _known() == before
+    with pytest.raises(RequestError, match="--yes or --dry-run"):
+        praxis("assets", "check", "--from", str(file))
+
+    told = praxis("assets", "check", "--from", str(file), "--yes", "--by", "ada", "--why", "monday")
+
+    assert (told["written"], told["in_the_lab"]) == (True, True)
+    assert _differences(lab) == []
+    after = _known()
+    assert after.containers["plate_well_A1"].amounts == {"dye": 7_500}
+    assert after.containers["plate_well_A2"] == before.containers["plate_well_A2"]
+    assert after.locations["other"].shelf == "freezer"
+    [origin] = praxis("assets", "lineage", "plate", "B7")["origins"]
+    assert (origin["lot"], origin["by"]) == ("L4", "ada")
+    last = praxis("assets", "history", "plate")["events"][-1]
+    assert (last["kind"], last["who"], last["why"]) == ("corrected", "ada", "monday")
+    again = praxis("assets", "check", "--from", str(file), "--yes")
+    assert [one["what"] for one in again[DIFF]] == ["plate B7"]  # a filling is always a new one
+    assert again["confirmed"] == ["tips", "other"]
+    assert praxis("assets", "history", "tips")["events"][-1]["kind"] == "confirmed"
+
+
+DIFF = "differences"
+
+
+def test_a_count_with_faults_is_refused_with_all_of_them(praxis: Praxis, tmp_path: Path) -> None:
+    """Each with its line; nothing is written."""
+    praxis("assets", "volume", "plate[A1]", "--set", "0uL")
+    before = _known()
+    file = tmp_path / "count.csv"
+    file.write_text(
+        "name,place,missing,volume,colour\nplaet,,,,\nplate,attic,A1,5uL,\ntips,,Z9,,\n"
+        "plate[B1],,,5,\n"
+    )
+    with pytest.raises(InventoryRefused) as caught:
+        praxis("assets", "check", "--from", str(file), "--yes")
+    told = str(caught.value)
+    for fault in (
+        "count.csv:1: no column is called 'colour'",
+        "count.csv:2: ",
+        "count.csv:3: No place is called 'attic'",
+        "count.csv:3: plate holds no tips",
+        "count.csv:3: plate has 96 wells; say which: plate[B3]",
+        "count.csv:4: ",
+        "count.csv:5: ",
+    ):
+        assert fault in told, told
+    file.write_text("name,place,volume\nplate[A1],,5uL\nplate[B1],,9mL\nplate,carrier_plates[1],\n")
+
+    with pytest.raises(InventoryRefused) as caught:
+        praxis("assets", "check", "--from", str(file), "--yes")
+
+    told = str(caught.value)
+    assert "count.csv:2: nobody knows what is in plate_well_A1" in told
+    assert "count.csv:3: plate_well_B1 holds 360 µL at most, not 9000" in told
+    assert "other stands there" in told
+    assert _known() == before
+
+
+def test_things_that_changed_places_are_found_so(praxis: Praxis, tmp_path: Path) -> None:
+    """Neither is in the way of the other."""
+    file = tmp_path / "count.csv"
+    file.write_text("name,place\nplate,carrier_plates[1]\nother,carrier_plates[0]\n")
+
+    assert praxis("assets", "check", "--from", str(file), "--yes")["written"] is True
+
+    known = _known().locations
+    places = (known["plate"].parent, known["other"].parent)
+    assert places == ("carrier_plates-1", "carrier_plates-0")
+
+
+def test_who_looks_is_asked_asset_by_asset(praxis: Praxis, lab: LabControl) -> None:
+    """What is wrong is asked again; at the end he says whether it is written down."""
+    praxis("assets", "list")
+    other = ["n", "attic", "shelf freezer", "A1=7 ul, Z9=1uL", "A1=7 ul", "PBS"]
+    asked = [*other, "y", "n", "", "A1:H12"]
+
+    done = CliRunner().invoke(
+        app,
+        ["assets", "check", "--workcell", "small", "--by", "ada"],
+        input="\n".join([*asked, "y"]) + "\n",
+    )
+
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert "No place is called 'attic'" in done.stdout
+    assert "Z9" in done.stdout
+    assert "tips, tip rack, on carrier_tips-0, without a tip: A12:H12" in done.stdout
+    assert "Write down 3 differences, and 1 as they are known?" in done.stdout
+    assert _differences(lab) == []
+    known = _known()
+    assert known.locations["other"].shelf == "freezer"
+    assert known.containers["other_well_A1"].volume == 7
+    assert not any(there for spot, there in known.tip_spots.items() if spot.startswith("tips_"))
+    assert praxis("assets", "history", "plate")["events"][-1]["kind"] == "confirmed"
+
+
+def test_nothing_is_written_when_who_looks_says_no(praxis: Praxis) -> None:
+    """Nor when he stops at the first."""
+    praxis("assets", "list")
+    before = _known()
+    for said in ("n\nshelf x\n\nq\nn\n", "q\n"):
+        done = CliRunner().invoke(app, ["assets", "check", "--workcell", "small"], input=said)
+        assert "Nothing was written down." in done.stdout, done.output
+    assert _known() == before
