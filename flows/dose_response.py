@@ -13,7 +13,7 @@ from pylabrobot.plate_reading import PlateReader
 from pylabrobot.resources import Plate, TipRack
 
 from flows.compile import compile_protocol
-from praxis_core.protocol import protocol, run, step
+from praxis_core.protocol import Needs, protocol, run, step
 from praxis_core.state import PraxisState
 
 
@@ -159,11 +159,11 @@ async def dose_response(
     lh: LiquidHandler,
     reader: PlateReader,
     shaker: HeaterShaker,
-    compound_tips: TipRack,
-    enzyme_tips: TipRack,
-    substrate_tips: TipRack,
+    compound_tips: Annotated[TipRack, Needs(tips=96)],
+    enzyme_tips: Annotated[TipRack, Needs(tips=96)],
+    substrate_tips: Annotated[TipRack, Needs(tips=96)],
     doses: Plate,
-    assay: Plate,
+    assay: Annotated[Plate, Needs(empty=True)],
     enzyme: Plate,
     substrate: Plate,
     state: PraxisState,

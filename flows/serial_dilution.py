@@ -12,7 +12,7 @@ from pylabrobot.plate_reading import PlateReader
 from pylabrobot.resources import Plate, TipRack, Trough
 
 from flows.compile import compile_protocol
-from praxis_core.protocol import protocol, run, step
+from praxis_core.protocol import Needs, protocol, run, step
 from praxis_core.state import PraxisState
 
 ROWS = 8
@@ -163,8 +163,8 @@ def check_volumes(plate: Plate, tips: TipRack, *, volume: float, transfer: float
 async def serial_dilution(
     lh: LiquidHandler,
     reader: PlateReader,
-    tips: TipRack,
-    plate: Plate,
+    tips: Annotated[TipRack, Needs(tips=96)],
+    plate: Annotated[Plate, Needs(empty=True)],
     stock: Trough,
     diluent: Trough,
     state: PraxisState,

@@ -9,7 +9,16 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from praxis_core.assets import checking, corrections, history, imports, inventory, lineage, shelves
+from praxis_core.assets import (
+    checking,
+    corrections,
+    history,
+    imports,
+    inventory,
+    lineage,
+    refilling,
+    shelves,
+)
 from praxis_core.assets.changes import Changes
 from praxis_core.assets.checking import Difference, Finding
 from praxis_core.assets.corrections import Filling
@@ -18,6 +27,7 @@ from praxis_core.assets.imports import SetUp
 from praxis_core.assets.inventory import Description
 from praxis_core.assets.lineage import Asset, Lineage, Place, Touch
 from praxis_core.assets.manager import AssetManager
+from praxis_core.assets.refilling import Refilled
 from praxis_core.assets.shelves import Bringing
 from praxis_core.assets.state import AssetManagerState
 from praxis_core.errors import Problem, RequestError
@@ -108,6 +118,25 @@ class Catalogue:
         async with self._database.session() as session, session.begin():
             await inventory.hold(session, workcell)
             return await inventory.set_back(session, workcell, wanted, by, names)
+
+    async def refill(
+        self, workcell: str, wanted: AssetManagerState, by: By, names: Collection[str] | None = None
+    ) -> Refilled:
+        """Let labware be new, in its place, with what ``wanted`` says: somebody brought it.
+
+        Args:
+            workcell: Its name.
+            wanted: As the definition of the workcell says.
+            by: Who does it and why.
+            names: Of the labware; None: all that no run has.
+
+        Raises:
+            AssetInUse: a run has some of it.
+            PlaceOccupied: something else stands in the place of some of it.
+            RequestError: the definition does not know it.
+        """
+        async with self._database.session() as session, session.begin():
+            return await refilling.refill(session, workcell, wanted, names, by)
 
     async def undo(self, workcell: str, run_id: UUID, number: int, by: By) -> None:
         """Let be as before a command of a run all that it and the later ones changed.

@@ -1,13 +1,14 @@
 """Which of several things a protocol gets that asks by kind; all rules of it are here.
 
 Free things of the right class that have what is needed, in this order: what expires soonest; a rack
-that is opened already; the name. A protocol that needs two gets two, also where the first choice of
-one is the only choice of the other.
+that is opened already; the name, whose numbers count as numbers. A protocol that needs two gets
+two, also where the first choice of one is the only choice of the other.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -16,6 +17,8 @@ from praxis_core.assets.state import AssetManagerState
 from praxis_core.errors import Problem
 from praxis_core.protocol.needs import Needs
 from praxis_core.protocol.parameters import AssetRequirement
+
+_NUMBERED = re.compile(r"([^0-9]*)([0-9]*)")
 
 USABLE = frozenset({"available", "empty"})
 """Statuses of a thing that a run may be given."""
@@ -49,13 +52,14 @@ class _Lack:
     mend: str
 
 
-def choose(
+def choose(  # noqa: PLR0913  # both sides of the choice, by name
     requirements: Sequence[AssetRequirement],
     candidates: Mapping[str, object],
     state: AssetManagerState,
     facts: Mapping[str, Fact] | None = None,
     *,
     taken: Iterable[str] = (),
+    workcell: str = "",
 ) -> Choice:
     """Choose a thing for each requirement that says what it needs.
 
@@ -65,20 +69,26 @@ def choose(
         state: What is in them.
         facts: What the catalogue knows of them.
         taken: Names of things that the run uses otherwise.
+        workcell: Where they are, for what is to be typed.
 
     Returns:
         What was chosen; and a problem for each requirement without a choice, which says what would
         have to be brought. One that is optional simply stays without.
     """
-    return _Choosing(requirements, candidates, Stock(state, facts or {}), set(taken)).choice()
+    return _Choosing(
+        requirements, candidates, Stock(state, facts or {}, workcell), set(taken)
+    ).choice()
 
 
 class Stock:
     """What is in the things of a workcell, and what else is known of them."""
 
-    def __init__(self, state: AssetManagerState, facts: Mapping[str, Fact]) -> None:
+    def __init__(
+        self, state: AssetManagerState, facts: Mapping[str, Fact], workcell: str = ""
+    ) -> None:
         self._state = state
         self._facts = facts
+        self._of = f" -w {workcell}" if workcell else ""
         self._on: dict[str, list[str]] = {}
         for name, location in state.locations.items():
             if location.parent is not None:
@@ -146,9 +156,10 @@ class Stock:
         """Whether somebody has begun to use a rack."""
         return 0 < self.tips(name) < len(self.spots(name))
 
-    def order(self, name: str) -> tuple[date, bool, str]:
+    def order(self, name: str) -> tuple[date, bool, tuple[tuple[str, int], ...]]:
         """By what things are sorted before one is chosen."""
-        return self.fact(name).expires or date.max, not self.is_opened(name), name
+        parts = tuple((word, int(number or 0)) for word, number in _NUMBERED.findall(name))
+        return self.fact(name).expires or date.max, not self.is_opened(name), parts
 
     def lacks(self, names: Sequence[str], needs: Needs) -> list[_Lack]:
         """Say what things do not have, all of them together, that is needed."""
@@ -176,13 +187,14 @@ class Stock:
                 have = "has" if len(names) == 1 else "have"
                 missing = needs.tips - left
                 what = f"{rack} {told} {have} {left} of {places} tips; needs {missing} more"
-                yield _Lack(missing, what, f"praxis assets replace {names[-1]}")
+                yield _Lack(missing, what, f"praxis assets replace {names[-1]}{self._of}")
         if needs.volume is not None:
             there = sum(map(self.volume, names))
             if there < needs.volume:
                 missing_volume = needs.volume - there
                 what = f"{told} has {there:g} µL; needs {missing_volume:g} µL more"
-                yield _Lack(missing_volume, what, f"fill {names[-1]}")
+                mend = f"fill {names[-1]}, then: praxis assets volume {names[-1]} --set VOLUME"
+                yield _Lack(missing_volume, what, f"{mend}{self._of}")
         if needs.free is not None and (free := sum(map(self.free, names))) < needs.free:
             what = f"{told} has {free} free places; needs {needs.free - free} more"
             yield _Lack(needs.free - free, what, "make room in it")
@@ -191,7 +203,7 @@ class Stock:
                 if filled := self.filled(name):
                     of = len(self.wells(name))
                     what = f"{name} is not empty: {filled} of {of} wells hold liquid"
-                    yield _Lack(filled, what, f"praxis assets replace {name}")
+                    yield _Lack(filled, what, f"praxis assets replace {name}{self._of}")
 
 
 _NO_FACT = Fact()
@@ -208,6 +220,8 @@ def shortfalls(
     named: Sequence[str],
     state: AssetManagerState,
     facts: Mapping[str, Fact] | None = None,
+    *,
+    workcell: str = "",
 ) -> list[Problem]:
     """Say what things that a person named do not have.
 
@@ -216,11 +230,12 @@ def shortfalls(
         named: Their names.
         state: What is in them.
         facts: What the catalogue knows of them.
+        workcell: Where they are, for what is to be typed.
     """
     if requirement.needs is None or not named:
         return []
     where = f"assets.{requirement.name}"
-    lacks = Stock(state, facts or {}).lacks(named, requirement.needs)
+    lacks = Stock(state, facts or {}, workcell).lacks(named, requirement.needs)
     return [Problem(where, lack.what, lack.mend) for lack in lacks]
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
+from praxis_core.assets.catalogue import Catalogue
 from praxis_core.cli.console import console, print_json, table
 from praxis_core.cli.opening import journal
 from praxis_core.cli.runs import assigned, is_file, names, pairs
@@ -59,10 +61,11 @@ def plan(
 def _planned(
     protocol: str, workcell: str, parameters: dict[str, Any], assets: dict[str, str | list[str]]
 ) -> Plan:
+    from praxis_core.execution.preflight import known_of
     from praxis_core.planning.planner import plan
     from praxis_core.workcell.definition import WorkcellDefinition, WorkcellMode
 
-    async def read() -> tuple[Callable[..., Any], WorkcellDefinition, dict[tuple[str, str], float]]:
+    async def made() -> Plan:
         async with journal(PraxisSettings()) as records:
             stored = WorkcellDefinition.model_validate(
                 (await records.workcell(workcell)).definition
@@ -71,10 +74,14 @@ def _planned(
             known = is_file(protocol)
             entrypoint = protocol if known else (await records.protocol(protocol)).entrypoint
             durations = await records.durations(workcell, simulated=simulated)
-            return load_protocol(entrypoint), stored, durations
+            state, facts = await known_of(Catalogue(records.database), stored)
+            function = load_protocol(entrypoint)
+            rehearse = partial(plan, state=state, facts=facts, durations=durations)
+            return await asyncio.to_thread(
+                rehearse, function, define(function), stored, parameters, assets
+            )
 
-    function, definition, durations = asyncio.run(read())
-    return plan(function, define(function), definition, parameters, assets, durations=durations)
+    return asyncio.run(made())
 
 
 def _show(made: Plan, most: int | None) -> None:
@@ -95,7 +102,7 @@ def _show(made: Plan, most: int | None) -> None:
     if len(made.commands) > len(rows):
         console.print(f"and {len(made.commands) - len(rows)} more; all of them: --commands")
     _show_condition(made)
-    _show_faults("Bring", [f"- {line}" for line in made.refill])
+    _show_faults("Bring", [f"- {one.what} ({one.mend})" for one in made.shortages])
     _show_faults("Faults", [_line(fault) for fault in made.faults])
     _show_faults("Possible faults", [_line(fault) for fault in made.possible_faults])
 

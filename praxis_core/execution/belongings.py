@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -189,6 +190,10 @@ class Belongings:
             await to_the_end(self._let_go(ended, checked, tail))
         except PraxisError as another:
             error.add_note(str(another))
+        except asyncio.CancelledError:
+            # The lease may be over when Redis does not answer: that is not what the run died of.
+            if not isinstance(error, Exception):
+                raise
 
     async def _reserve(
         self, lease: Lease, ended: RunStatus, checked: CheckedRequest, tail: Tail | None

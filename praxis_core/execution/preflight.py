@@ -22,7 +22,7 @@ from praxis_core.planning.plan import Plan
 from praxis_core.planning.planner import plan
 from praxis_core.to_the_end import to_the_end
 from praxis_core.workcell.bench import Bench
-from praxis_core.workcell.definition import Refill
+from praxis_core.workcell.definition import Refill, WorkcellDefinition
 from praxis_core.workcell.initial_state import initial_assets
 
 _MANY = 100_000
@@ -54,7 +54,7 @@ class Preflight:
         """
         if self._attempt.past is not None:
             return self._checked(None, {})  # it goes on with what it has
-        state, facts = await self._state(), await self._facts()
+        state, facts = await self._known()
         held = await self._held_by_others()
         if held:
             known = {name: facts.get(name, Fact()) for name in held}
@@ -72,7 +72,7 @@ class Preflight:
             RunRefused: something is missing, or in the way; it lists every fault and refill.
         """
         attempt = self._attempt
-        state, facts = await self._state(), await self._facts()
+        state, facts = await self._known()
         durations = await self._journal.durations(
             attempt.workcell.name, simulated=attempt.simulated
         )
@@ -128,22 +128,31 @@ class Preflight:
             facts=facts,
         )
 
-    async def _state(self) -> AssetManagerState:
+    async def _known(self) -> tuple[AssetManagerState, dict[str, Fact]]:
         """Tell what the run is going to find."""
-        if self._attempt.workcell.refill is Refill.BY_HAND:
-            known = await self._catalogue.state(self._attempt.workcell.name)
-            if known.locations:
-                return known
-        return initial_assets(self._bench.replica.model)
-
-    async def _facts(self) -> dict[str, Fact]:
-        found = await self._catalogue.find(workcell=self._attempt.workcell.name, limit=_MANY)
-        return {
-            one.name: Fact(one.factory, one.reagent, one.expires, one.status)
-            for one in found
-            if one.name is not None
-        }
+        state, facts = await known_of(self._catalogue, self._attempt.workcell)
+        return state or initial_assets(self._bench.replica.model), facts
 
     async def _held_by_others(self) -> set[str]:
         claims = await self._journal.claims(self._attempt.workcell.name)
         return {one.asset for one in claims if one.run_id != self._attempt.run_id}
+
+
+async def known_of(
+    catalogue: Catalogue, workcell: WorkcellDefinition
+) -> tuple[AssetManagerState | None, dict[str, Fact]]:
+    """Tell what a new run is going to find on a workcell.
+
+    Returns:
+        What is there, None: what the definition says; and what the catalogue knows of each asset.
+    """
+    found = await catalogue.find(workcell=workcell.name, limit=_MANY)
+    facts = {
+        one.name: Fact(one.factory, one.reagent, one.expires, one.status)
+        for one in found
+        if one.name is not None
+    }
+    if workcell.refill is Refill.EVERY_RUN:
+        return None, facts
+    state = await catalogue.state(workcell.name)
+    return state if state.locations else None, facts

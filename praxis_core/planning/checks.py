@@ -66,7 +66,9 @@ def check_request(  # noqa: PLR0913  # both sides of the question, by name
     except ValidationError as error:
         problems += parameter_problems(definition, error)
     if state is not None:
-        assets, lacking = _chosen(definition, candidates, assets, state, facts or {})
+        assets, lacking = _chosen(
+            definition, candidates, assets, state, facts or {}, workcell=workcell
+        )
         problems += lacking
     bound = match(definition.assets, candidates, assets)
     known = {problem.where for problem in problems}
@@ -90,24 +92,26 @@ def _elsewhere(names: Iterable[str], state: AssetManagerState, told: set[str]) -
     return [problem for problem in found if problem.what not in told]
 
 
-def _chosen(
+def _chosen(  # noqa: PLR0913  # as check_request has it
     definition: ProtocolDefinition,
     candidates: Mapping[str, object],
     assets: Mapping[str, object],
     state: AssetManagerState,
     facts: Mapping[str, Fact],
+    *,
+    workcell: str,
 ) -> tuple[Mapping[str, object], list[Problem]]:
     """Choose for requirements that say what they need, and look whether what is named has it."""
     open_ = [one for one in definition.assets if one.needs is not None and one.name not in assets]
     others = [one for one in definition.assets if one not in open_]
     bound = match(others, candidates, {name: one for name, one in assets.items() if one})
     taken = set(bound.wholes)
-    choice = choose(open_, candidates, state, facts, taken=taken)
+    choice = choose(open_, candidates, state, facts, taken=taken, workcell=workcell)
     problems = [*choice.problems]
     for requirement in others:
         named = bound.assets.get(requirement.name, [])
         names = [named] if isinstance(named, str) else named
-        problems += shortfalls(requirement, names, state, facts)
+        problems += shortfalls(requirement, names, state, facts, workcell=workcell)
     return {**assets, **choice.assets}, problems
 
 

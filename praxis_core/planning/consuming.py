@@ -116,6 +116,18 @@ class Account:
             lines.append(f"{name} has {there:g} µL; needs {_rounded(volume):g} µL more")
         return tuple(lines)
 
+    def mends(self, workcell: str) -> tuple[str, ...]:
+        """Give what to type when it was brought, for each line of ``refill``."""
+        of = f" -w {workcell}"
+        return (
+            *(f"praxis assets replace {rack}{of}" for rack in sorted(self._missing_tips)),
+            *(
+                f"fill it, then: praxis assets volume {one} --set VOLUME{of}; filled as the "
+                f"workcell's definition says: praxis assets refill {self._whole(one)}{of}"
+                for one in self._missing
+            ),
+        )
+
 
 def tips_told(state: AssetManagerState, rack: str, missing: int) -> str:
     """Say how many tips a rack has, and how many have to be brought."""

@@ -98,6 +98,8 @@ class Plan(_Part):
     """What goes wrong only if the run decides as the plan did."""
     refill: tuple[str, ...]
     """What has to be brought so that nothing is missing."""
+    mends: tuple[str, ...] = ()
+    """What to type when it was brought, for each of these lines."""
     conditional_from: PlanCondition | None
     """None: the run does just this."""
     without_max: tuple[str, ...]
@@ -129,6 +131,12 @@ class Plan(_Part):
         return failed[-1] if failed else ""
 
     @property
+    def shortages(self) -> tuple[Problem, ...]:
+        """What has to be brought, each with what to type then."""
+        mends = self.mends or ("",) * len(self.refill)
+        return tuple(Problem("refill", *one) for one in zip(self.refill, mends, strict=True))
+
+    @property
     def lacking(self) -> tuple[PlanFault, ...]:
         """The faults that are about what is there, and where."""
         return tuple(fault for fault in self.faults if fault.of_material)
@@ -152,8 +160,7 @@ class Plan(_Part):
     def _refuse(self, faults: tuple[PlanFault, ...]) -> None:
         if not faults:
             return
-        problems = [Problem("refill", line) for line in self.refill]
-        problems += [_problem(alike) for alike in _alike(faults)]
+        problems = [*self.shortages, *map(_problem, _alike(faults))]
         raise RunRefused(
             protocol=self.protocol, workcell=self.workcell, count=len(problems), problems=problems
         )

@@ -141,6 +141,7 @@ def _plan_of(task: Task, workcell: str, done: Rehearsed) -> Plan:
         faults=tuple(certain),
         possible_faults=tuple(possible),
         refill=done.account.refill,
+        mends=done.account.mends(workcell),
         conditional_from=condition,
         without_max=() if condition is None else _without_max(task, set(consumption)),
         duration=done.seconds if done.seconds or not done.not_estimated else None,

@@ -1,0 +1,85 @@
+"""Labware that a person brings anew, with what the definition of the workcell says is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from praxis_core.assets.changes import Changes
+from praxis_core.assets.corrections import FIXED, require_free
+from praxis_core.assets.entries import By
+from praxis_core.assets.inventory import hold, load, set_back
+from praxis_core.assets.manager import AssetManager
+from praxis_core.assets.state import AssetManagerState
+from praxis_core.errors import PlaceOccupied, RequestError
+from praxis_core.journal.asset_tables import AssetChangeKind, AssetRow
+from praxis_core.journal.tables import ClaimRow
+
+_HOLDING_MANY = {"deck", "waste"}
+
+
+@dataclass(frozen=True, slots=True)
+class Refilled:
+    """What was brought."""
+
+    names: tuple[str, ...]
+    """Of the labware."""
+    left: tuple[str, ...]
+    """What runs have; it stays as it is."""
+    changes: Changes
+    """What is otherwise than it was."""
+
+
+async def refill(
+    session: AsyncSession,
+    workcell: str,
+    wanted: AssetManagerState,
+    names: Collection[str] | None,
+    by: By,
+) -> Refilled:
+    """Let labware be what the definition says; see ``Catalogue.refill``."""
+    await hold(session, workcell)
+    rows = select(AssetRow.name, AssetRow.kind).where(
+        AssetRow.workcell == workcell, AssetRow.discarded_at.is_(None)
+    )
+    kinds = {str(name): kind for name, kind in await session.execute(rows)}
+    movable = {name for name, kind in kinds.items() if kind not in FIXED} & {*wanted.locations}
+    left: set[str] = set()
+    if names is None:
+        left = movable & await _held(session, workcell)
+        names = movable - left
+    for name in names:
+        await require_free(session, workcell, name)
+        if name not in movable:
+            what = f"the definition of workcell {workcell} does not say what {name} holds"
+            raise RequestError(what=f"{what}; say it with: praxis assets replace, or volume")
+    said = replace(by, kind=AssetChangeKind.REPLACED)
+    changes = await set_back(session, workcell, wanted, said, names)
+    _require_room(AssetManager(await load(session, workcell), kinds), names, kinds)
+    return Refilled(tuple(sorted(names)), tuple(sorted(left)), changes)
+
+
+async def _held(session: AsyncSession, workcell: str) -> set[str]:
+    open_ = select(ClaimRow.asset).where(
+        ClaimRow.workcell == workcell, ClaimRow.released_at.is_(None)
+    )
+    return {*(await session.scalars(open_))}
+
+
+def _require_room(assets: AssetManager, names: Collection[str], kinds: Mapping[str, str]) -> None:
+    """See that nothing else stands where labware is brought to.
+
+    Raises:
+        PlaceOccupied: something does.
+    """
+    places = assets.state.locations
+    for name in names:
+        place = places[name].parent
+        if place is None or kinds.get(place) in _HOLDING_MANY:
+            continue
+        others = [one for one in assets.stands_on(place) if one in kinds and one != name]
+        if others:
+            raise PlaceOccupied(resource=name, place=place, by=others[0])
