@@ -94,9 +94,24 @@ class Catalogue:
 
     async def state(self, workcell: str) -> AssetManagerState:
         """Read what is where on a workcell, and how much of it, at one moment."""
+        state, _ = await self.known(workcell)
+        return state
+
+    async def known(
+        self, workcell: str, names: Collection[str] | None = None
+    ) -> tuple[AssetManagerState, frozenset[str]]:
+        """Read what is where on a workcell, as ``state``, of some things only.
+
+        Args:
+            workcell: Its name.
+            names: Of devices, and of labware with what stands on it; None: all there are.
+
+        Returns:
+            The state, with all doubts; and the names of the assets that it tells of.
+        """
         async with self._database.session() as session:
             await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-            return await inventory.load(session, workcell)
+            return await inventory.load_named(session, workcell, names)
 
     async def set_back(
         self,

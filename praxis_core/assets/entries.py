@@ -59,7 +59,9 @@ def entries(
     Raises:
         ValueError: a figure is no number.
     """
+    moved = any(change.places or change.rack for change in changes.assets.values())
     return {
+        "only_contents": not moved and not changes.doubts,
         "asset_workcell": workcell,
         "asset_changes": _json([_entry(change, by) for change in changes.assets.values()]),
         "asset_doubts": _json(changes.doubts),

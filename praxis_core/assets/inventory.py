@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import JsonValue
-from sqlalchemy import BigInteger, Text, Uuid, bindparam, insert, select, text
+from sqlalchemy import ARRAY, BigInteger, Text, Uuid, bindparam, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from praxis_core.assets.changes import AssetChange, Changes, Document, PartChange, owner
@@ -44,15 +44,27 @@ _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('praxis.claim:' || :
 """The one under which claims are given: nobody gets an asset while it is changed here."""
 
 _PARTS = text("""
-    SELECT a.name AS asset, p.name, p.contents FROM praxis.asset a
-      JOIN praxis.asset_part p ON p.asset_id = a.id
-    WHERE a.workcell = :workcell AND a.discarded_at IS NULL AND p.contents IS NOT NULL
-""")
+    SELECT name, contents FROM praxis.asset_part
+    WHERE asset_id = ANY (:assets) AND contents IS NOT NULL
+""").bindparams(bindparam("assets", type_=ARRAY(Uuid())))
 
 _WHERE = text("""
-    SELECT name, parent, place_unknown, shelf, inside, rack FROM praxis.asset
+    SELECT id, name, parent, place_unknown, shelf, inside, rack FROM praxis.asset
     WHERE workcell = :workcell AND discarded_at IS NULL
 """)
+
+_WHERE_OF_SOME = text("""
+    WITH RECURSIVE wanted AS (
+      SELECT id FROM praxis.asset
+        WHERE workcell = :workcell AND discarded_at IS NULL AND name = ANY (:names)
+      UNION
+      SELECT a.id FROM wanted JOIN praxis.asset w USING (id) JOIN praxis.asset a
+        ON a.workcell = :workcell AND a.discarded_at IS NULL
+          AND w.kind <> 'device' AND (a.parent = w.name OR jsonb_exists(w.inside, a.parent))
+    )
+    SELECT id, name, parent, place_unknown, shelf, inside, rack FROM praxis.asset
+    WHERE id IN (SELECT id FROM wanted)
+""").bindparams(bindparam("names", type_=ARRAY(Text())))
 
 _FILL = text("""
     INSERT INTO praxis.source (asset_id, part, reagent, lot, sample, volume, amounts, by)
@@ -106,19 +118,38 @@ async def ids(session: AsyncSession, workcell: str) -> dict[str, UUID]:
 
 async def load(session: AsyncSession, workcell: str) -> AssetManagerState:
     """Read what is where on a workcell, and how much of it; see ``Catalogue.state``."""
+    state, _ = await load_named(session, workcell)
+    return state
+
+
+async def load_named(
+    session: AsyncSession, workcell: str, names: Collection[str] | None = None
+) -> tuple[AssetManagerState, frozenset[str]]:
+    """Read what is where, as ``load``, of some things only; see ``Catalogue.known``."""
     state = AssetManagerState()
-    await _load_places(session, workcell, state)
-    for _, name, contents in await session.execute(_PARTS, {"workcell": workcell}):
+    known = await _load_places(session, workcell, state, names)
+    for name, contents in await session.execute(_PARTS, {"assets": [*known.values()]}):
         put_part(state, name, contents)
     doubts = select(AssetDoubtRow).where(AssetDoubtRow.workcell == workcell)
     for doubt in await session.scalars(doubts):
         state.doubts[doubt.command] = Before.model_validate(doubt.before)
-    return state
+    return state, frozenset(known)
 
 
-async def _load_places(session: AsyncSession, workcell: str, state: AssetManagerState) -> None:
-    found = await session.execute(_WHERE, {"workcell": workcell})
-    for name, parent, unknown, shelf, inside, rack in found:
+async def _load_places(
+    session: AsyncSession,
+    workcell: str,
+    state: AssetManagerState,
+    names: Collection[str] | None,
+) -> dict[str, UUID]:
+    """Enter where things are, and give their accession ids by name."""
+    if names is None:
+        found = await session.execute(_WHERE, {"workcell": workcell})
+    else:
+        found = await session.execute(_WHERE_OF_SOME, {"workcell": workcell, "names": [*names]})
+    known = {}
+    for asset_id, name, parent, unknown, shelf, inside, rack in found:
+        known[name] = asset_id
         if unknown is not None:
             place = {"parent": parent, "unknown": unknown, "shelf": shelf or ""}
             put_place(state, name, place)
@@ -126,6 +157,7 @@ async def _load_places(session: AsyncSession, workcell: str, state: AssetManager
             put_place(state, name_inside, where)
         if rack is not None:
             state.racks[name] = rack
+    return known
 
 
 async def register(

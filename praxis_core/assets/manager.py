@@ -75,17 +75,17 @@ class AssetManager:
         """Know what the catalogue says, which is not told to it as a change.
 
         Args:
-            state: What it says.
+            state: What it says; not to be changed any more.
             names: Of the devices and labware that count; None: all, and nothing else is known then.
             wholes: Names of the assets that it has.
         """
         if names is None:
-            self._state = state.model_copy(deep=True)
+            self._state = state
             self._ledger = Ledger(self._state, {*self._ledger.wholes, *wholes})
             return
         things = state.restricted(names)
         touched = self._parts_of(things)
-        self._state = self._state.merged(things)
+        self._state.take_over(things)
         for key in self._state.doubts.keys() & state.doubts.keys():
             self._state.doubts[key] = state.doubts[key].model_copy(deep=True)
         self._ledger.is_told(touched, self._state)
@@ -289,7 +289,7 @@ class AssetManager:
     def set_back(self, things: AssetManagerState) -> None:
         """Take over what another state says of the things that it names; see ``restricted``."""
         touched = self._parts_of(things)
-        self._state = self._state.merged(things)
+        self._state.take_over(things.model_copy(deep=True))
         self._touched(touched)
 
     def apply_deck_changes(self, changes: Sequence[DeckChange]) -> None:

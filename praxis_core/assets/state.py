@@ -150,22 +150,20 @@ class AssetManagerState(BaseModel):
             grippers_unknown=_only(self.grippers_unknown, devices),
         ).model_copy(deep=True)
 
-    def merged(self, other: AssetManagerState) -> AssetManagerState:
-        """Give what is known, with another state in place of all that the other one speaks of.
+    def take_over(self, other: AssetManagerState) -> None:
+        """Say what another state says in place of all that the other one speaks of.
 
-        A gripper that the other one does not name no longer holds what the other one places.
+        A gripper that the other one does not name no longer holds what the other one places. What
+        is taken over is not copied.
         """
-        both = self.model_copy(deep=True)
-        new = other.model_copy(deep=True)
-        for spot in new.tip_spots:
-            both.used_tips.pop(spot, None)
-        for resource in new.locations:
-            both.let_go(resource)
-        for device in new.grippers:
-            both.grippers_unknown.pop(device, None)
+        for spot in other.tip_spots:
+            self.used_tips.pop(spot, None)
+        for resource in other.locations:
+            self.let_go(resource)
+        for device in other.grippers:
+            self.grippers_unknown.pop(device, None)
         for part in AssetManagerState.model_fields:  # all of them are dictionaries
-            getattr(both, part).update(getattr(new, part))
-        return both
+            getattr(self, part).update(getattr(other, part))
 
     def let_go(self, resource: str) -> None:
         """Note that no gripper holds a resource; call it before its new place is noted.

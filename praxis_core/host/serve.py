@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -147,6 +148,10 @@ async def _opened(
             )
             monitor = Monitor(runtime, line, journal, files.spool, seconds=settings.monitor_seconds)
             async with monitor.watching():
+                # To look for garbage among all that stays to the end takes 0.1 s, and nobody knows
+                # when: in the midst of a command, or as a run begins.
+                gc.collect()
+                gc.freeze()
                 yield Host(served, sessions, silence_seconds(settings))
     await redis.aclose()
 

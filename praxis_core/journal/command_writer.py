@@ -63,11 +63,20 @@ _WITH_ASSETS = {
     _MEASURED: Prepared.of("measured_of_assets", statements.MEASURED_OF_ASSETS),
     _OBSERVED: Prepared.of("observed_of_assets", statements.OBSERVED_OF_ASSETS),
 }
-_PREPARED = (_INTENT, _CHANGED, _CHANGED_BY, *_WITH_ASSETS, *_WITH_ASSETS.values())
+_WITH_CONTENTS = Prepared.of("outcome_of_contents", statements.OUTCOME_OF_CONTENTS)
+_PREPARED = (
+    _INTENT,
+    _CHANGED,
+    _CHANGED_BY,
+    _WITH_CONTENTS,
+    *_WITH_ASSETS,
+    *_WITH_ASSETS.values(),
+)
 
 
 AssetValues = Mapping[str, object]
-"""What a command changed of assets, as ``assets.entries`` writes it."""
+"""What a command changed of assets, as ``assets.entries`` writes it; under ``only_contents`` stands
+whether nothing was moved, and no doubt came or went."""
 
 
 @dataclass(eq=False, slots=True)
@@ -508,7 +517,10 @@ def _ended(
         columns |= rows.measurement_values(measurements)
     if assets is None:
         return statement, columns
-    return _WITH_ASSETS[statement], {**columns, **assets}
+    columns |= assets
+    if statement is _OUTCOME and assets["only_contents"]:
+        return _WITH_CONTENTS, columns
+    return _WITH_ASSETS[statement], columns
 
 
 def _name(command: Command) -> str:

@@ -117,8 +117,9 @@ class Bookkeeping:
             return
         if not self._stocked:
             await self._stock.register()
-        state, wholes = await self._stock.state(self.assets)
-        self._knowledge.take_over(state, wholes, names if self._stocked else None)
+            names = None
+        state, wholes = await self._stock.state(self.assets, names)
+        self._knowledge.take_over(state, wholes, names)
         self._stocked = True
 
     async def refill(self, names: Collection[str] | None, run_id: UUID) -> None:

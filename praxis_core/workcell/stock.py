@@ -137,23 +137,24 @@ class Stock:
             by = By("definition", f"workcell {self._workcell}")
             await self._catalogue.register(self._workcell, self._initial, self._things, by)
 
-    async def state(self, assets: AssetManager) -> tuple[AssetManagerState, frozenset[str]]:
+    async def state(
+        self, assets: AssetManager, names: Collection[str] | None = None
+    ) -> tuple[AssetManagerState, frozenset[str]]:
         """Read what is known, with all that was told before.
 
         Args:
             assets: What is known here.
+            names: Of the devices and labware that are asked for; None: all.
 
         Returns:
-            The state, and the names of all assets.
+            The state, which is the caller's own, and the names of the assets that it tells of.
         """
         await self._journal.settled()
-        known = await self._catalogue.state(self._workcell)
-        names = frozenset(await self._catalogue.ids(self._workcell))
-        if not names:
-            return self._initial, names  # rehearsed, before it was ever used
-        if self._behind or self._journal.writer.assets_refused != self._refused:
-            known = await self._catch_up(known, assets, names)
-        return known, names
+        behind = self._behind or self._journal.writer.assets_refused != self._refused
+        known, told = await self._catalogue.known(self._workcell, None if behind else names)
+        if not told and not self._tells:
+            return self._initial.model_copy(deep=True), told  # rehearsed, and never used before
+        return (await self._catch_up(known, assets, told) if behind else known), told
 
     async def _catch_up(
         self, known: AssetManagerState, assets: AssetManager, names: frozenset[str]

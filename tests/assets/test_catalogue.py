@@ -63,6 +63,25 @@ async def test_registering_again_changes_nothing_and_takes_up_what_is_new(
     assert {name: after[name] for name in ids} == ids
 
 
+async def test_of_some_things_it_tells_what_is_on_them_and_nothing_else(
+    catalogue: Catalogue, assets: AssetManager, beginning: AssetManagerState
+) -> None:
+    """Also what stands on a part of them, and on that; of a device not what stands on it."""
+    beginning.locations["lid"] = Location(parent="plate_A1")
+    beginning.locations["cap"] = Location(parent="lid")
+    lids = {"lid": Description("lid"), "cap": Description("lid")}
+    await catalogue.register("bench", beginning, THINGS | lids, DEFINITION)
+    everything = await catalogue.state("bench")
+
+    for names in (["plate"], ["star", "tips"], ["lid", "nowhere"], []):
+        some, _ = await catalogue.known("bench", names)
+        assert plain(some.restricted(names)) == plain(everything.restricted(names))
+
+    some, told = await catalogue.known("bench", ["star", "plate"])
+    assert told == {"star", "plate", "lid", "cap"}
+    assert {*some.containers} == {one for one in everything.containers if "plate_" in one}
+
+
 async def test_a_workcell_is_set_back_and_only_what_differs_is_filled_anew(
     catalogue: Catalogue, assets: AssetManager, beginning: AssetManagerState
 ) -> None:
