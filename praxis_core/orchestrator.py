@@ -17,12 +17,14 @@ It knows nothing of Prefect: how a step is carried out is passed in as ``run_ste
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 from pydantic import JsonValue
 
+from praxis_core.assets.calibration import Calibrations
 from praxis_core.errors import ImpossibleTransition
 from praxis_core.execution.active_run import StepRunner, run_directly, step_position
 from praxis_core.execution.attempt import Attempt, load
@@ -147,17 +149,28 @@ class Orchestrator:
         Raises:
             RunNeedsAnswer: it has: a host may find out what it does not know at any time.
         """
+        taught = await self._taught(attempt, checked)
         past = attempt.past
         try:
             await self._journal.start(
                 attempt.run_id,
                 assets=json_object(checked.assets),
-                start_snapshot=past.first.start_snapshot if past else _snapshot(attached),
+                start_snapshot=past.first.start_snapshot if past else _snapshot(attached, taught),
                 attempt=attempt.number,
             )
         except ImpossibleTransition:
             await refuse_unanswered(self._journal, attempt.run_id)
             raise
+
+    async def _taught(self, attempt: Attempt, checked: CheckedRequest) -> dict[str, JsonValue]:
+        """Say what is taught of the run's devices; that it changed since the run began is told."""
+        values = Calibrations(self._journal.database)
+        taught = await values.stamp(attempt.workcell.name, checked.asset_names)
+        if attempt.past is not None and taught != attempt.past.taught:
+            details: JsonValue = {"began_with": {**attempt.past.taught}, "goes_on_with": {**taught}}
+            what = "What its devices were taught is otherwise than when the run began."
+            await self._journal.event(attempt.run_id, "calibration_changed", what, details)
+        return taught
 
     def _link(self, attempt: Attempt) -> Link:
         """The way to the devices; a rehearsal on a real workcell makes its own."""
@@ -192,9 +205,9 @@ def _bench(attempt: Attempt, course: Course) -> Bench:
     )
 
 
-def _snapshot(attached: Attached) -> JsonValue:
-    """What a run starts from: what is where, and what the devices' backends are like."""
+def _snapshot(attached: Attached, taught: dict[str, JsonValue]) -> JsonValue:
+    """What a run starts from: what is where; what its devices are like, and were taught."""
     attributes: dict[str, JsonValue] = {
         name: dict(values) for name, values in attached.attributes.items()
     }
-    return {"assets": attached.assets, "attributes": attributes}
+    return {"assets": attached.assets, "attributes": attributes, "calibration": taught}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -123,8 +123,14 @@ class Calibrations:
         async with self._database.session() as session:
             return await _read(session, workcell)
 
-    async def stamp(self, workcell: str) -> dict[str, JsonValue]:
+    async def stamp(
+        self, workcell: str, devices: Collection[str] | None = None
+    ) -> dict[str, JsonValue]:
         """Say which versions are in force, for a plan or the start of a run to keep.
+
+        Args:
+            workcell: Its name.
+            devices: Of which; None: of all.
 
         Returns:
             Version and value by what it is of: ``"star/carrier 1, site 2/cor_96/grip_width"``.
@@ -132,6 +138,7 @@ class Calibrations:
         return {
             name_of(one.of): {"version": one.version, "value": one.value}
             for one in await self.in_force(workcell)
+            if devices is None or one.of.device in devices
         }
 
     async def differences(

@@ -8,6 +8,7 @@ import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Annotated, TypeVar
+from uuid import UUID
 
 import typer
 from pydantic import JsonValue
@@ -16,7 +17,7 @@ from rich.markup import escape
 from praxis_core.assets.calibration import Calibration, Calibrations, Taught, name_of
 from praxis_core.assets.entries import By
 from praxis_core.cli.console import console, print_json, table
-from praxis_core.cli.opening import journal
+from praxis_core.cli.opening import journal, run_id_of
 from praxis_core.cli.result import as_json
 from praxis_core.errors import RequestError
 from praxis_core.journal.record import Journal
@@ -77,11 +78,17 @@ def list_(
     *,
     workcell: On = "star",
     versions: Annotated[bool, typer.Option("--all", help="Also those that are over.")] = False,
+    run: Annotated[
+        str | None, typer.Option(help="Those in force when a run began, of its devices.")
+    ] = None,
     as_json_: AsJson = False,
 ) -> None:
-    """List the values that are in force."""
+    """List the values that are in force, or were when a run began."""
+    run_id = None if run is None else asyncio.run(run_id_of(PraxisSettings(), run))
 
     async def read(values: Calibrations, records: Journal) -> list[Calibration]:
+        if run_id is not None:
+            return await _of_run(values, records, run_id)
         await records.workcell(workcell)
         return await (values.versions(workcell) if versions else values.in_force(workcell))
 
@@ -102,6 +109,23 @@ def list_(
     ]
     columns = ("device/site/labware/key", "version", "value", "from", "until", "by")
     console.print(table(f"Taught on {workcell}", columns, rows))
+
+
+async def _of_run(values: Calibrations, records: Journal, run_id: UUID) -> list[Calibration]:
+    """List the versions that a run keeps of its beginning."""
+    begun = [one for one in await records.attempts(run_id) if one.start_snapshot is not None]
+    snapshot = begun[0].start_snapshot if begun else None
+    kept = snapshot.get("calibration", {}) if isinstance(snapshot, dict) else {}
+    workcell = (await records.run(run_id)).workcell
+    return [
+        one
+        for one in await values.versions(str(workcell))
+        if isinstance(kept, dict) and _version(kept.get(name_of(one.of))) == one.version
+    ]
+
+
+def _version(stamped: JsonValue) -> JsonValue:
+    return stamped.get("version") if isinstance(stamped, dict) else None
 
 
 @app.command()

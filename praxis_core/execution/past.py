@@ -50,6 +50,13 @@ class Past:
         return cast("Mapping[str, Mapping[str, JsonValue]]", found)
 
     @property
+    def taught(self) -> Mapping[str, JsonValue]:
+        """What its devices had been taught when the run began: versions and values."""
+        snapshot = self.first.start_snapshot
+        found = snapshot.get("calibration", {}) if isinstance(snapshot, dict) else {}
+        return cast("Mapping[str, JsonValue]", found)
+
+    @property
     def begun_with(self) -> JsonValue:
         """What was where, and how much of it, when the run began."""
         snapshot = self.first.start_snapshot

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from time import perf_counter
 
+from praxis_core.assets.calibration import Calibrations
 from praxis_core.assets.catalogue import Catalogue
 from praxis_core.assets.choosing import Fact
 from praxis_core.assets.state import AssetManagerState
@@ -99,13 +100,16 @@ class Preflight:
             what = f"No plan could be made: {type(error).__name__}: {message_of(error)}"
             await self._journal.event(attempt.run_id, "plan_not_made", what)
             return
-        await self._tell(made, perf_counter() - began)
+        await self._tell(made, checked, perf_counter() - began)
         made.refuse_for_want()
 
-    async def _tell(self, made: Plan, seconds: float) -> None:
+    async def _tell(self, made: Plan, checked: CheckedRequest, seconds: float) -> None:
         """Write the plan down, and show it; its commands are in the journal as they come."""
         details = json_object(made.model_dump(exclude={"commands"}))
         details |= {"commands": len(made.commands), "planned_in_seconds": round(seconds, 3)}
+        values = Calibrations(self._journal.database)
+        taught = await values.stamp(self._attempt.workcell.name, checked.asset_names)
+        details |= {"calibration": taught}
         run_id = self._attempt.run_id
         await self._journal.event(run_id, "planned", f"Planned: {made.summary}.", details)
         if made.not_made:

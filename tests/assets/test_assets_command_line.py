@@ -14,8 +14,9 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from praxis_core.assets.calibration import Calibrations
+from praxis_core.assets.calibration import Calibrations, Taught
 from praxis_core.assets.catalogue import Catalogue
+from praxis_core.assets.entries import By
 from praxis_core.assets.state import AssetManagerState
 from praxis_core.assets.units import read_solute, read_volume
 from praxis_core.cli import app
@@ -242,6 +243,22 @@ async def test_what_is_taught_has_versions(praxis: Praxis, database_url: str) ->
         "star/site 3/*/grip_width": {"version": 2, "value": 85},
         "star/*/*/grip_width": {"version": 1, "value": {"mm": 90}},
     }
+
+
+async def test_what_counted_when_a_run_began_is_told(
+    praxis: Praxis, database_url: str, run_on_bench: UUID
+) -> None:
+    """The versions that it keeps, whatever was taught since."""
+    async with Database(database_url) as database:
+        journal, values = Journal(database), Calibrations(database)
+        await values.teach("bench", Taught("star", "z"), 1, By("ada"))
+        snapshot = {"assets": {}, "calibration": await values.stamp("bench")}
+        await journal.start(run_on_bench, assets={}, start_snapshot=snapshot)
+        await values.teach("bench", Taught("star", "z"), 2, By("ada"))
+
+    found = await asyncio.to_thread(praxis, "calibration", "list", "--run", str(run_on_bench))
+
+    assert [(one["version"], one["value"]) for one in found] == [(1, 1)]
 
 
 def test_volumes_are_read_with_their_units() -> None:

@@ -14,6 +14,8 @@ from pylabrobot.liquid_handling import LiquidHandler
 from pylabrobot.plate_reading import PlateReader
 from pylabrobot.resources import Plate, TipRack
 
+from praxis_core.assets.calibration import Calibrations, Taught
+from praxis_core.assets.entries import By
 from praxis_core.errors import RealHardwareRefused, WorkcellNotFound
 from praxis_core.execution.protocol_state import ProtocolState
 from praxis_core.journal.record import Journal
@@ -108,6 +110,33 @@ async def test_a_run_starts_from_a_stored_snapshot(
     assert assets["tip_spots"]["tips_300_01_tipspot_A1"] is True
     assert assets["containers"]["dye_stock"]["volume"] == 50_000
     assert attempt.start_snapshot["attributes"]["star"]["_num_channels"] == 8
+
+
+async def test_a_run_keeps_what_its_devices_were_taught(
+    orchestrator: Orchestrator, journal: Journal, request_: RunRequest
+) -> None:
+    """In its snapshot and its plan; what is taught later is told when it goes on."""
+    values, ada = Calibrations(journal.database), By("ada")
+    await values.teach("star", Taught("star", "grip_width"), 84.5, ada)
+    await values.teach("star", Taught("reader", "gain"), 3, ada)
+
+    await orchestrator.run(request_)
+
+    kept = {"star/*/*/grip_width": {"version": 1, "value": 84.5}}
+    [attempt] = await journal.attempts(request_.run_id)
+    assert attempt.start_snapshot["calibration"] == kept
+    [planned] = [one for one in await journal.events(request_.run_id) if one.kind == "planned"]
+    assert planned.details["calibration"] == kept
+
+    await values.teach("star", Taught("star", "grip_width"), 85, ada)
+    await orchestrator.run(request_)
+
+    attempts = await journal.attempts(request_.run_id)
+    assert attempts[-1].start_snapshot["calibration"] == kept
+    events = await journal.events(request_.run_id)
+    [changed] = [one for one in events if one.kind == "calibration_changed"]
+    assert changed.details["began_with"] == kept
+    assert changed.details["goes_on_with"]["star/*/*/grip_width"]["version"] == 2
 
 
 async def test_a_second_attempt_is_the_same_run(
