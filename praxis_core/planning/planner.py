@@ -109,12 +109,9 @@ def _rehearsed(task: Task, replica: Replica) -> Rehearsed:
     """Rehearse, again in another way when a plan failed by its own means."""
     done = Rehearsal(task, replica).carry_out()
     eager = False
-    if isinstance(done.error, Exception) and done.watch.followed:
-        # It may have failed only because of a stand-in, which is not of the plain type.
+    if _by_a_stand_in(done):
         again = Rehearsal(task, replica, eager=True).carry_out()
-        if done.watch.condition is not None:
-            again.watch.condition = done.watch.condition
-            again.decided_at = done.decided_at
+        again.keep_what_was_certain(done)
         done, eager = again, True
     if isinstance(done.error, NoTipError) and done.watch.condition is None:
         # All tips that are missing are told at once, not only the first.
@@ -122,6 +119,12 @@ def _rehearsed(task: Task, replica: Replica) -> Rehearsed:
         if any(fault.command is not None for fault in generous.certain):
             return generous
     return done
+
+
+def _by_a_stand_in(done: Rehearsed) -> bool:
+    """Whether it may have failed only because of a stand-in, which is not of the plain type."""
+    of_material = done.failure is not None and done.failure.of_material
+    return isinstance(done.error, Exception) and done.watch.followed and not of_material
 
 
 def _plan_of(task: Task, workcell: str, done: Rehearsed) -> Plan:

@@ -121,6 +121,24 @@ class Rehearsed:
     decided_at: int | None = None
     """How many commands there were when something was decided."""
 
+    def keep_what_was_certain(self, before: Rehearsed) -> None:
+        """Take over from a rehearsal that followed values further what was certain in it.
+
+        Args:
+            before: Of the same task; until something was decided in it both did the same.
+        """
+        known = [(one.command, one.asset, one.what) for one in before.certain]
+        more = [*self.certain, *self.possible]
+        self.certain = [*before.certain]
+        self.possible = [one for one in more if (one.command, one.asset, one.what) not in known]
+        if before.watch.condition is not None:
+            self.watch.condition, self.decided_at = before.watch.condition, before.decided_at
+        certain = [one.number for one in before.commands if not one.conditional]
+        self.commands = [
+            one.model_copy(update={"conditional": False}) if one.number in certain else one
+            for one in self.commands
+        ]
+
 
 class Rehearsal:
     """Carries out a protocol once; of the replica everything is as before afterwards.

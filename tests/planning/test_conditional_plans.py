@@ -21,8 +21,9 @@ from uuid import uuid4
 import pytest
 from pylabrobot.liquid_handling import LiquidHandler
 from pylabrobot.plate_reading import PlateReader
-from pylabrobot.resources import Plate, TipRack
+from pylabrobot.resources import Plate, TipRack, set_tip_tracking
 
+from praxis_core.assets.state import AssetManagerState
 from praxis_core.errors import RunRefused
 from praxis_core.planning.plan import Plan
 from praxis_core.planning.planner import plan
@@ -348,6 +349,33 @@ def test_a_plan_that_is_stuck_never_reaches_a_device(
     thread.join()
 
     assert sent == []
+
+
+@protocol
+async def fails_after_a_reading(
+    lh: LiquidHandler, reader: PlateReader, tips: TipRack, plate: Plate, careful: bool
+) -> None:
+    """Take a tip after something was read, and fail with it in the end."""
+    set_tip_tracking(enabled=careful)
+    await reading(lh, reader, plate)
+    await lh.pick_up_tips(tips["A1"])
+    await lh.discard_tips()
+    raise ValueError("no fit")  # as of what a plan reads
+
+
+@pytest.mark.parametrize("careful", [False, True])
+def test_what_is_missing_after_a_reading_that_decides_nothing_is_certain(
+    planned: Planned, state: AssetManagerState, careful: bool
+) -> None:
+    """Also when the protocol fails in the plan, which is not because of that."""
+    state.tip_spots["tips_01_tipspot_A1"] = False
+
+    plan = planned(fails_after_a_reading, state, careful=careful)
+
+    [fault] = plan.lacking
+    assert (fault.command, fault.asset) == (6, "tips_01_tipspot_A1")
+    assert plan.refill == ("rack tips_01 has 95 of 96 tips; needs 1 more",)
+    assert not any(command.conditional for command in plan.commands[:6])
 
 
 @protocol
