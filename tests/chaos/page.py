@@ -86,6 +86,13 @@ shaker is off. It is to be off within 2 s, and the heater held or off as is decl
 The end is that of the undisturbed run.""",
         ("victim",),
     ),
+    "library": (
+        "Library runs one after another, refilled by hand",
+        """What was used stays used; a run that is refused names what to bring (*brought*), a person
+brings just that, and it is asked for again. After each run every tip, every µL and every place that
+is recorded is as it is in the lab, and nothing is unknown.""",
+        ("protocol", "victim"),
+    ),
     "scripts": (
         "Scripts written for PyLabRobot alone",
         "Killed as in the first table, at random points.",
@@ -100,6 +107,7 @@ COUNTS = {
     "twice": "twice",
     "missing": "missing",
     "repeated": "repeated",
+    "refilled": "brought",
 }
 """What is counted where trials know it, and how it is called."""
 
