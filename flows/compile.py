@@ -11,13 +11,13 @@ from uuid import UUID
 from prefect import Flow, flow
 from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from blocks import PraxisDatabase, PraxisStateStore
 from flows.artifact import publish_result
 from flows.page import PrefectPage
-from praxis_core.errors import NoRun
+from praxis_core.errors import NoRun, RequestError
 from praxis_core.host.link import HostLink
 from praxis_core.journal.record import Journal
 from praxis_core.journal.schema import require_current
@@ -42,6 +42,10 @@ Simulate = Annotated[
 ]
 CarryFrom = Annotated[
     UUID | None, Field(description="Start with a copy of this earlier run's PraxisState.")
+]
+Priority = Annotated[
+    int,
+    Field(description="Among runs that wait for the same assets the greater is served first."),
 ]
 
 
@@ -109,6 +113,7 @@ def _signature(function: Callable[..., Any], workcell: str) -> inspect.Signature
         inspect.Parameter("assets", kind, default={}, annotation=AssetNames),
         inspect.Parameter("simulate", kind, default=False, annotation=Simulate),
         inspect.Parameter("carry_from", kind, default=None, annotation=CarryFrom),
+        inspect.Parameter("priority", kind, default=0, annotation=Priority),
     ]
     return inspect.Signature([*parameters, *places])
 
@@ -146,6 +151,18 @@ def _link(settings: PraxisSettings, workcell: WorkcellDefinition, version: int) 
     return HostLink.to(settings, workcell.name, workcell_version=version)
 
 
+def _whole(priority: Any) -> int:
+    """Read a priority; the form's type is only asked of those who use the form.
+
+    Raises:
+        RequestError: it is no whole number.
+    """
+    try:
+        return TypeAdapter(int).validate_python(priority)
+    except ValidationError:
+        raise RequestError(what=f"priority {priority!r} is no whole number") from None
+
+
 async def _run(
     function: Callable[..., Awaitable[Any]], blocks: str, arguments: dict[str, Any]
 ) -> Any:
@@ -161,6 +178,7 @@ async def _run(
         assets=arguments.pop("assets"),
         simulate=arguments.pop("simulate"),
         carry_from=UUID(str(carry_from)) if carry_from else None,
+        priority=_whole(arguments.pop("priority")),
         parameters=arguments,
     )
     store = cast("PraxisStateStore", await PraxisStateStore.aload(blocks))

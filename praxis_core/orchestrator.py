@@ -134,8 +134,14 @@ class Orchestrator:
     ) -> AsyncIterator[tuple[CheckedRequest, Attached]]:
         """Phase 2: what the run needs is its own, as it expects it, and it is running."""
         await attempt.prepare_state(self._journal, self._carried(attempt))
+        limit = self._settings.lock_wait_seconds
         belongings = Belongings(
-            attempt, bench, journal=self._journal, locks=self._locks, page=self._page
+            attempt,
+            bench,
+            journal=self._journal,
+            locks=self._locks,
+            page=self._page,
+            wait_seconds=math.inf if limit is None else limit,
         )
         async with belongings.held() as (checked, attached):
             attempt.progress.assets = dict(checked.assets)

@@ -108,6 +108,12 @@ class PraxisSettings(BaseSettings):
         description="Seconds after which the assets of a killed run are free again "
         "(PRAXIS_LEASE_SECONDS). A living run renews its lease.",
     )
+    lock_wait_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        description="Seconds for which a run waits for assets that other runs have before it is "
+        "refused (PRAXIS_LOCK_WAIT_SECONDS). Unset: until it has them, or is cancelled.",
+    )
     state_retention_days: float = Field(
         default=30,
         gt=0,

@@ -50,6 +50,9 @@ def start(
     carry_from: Annotated[
         str | None, typer.Option(help="Start with a copy of this run's PraxisState.")
     ] = None,
+    priority: Annotated[
+        int, typer.Option(help="Among runs that wait for the same assets the greater goes first.")
+    ] = 0,
     detach: Annotated[bool, typer.Option(help="Do not wait for the run's end.")] = False,
     as_json_: AsJson = False,
 ) -> None:
@@ -62,6 +65,8 @@ def start(
         request["workcell"] = workcell
     if carry_from:
         request["carry_from"] = str(asyncio.run(run_id_of(settings, carry_from)))
+    if priority:
+        request["priority"] = priority
     if is_file(protocol):
         run_here(settings, [protocol], request, detach=detach, as_json_=as_json_)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -23,9 +24,6 @@ from praxis_core.workcell.bench import Bench
 from praxis_core.workcell.definition import Refill, WorkcellMode
 from praxis_core.workcell.link import Attached
 
-LOCK_WAIT_SECONDS = 3600.0
-"""How long a run waits for assets that another run has before it is refused."""
-
 
 class Belongings:
     """The assets of one attempt: its devices and its whole labware.
@@ -40,9 +38,10 @@ class Belongings:
         journal: Where its claims are.
         locks: Where assets are locked.
         page: Where people see what it waits for.
+        wait_seconds: How long it waits for what others have before it is refused.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what meets here, by name
         self,
         attempt: Attempt,
         bench: Bench,
@@ -50,12 +49,14 @@ class Belongings:
         journal: Journal,
         locks: AssetLockManager,
         page: RunPage,
+        wait_seconds: float = math.inf,
     ) -> None:
         self._attempt = attempt
         self._bench = bench
         self._journal = journal
         self._locks = locks
         self._page = page
+        self._wait_seconds = wait_seconds
         self._preflight = Preflight(attempt, bench, journal=journal, page=page)
         self._catalogue = Catalogue(journal.database)
         self._lease: Lease | None = None
@@ -110,8 +111,9 @@ class Belongings:
         async with self._locks.hold(
             names,
             holder_of(attempt.run_id),
-            wait_seconds=LOCK_WAIT_SECONDS,
+            wait_seconds=self._wait_seconds,
             attempt=attempt.number,
+            priority=attempt.request.priority,
             take_over=pretends and self._set_back,
             on_wait=self._wait,
         ) as lease:

@@ -26,6 +26,8 @@ class RunRequest:
     asked_by: str = "unverified"
     with_current_code: bool = False
     """Whether a run that was under way may go on although its protocol's source has changed."""
+    priority: int = 0
+    """Where it waits for assets together with others, the greater is served first."""
 
 
 @dataclass(frozen=True, slots=True)

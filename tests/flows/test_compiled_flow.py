@@ -47,6 +47,7 @@ def test_the_form_has_types_ranges_choices_and_descriptions() -> None:
         "assets",
         "simulate",
         "carry_from",
+        "priority",
     }
     assert properties["volume"]["exclusiveMinimum"] == 0
     assert properties["volume"]["maximum"] == 300

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from pydantic import SecretStr
@@ -15,7 +16,7 @@ from pylabrobot.resources import Plate, TipRack
 
 from praxis_core.assets.catalogue import Catalogue
 from praxis_core.assets.entries import By
-from praxis_core.errors import RequestError, RunNotResumable, RunRefused
+from praxis_core.errors import AssetsLocked, RequestError, RunNotResumable, RunRefused
 from praxis_core.execution.abandoning import abandon
 from praxis_core.execution.page import RunPage
 from praxis_core.journal.record import Journal
@@ -122,6 +123,7 @@ class Hand:
 
     def __init__(self, journal: Journal, settings: PraxisSettings) -> None:
         self.page = Page()
+        self.settings = settings
         self.journal = journal
         self.catalogue = Catalogue(journal.database)
         self.redis = connect_async(settings.addresses().redis_url)
@@ -189,6 +191,43 @@ async def test_what_a_run_failed_with_waits_for_it_and_its_devices_serve_others(
     assert len(hand.page.plans) == plans + 1  # of the one that had waited
     assert hand.page.told[-1] == "goes on"
     assert await hand.claims() == set()
+
+
+async def test_the_greater_priority_is_served_first(hand: Hand) -> None:
+    """Whoever asked before."""
+    failed = await hand.fail()
+    served: list[UUID] = []
+    runs = []
+    for priority in (0, 5):
+        request = replace(_request(failing), priority=priority)
+        task = asyncio.create_task(hand.orchestrator.run(request))
+        task.add_done_callback(lambda _, run_id=request.run_id: served.append(run_id))
+        runs.append((request.run_id, task))
+        async with asyncio.timeout(60):
+            await hand.page.waits.wait()
+        hand.page.waits.clear()
+
+    await abandon(hand.journal, hand.locks, failed.run_id, "somebody")
+    await asyncio.gather(*[task for _, task in runs])
+
+    [usual, urgent] = [run_id for run_id, _ in runs]
+    assert served == [urgent, usual]
+
+
+async def test_a_run_waits_without_end_unless_somebody_sets_one(hand: Hand) -> None:
+    """Then it is refused, and says for whom it waited."""
+    failed = await hand.fail()
+    assert hand.settings.lock_wait_seconds is None
+
+    impatient = hand.settings.model_copy(update={"lock_wait_seconds": 0.2})
+    orchestrator = Orchestrator(journal=hand.journal, settings=impatient, page=hand.page)
+    request = _request(failing)
+    with pytest.raises(AssetsLocked, match=str(failed.run_id)):
+        await orchestrator.run(request)
+    await orchestrator.close()
+
+    assert (await hand.journal.run(request.run_id)).status is RunStatus.REFUSED
+    assert "waiting" in await hand.kinds(request)
 
 
 async def test_a_device_that_carries_a_tip_stays_with_its_run(hand: Hand) -> None:
