@@ -16,6 +16,7 @@ from praxis_core.assets import (
     imports,
     inventory,
     lineage,
+    pictures,
     refilling,
     shelves,
 )
@@ -135,6 +136,19 @@ class Catalogue:
             return await inventory.set_back(session, workcell, wanted, by, names)
 
     async def refill(
+        self,
+        workcell: str,
+        wanted: AssetManagerState,
+        by: By,
+        names: Collection[str] | None = None,
+    ) -> tuple[AssetManagerState, frozenset[str]]:
+        """Do as ``set_back``, and give all that is known then, as ``known``."""
+        async with self._database.session() as session, session.begin():
+            await inventory.hold(session, workcell)
+            _, state, told = await inventory.refill(session, workcell, wanted, by, names)
+            return state, told
+
+    async def refill(
         self, workcell: str, wanted: AssetManagerState, by: By, names: Collection[str] | None = None
     ) -> Refilled:
         """Let labware be new, in its place, with what ``wanted`` says: somebody brought it.
@@ -170,7 +184,7 @@ class Catalogue:
         async with self._database.session() as session, session.begin():
             await inventory.hold(session, workcell)
             if not await inventory.was_said(session, workcell, by):
-                before = await lineage.deck_at(session, run_id, number - 1)
+                before = await pictures.deck_at(session, run_id, number - 1)
                 since = {"run": run_id, "number": number}
                 await inventory.put_back(session, workcell, before, by, since)
 
@@ -501,5 +515,21 @@ class Catalogue:
         Raises:
             RunNotFound: there is no such run, or it has never started.
         """
-        async with self._database.session() as session:
-            return await lineage.deck_at(session, run_id, number)
+        async with self._database.session() as session, session.begin():
+            return await pictures.deck_at(session, run_id, number)
+
+    async def deck_after(self, run_id: UUID, command: int) -> AssetManagerState:
+        """Tell what was where and how much of it after the how-manieth command of a run, from 1.
+
+        Raises:
+            RunNotFound: there is no such run, or it has never started.
+            RequestError: it has fewer commands.
+        """
+        async with self._database.session() as session, session.begin():
+            number = await history.number_of(session, run_id, command)
+            return await pictures.deck_at(session, run_id, number)
+
+    async def draw(self, run_id: UUID) -> None:
+        """Let the deck after any command of a run be told at once; it has ended."""
+        async with self._database.session() as session, session.begin():
+            await pictures.draw(session, run_id, pictures.ALL)

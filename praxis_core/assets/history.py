@@ -13,6 +13,7 @@ from sqlalchemy import ARRAY, BigInteger, Uuid, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from praxis_core.assets.description import blocks
+from praxis_core.errors import RequestError
 
 _FEW = 4
 """Wells that are told one by one."""
@@ -92,6 +93,29 @@ async def positions(
     values = {"runs": [*{run for run, _ in pairs}], "numbers": [number for _, number in pairs]}
     found = await session.execute(_POSITIONS, values)
     return {(run, number): position for run, number, position in found}
+
+
+_NUMBERS = text("""
+    SELECT number FROM praxis.command WHERE run_id = :run AND NOT tail ORDER BY number
+    OFFSET :before LIMIT 1
+""").bindparams(bindparam("run", type_=Uuid()))
+
+_COUNT = text("SELECT count(*) FROM praxis.command WHERE run_id = :run AND NOT tail").bindparams(
+    bindparam("run", type_=Uuid())
+)
+
+
+async def number_of(session: AsyncSession, run: UUID, command: int) -> int:
+    """Give the number of the how-manieth command of a run, from 1.
+
+    Raises:
+        RequestError: it has fewer.
+    """
+    number: int | None = await session.scalar(_NUMBERS, {"run": run, "before": command - 1})
+    if number is None:
+        count = await session.scalar(_COUNT, {"run": run})
+        raise RequestError(what=f"run {run} has {count} commands, not {command}")
+    return number
 
 
 # --- in words -------------------------------------------------------------------------------------

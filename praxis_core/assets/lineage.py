@@ -12,10 +12,10 @@ from pydantic import JsonValue
 from sqlalchemy import ARRAY, BigInteger, Text, Uuid, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from praxis_core.assets.documents import put_part, put_place
+from praxis_core.assets.documents import put_part
 from praxis_core.assets.history import positions
 from praxis_core.assets.state import AssetManagerState
-from praxis_core.errors import AssetUnknown, RunNotFound
+from praxis_core.errors import AssetUnknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,25 +170,6 @@ _TOUCHED = text("""
 
 _SAMPLE = text("SELECT id FROM praxis.source WHERE sample = CAST(:sample AS jsonb)")
 
-_START = text("""
-    SELECT start_snapshot -> 'assets' AS assets FROM praxis.run_attempt
-    WHERE run_id = :run AND start_snapshot IS NOT NULL ORDER BY number LIMIT 1
-""").bindparams(bindparam("run", type_=Uuid()))
-
-_SINCE = text("""
-    WITH mine AS (
-      SELECT id, parts, places FROM praxis.asset_change WHERE run_id = :run AND number <= :number
-    ), last AS (
-      SELECT 'part' AS what, p.name, max(id) AS id FROM mine, jsonb_object_keys(parts) AS p (name)
-        GROUP BY p.name
-      UNION ALL
-      SELECT 'place', p.name, max(id) FROM mine, jsonb_object_keys(places) AS p (name)
-        GROUP BY p.name
-    )
-    SELECT last.name, CASE what WHEN 'part' THEN parts ELSE places END -> last.name -> 1, what
-    FROM last JOIN mine USING (id)
-""").bindparams(bindparam("run", type_=Uuid()))
-
 
 async def find(session: AsyncSession, wanted: Mapping[str, object], limit: int) -> list[Asset]:
     """List assets that were not discarded, by the columns that are given."""
@@ -319,14 +300,3 @@ async def touched(session: AsyncSession, sources: list[int]) -> list[Touch]:
 async def sources_of_sample(session: AsyncSession, sample: str) -> list[int]:
     """List the fillings with a sample, by its identity as JSON."""
     return [*await session.scalars(_SAMPLE, {"sample": sample})]
-
-
-async def deck_at(session: AsyncSession, run: UUID, number: int) -> AssetManagerState:
-    """Tell what a run knew after a command; see ``Catalogue.deck_at``."""
-    start = await session.scalar(_START, {"run": run})
-    if start is None:
-        raise RunNotFound(run_id=run)
-    state = AssetManagerState.model_validate(start)
-    for name, after, what in await session.execute(_SINCE, {"run": run, "number": number}):
-        (put_part if what == "part" else put_place)(state, name, after)
-    return state

@@ -17,7 +17,6 @@ from praxis_core.cli.catalogue import AsJson, Name, On, ask, meet, part_of
 from praxis_core.cli.console import console, print_json, table
 from praxis_core.cli.opening import run_id_of
 from praxis_core.cli.result import as_json
-from praxis_core.errors import RequestError
 from praxis_core.journal.record import Journal
 from praxis_core.settings import PraxisSettings
 
@@ -231,11 +230,8 @@ def deck(
     """Tell what was where, and how much of it, after a command of a run."""
     run_id = asyncio.run(run_id_of(PraxisSettings(), run))
 
-    async def read(catalogue: Catalogue, records: Journal) -> AssetManagerState:
-        commands = await records.recorded(run_id)
-        if command > len(commands):
-            raise RequestError(what=f"run {run_id} has {len(commands)} commands, not {command}")
-        return await catalogue.deck_at(run_id, commands[command - 1].number)
+    async def read(catalogue: Catalogue, _records: Journal) -> AssetManagerState:
+        return await catalogue.deck_after(run_id, command)
 
     state = ask(read)
     if as_json_:

@@ -100,7 +100,7 @@ def check(  # what a person may say
     done = _write(known, findings, by_whom(by, why)) if written else None
     if as_json_:
         found: list[JsonValue] = [as_json(one) for one in differences]
-        told: JsonValue = {"differences": found, "confirmed": [*same]}
+        told: dict[str, JsonValue] = {"differences": found, "confirmed": [*same]}
         print_json({**told, "written": written, "in_the_lab": done})
         return
     console.print("Written down." if written else "Nothing was written down.")

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from pydantic import JsonValue
 
+from praxis_core.assets.catalogue import Catalogue
 from praxis_core.errors import (
     HostLost,
     HostNotRunning,
@@ -73,8 +74,17 @@ class Closing:
             error=attempt.progress.error,
             attempt=attempt.number,
         )
+        await self._draw_the_deck()
         if final_state is not None:
             self._let_state_expire()
+
+    async def _draw_the_deck(self) -> None:
+        """Let the deck after any of its commands be told at once."""
+        run_id = self._attempt.run_id
+        try:
+            await Catalogue(self._journal.database).draw(run_id)
+        except ServiceError as error:
+            _log.info("run %s: its deck is drawn when it is asked for: %s", run_id, error)
 
     async def _stop(self, status: RunStatus, error: BaseException) -> None:
         """Leave the run as it is, with its state live, for a later attempt to go on with.

@@ -199,6 +199,30 @@ class AssetChangeRow(Base):
     """What has come into the parts, or has touched their tips."""
 
 
+class AssetPictureRow(Base):
+    """Where the last change of each part is, after some commands of a run; can be drawn again.
+
+    So that to tell the deck after any command, few changes have to be read.
+    """
+
+    __tablename__ = "asset_picture"
+    __table_args__ = (
+        CheckConstraint("cardinality(parts) = cardinality(part_changes)", name="parts"),
+        CheckConstraint("cardinality(places) = cardinality(place_changes)", name="places"),
+    )
+
+    run_id: Mapped[UUID] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    """Of the last command that counts."""
+    changes: Mapped[int]
+    """How many changes there were up to it: if there are more, it is drawn again."""
+    parts: Mapped[list[str]] = mapped_column(ARRAY(Text()))
+    part_changes: Mapped[list[int]] = mapped_column(ARRAY(BigInteger()))
+    """Of each part the ``asset_change`` that was the last."""
+    places: Mapped[list[str]] = mapped_column(ARRAY(Text()))
+    place_changes: Mapped[list[int]] = mapped_column(ARRAY(BigInteger()))
+
+
 class SourceRow(Base):
     """One filling of one container: where lineage ends."""
 

@@ -252,7 +252,7 @@ async def test_what_counted_when_a_run_began_is_told(
     async with Database(database_url) as database:
         journal, values = Journal(database), Calibrations(database)
         await values.teach("bench", Taught("star", "z"), 1, By("ada"))
-        snapshot = {"assets": {}, "calibration": await values.stamp("bench")}
+        snapshot: dict[str, Any] = {"assets": {}, "calibration": await values.stamp("bench")}
         await journal.start(run_on_bench, assets={}, start_snapshot=snapshot)
         await values.teach("bench", Taught("star", "z"), 2, By("ada"))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -12,11 +12,12 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from praxis_core.assets import pictures
 from praxis_core.assets.catalogue import Catalogue
 from praxis_core.assets.entries import By, entries
 from praxis_core.assets.manager import AssetManager
 from praxis_core.assets.state import AssetManagerState, ContainerContents, Location
-from praxis_core.errors import JournalError
+from praxis_core.errors import JournalError, RequestError
 from praxis_core.journal.record import Journal
 from praxis_core.labware.encoded_error import EncodedError
 from praxis_core.protocol.command import Command, DeckChange, Outcome
@@ -142,8 +143,12 @@ def _state(assets: AssetManager) -> AssetManagerState:
     return AssetManagerState.model_validate(assets.snapshot())
 
 
-async def test_the_deck_at_any_command_of_a_run_is_known(writer: Writer, bench: Bench) -> None:
-    """What was where after command 7, whatever came after."""
+@pytest.mark.parametrize("between", [1, 7, 400])
+async def test_the_deck_at_any_command_of_a_run_is_known(
+    between: int, writer: Writer, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was where after command 7, whatever came after, and however many pictures there are."""
+    monkeypatch.setattr(pictures, "BETWEEN", between)
     chance = random.Random(4)  # noqa: S311
     known: dict[int, AssetManagerState] = {}
     for _ in range(20):
@@ -153,9 +158,71 @@ async def test_the_deck_at_any_command_of_a_run_is_known(writer: Writer, bench: 
         assert record is not None
         known[record.number] = _state(writer.assets)
 
-    for number in (*known,)[::5]:
+    numbers = [*known]
+    for number in [*numbers[::5], *reversed(numbers)]:
         deck = await writer.catalogue.deck_at(command.run_id, number)
         assert plain(deck) == plain(known[number])
+    await writer.catalogue.draw(command.run_id)
+    for position in (1, 20):
+        deck = await writer.catalogue.deck_after(command.run_id, position)
+        assert plain(deck) == plain(known[numbers[position - 1]])
+    with pytest.raises(RequestError, match="has 20 commands, not 21"):
+        await writer.catalogue.deck_after(command.run_id, 21)
+
+
+async def test_what_is_known_later_of_an_old_command_is_in_the_deck_after_it(
+    writer: Writer, bench: Bench, monkeypatch: pytest.MonkeyPatch, database_url: str
+) -> None:
+    """Also where a picture of that time was drawn before somebody answered."""
+    monkeypatch.setattr(pictures, "BETWEEN", 2)
+    bench.pick_up(["tips_A1"], [0])
+    await writer.write()
+    bench.doubting = True
+    bench.move_liquid("aspirate", ["trough"], [100], [0])
+    doubted = await writer.write()
+    bench.doubting = False
+    bench.grip("plate")
+    command = await writer.write()
+    assert (await writer.catalogue.deck_after(command.run_id, 3)).containers["trough"].unknown
+    with psycopg.connect(database_url) as sql:
+        drawn = sql.execute("SELECT count(*) FROM praxis.asset_picture").fetchone()
+    assert drawn == (3,)
+
+    bench.settle(doubted, happened=True)
+    await writer.write()
+
+    for position in (2, 3):
+        trough = (await writer.catalogue.deck_after(command.run_id, position)).containers["trough"]
+        assert (trough.unknown, trough.volume) == ("", 9_900)
+
+
+async def test_the_deck_is_told_from_few_changes(
+    writer: Writer, bench: Bench, monkeypatch: pytest.MonkeyPatch, database_url: str
+) -> None:
+    """However long the run was: those since the last picture, and the last one of each part."""
+    monkeypatch.setattr(pictures, "BETWEEN", 10)
+    bench.pick_up(["tips_A1"], [0])
+    run = (await writer.write()).run_id
+    for _ in range(30):
+        bench.move_liquid("aspirate", ["trough"], [1], [0])
+        await writer.write()
+    await writer.catalogue.draw(run)
+    sql = str(pictures._SINCE).replace(":run", f"'{run}'::uuid").replace(":number", "30")  # noqa: SLF001
+
+    with psycopg.connect(database_url) as connection:
+        connection.execute("SET enable_seqscan = off")
+        plan = connection.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}").fetchone()[0][0]
+
+    read = [*_rows_of(plan["Plan"], "asset_change")]
+    assert sum(read) <= 10 + 4, read  # tip rack, trough, two parts of the device
+
+
+def _rows_of(plan: dict[str, Any], table: str) -> Iterator[float]:
+    """Say how many rows of a table each node of a plan has read."""
+    if plan.get("Relation Name") == table:
+        yield plan["Actual Rows"] * plan["Actual Loops"]
+    for node in plan.get("Plans", ()):
+        yield from _rows_of(node, table)
 
 
 async def test_an_outcome_that_is_written_twice_changes_assets_once(

@@ -136,6 +136,15 @@ GOOD: dict[str, Row] = {
     "asset": {"kind": "'plate'", "workcell": "'star'", "name": "'plate_02'"},
     "asset_part": {"asset_id": PLATE, "name": "'plate_well_A1'"},
     "asset_change": {"asset_id": PLATE, "at": "now()", "kind": "'corrected'", "who": "'ada'"},
+    "asset_picture": {
+        "run_id": NO_RUN,
+        "number": "1",
+        "changes": "1",
+        "parts": "'{}'",
+        "part_changes": "'{}'",
+        "places": "'{}'",
+        "place_changes": "'{}'",
+    },
     "source": {"asset_id": PLATE, "part": "'plate_well_A1'", "volume": "1", "by": "'ada'"},
     "asset_doubt": {"workcell": "'star'", "command": "'c'", "before": "'{}'"},
     "calibration": {
@@ -174,6 +183,7 @@ THERE = f"""
     INSERT INTO praxis.asset (id, kind, workcell, name, barcode)
       VALUES ({PLATE}, 'plate', 'star', 'plate', '4711');
     INSERT INTO praxis.asset_part (asset_id, name) VALUES ({PLATE}, 'plate_well_B1');
+    INSERT INTO praxis.asset_picture VALUES ({NO_RUN}, 7, 0, '{{}}', '{{}}', '{{}}', '{{}}');
     INSERT INTO praxis.asset_doubt (workcell, command, before) VALUES ('star', 'there', '{{}}');
     INSERT INTO praxis.calibration (workcell, device, key, value, version, who)
       VALUES ('star', 'lh', 'there', '1', 1, 'ada');
@@ -344,6 +354,9 @@ SPOILED: dict[str, list[Row]] = {
     "ck_source_volume": [{"volume": "-1"}],
     "ck_source_by": [{"by": "''"}],
     "fk_source_asset": [{"asset_id": NO_RUN}],
+    "pk_asset_picture": [{"number": "7"}],
+    "ck_asset_picture_parts": [{"parts": "'{a}'"}],
+    "ck_asset_picture_places": [{"places": "'{a}'"}],
     "pk_asset_doubt": [{"command": "'there'"}],
     "uq_calibration_version": [{"key": "'there'"}],
     "ck_calibration_version": [{"version": "0"}],
