@@ -407,15 +407,40 @@ class Catalogue:
             raise corrections.unknown(name, await self.ids(workcell))
         return found[0]
 
-    async def on_shelves(self, called: str) -> list[Asset]:
-        """Find things that are on no workcell.
+    async def thing(self, workcell: str, called: str) -> Asset:
+        """Give an asset of a workcell, or one that is on a shelf and on no workcell.
 
         Args:
+            workcell: Its name.
+            called: The name; on a shelf also a barcode or the beginning of an accession id.
+
+        Raises:
+            AssetUnknown: there is none.
+            RequestError: on shelves there are several.
+        """
+        here = await self.find(workcell=workcell, name=called)
+        return here[0] if here else await self.on_shelf(workcell, called)
+
+    async def on_shelf(self, workcell: str, called: str) -> Asset:
+        """Give a thing that is on a shelf, and on no workcell.
+
+        Args:
+            workcell: Whose names are told when there is none.
             called: A barcode, the first six or more characters of an accession id, or the name
                 that a thing had on its last workcell.
+
+        Raises:
+            AssetUnknown: there is none.
+            RequestError: there are several.
         """
         async with self._database.session() as session:
-            return await lineage.by_ids(session, await shelves.on_shelves(session, called))
+            found = await lineage.by_ids(session, await shelves.on_shelves(session, called))
+        if not found:
+            raise corrections.unknown(called, await self.ids(workcell))
+        if len(found) > 1:
+            listed = ", ".join(f"{str(one.id)[:8]} on shelf {one.shelf}" for one in found)
+            raise RequestError(what=f"several things are called {called}; say which: {listed}")
+        return found[0]
 
     async def free(self, kind: str, workcell: str | None = None, limit: int = MOST) -> list[Asset]:
         """List what may be used and no run has, the soonest expiry first.
@@ -430,12 +455,15 @@ class Catalogue:
 
     async def contents(self, workcell: str, name: str) -> AssetManagerState:
         """Give what is in the parts of an asset: wells, tip spots, channels."""
-        asset = await self.asset(workcell, name)
+        asset = await self.thing(workcell, name)
         async with self._database.session() as session:
             return await lineage.contents(session, asset.id)
 
     async def where(self, workcell: str, name: str) -> tuple[str, ...]:
         """Give what an asset stands on, and so on up to the deck, the device or the shelf."""
+        asset = await self.thing(workcell, name)
+        if asset.workcell is None:
+            return () if asset.shelf is None else (f"shelf {asset.shelf}",)
         state = await self.state(workcell)
         chain = AssetManager(state).where(name)
         last = state.locations.get(chain[-1] if chain else name)
@@ -443,7 +471,7 @@ class Catalogue:
 
     async def places(self, workcell: str, name: str) -> list[Place]:
         """List where an asset has been, the oldest first, and what moved it there."""
-        asset = await self.asset(workcell, name)
+        asset = await self.thing(workcell, name)
         async with self._database.session() as session:
             return await lineage.places(session, asset)
 

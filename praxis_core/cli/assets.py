@@ -67,7 +67,7 @@ def show(name: Name, *, workcell: On = "star", as_json_: AsJson = False) -> None
 
     async def read(catalogue: Catalogue, records: Journal) -> tuple[Any, AssetManagerState]:
         await meet(catalogue, records, workcell)
-        return await catalogue.asset(workcell, name), await catalogue.contents(workcell, name)
+        return await catalogue.thing(workcell, name), await catalogue.contents(workcell, name)
 
     asset, inside = ask(read)
     if as_json_:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from praxis_core.assets.catalogue import Catalogue
-from praxis_core.assets.corrections import FIXED, Filling, unknown
+from praxis_core.assets.corrections import FIXED, Filling
 from praxis_core.assets.entries import By
 from praxis_core.assets.lineage import Asset
 from praxis_core.assets.shelves import Bringing
@@ -150,7 +150,7 @@ def move(  # what a person may say
             else:
                 await catalogue.move(workcell, name, resource_at(model, place), who)
             return [name]
-        thing = await _from_a_shelf(catalogue, workcell, name)
+        thing = await catalogue.on_shelf(workcell, name)
         if shelf:
             raise RequestError(what=f"{name} is on shelf {thing.shelf}, and on no workcell")
         what = await _bringing(catalogue, model, thing, resource_at(model, place), as_)
@@ -164,16 +164,6 @@ def _shelf(model: WorkcellModel, place: str) -> str:
     """Read ``"shelf freezer 2"``; empty: it is a place of the workcell."""
     word, _, shelf = place.strip().partition(" ")
     return "" if word != "shelf" or place in model.places else shelf.strip()
-
-
-async def _from_a_shelf(catalogue: Catalogue, workcell: str, called: str) -> Asset:
-    found = await catalogue.on_shelves(called)
-    if not found:
-        raise unknown(called, await catalogue.ids(workcell))
-    if len(found) > 1:
-        listed = ", ".join(f"{str(one.id)[:8]} on {one.shelf}" for one in found)
-        raise RequestError(what=f"several things are called {called}; say which: {listed}")
-    return found[0]
 
 
 async def _bringing(

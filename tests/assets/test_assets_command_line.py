@@ -327,6 +327,8 @@ def test_a_plate_from_a_shelf_takes_the_name_of_one_that_went_there(
         praxis("assets", "move", "P7", "site 3")
     with pytest.raises(RequestError, match="has no other that is a tube"):
         praxis("assets", "move", "T1", "site 3", "--as", "other")
+    assert praxis("assets", "where", "P7")["now"] == ["shelf cold 2"]
+    assert praxis("assets", "show", "P7")["asset"]["shelf"] == "cold 2"
     praxis("assets", "volume", "other[A1]", "--set", "70uL")
     old = praxis("assets", "show", "other")["asset"]["id"]
     praxis("assets", "move", "other", "shelf freezer 1")
@@ -337,6 +339,10 @@ def test_a_plate_from_a_shelf_takes_the_name_of_one_that_went_there(
     shown = praxis("assets", "show", "other")
     assert (shown["asset"]["barcode"], shown["asset"]["place"]) == ("P7", "carrier_plates-2")
     assert sum(one["volume"] for one in shown["contents"]["containers"].values()) == 0
+    assert praxis("assets", "where", old[:8])["now"] == ["shelf freezer 1"]
+    assert (
+        praxis("assets", "show", old[:8])["contents"]["containers"]["other_well_A1"]["volume"] == 70
+    )
     with pytest.raises(RequestError, match="other is on carrier_plates-2"):
         praxis("assets", "move", old[:8], "carrier_plates[3]")
 

@@ -328,7 +328,7 @@ async def test_what_came_from_a_shelf_is_a_filling_with_its_lot(
     """As much as the inventory says; if it says nothing, nobody knows."""
     table = f"kind,barcode,reagent,lot,volume\ntrough,B1,PBS,L9,{said}\n"
     await catalogue.take_in("stock.csv", table, ADA)
-    [thing] = await catalogue.on_shelves("B1")
+    thing = await catalogue.on_shelf("bench", "B1")
     await catalogue.shelve("bench", "trough", "cold room", ADA)
     new = AssetManagerState(containers={"trough": ContainerContents(max_volume=60_000)})
 
@@ -340,7 +340,7 @@ async def test_what_came_from_a_shelf_is_a_filling_with_its_lot(
     assert bool(trough.unknown) is bool(unknown)
     origins = (await catalogue.lineage("bench", "trough")).origins
     assert [(one.lot, one.volume) for one in origins] == ([("L9", 30_000)] if volume else [])
-    [old] = await catalogue.on_shelves("trough")
+    old = await catalogue.on_shelf("bench", "trough")
     assert (old.lot, old.shelf) == ("L7", "cold room")
 
 
