@@ -288,6 +288,16 @@ class Catalogue:
         async with self._database.session() as session, session.begin():
             return await corrections.tips(session, workcell, rack, used, by)
 
+    async def empty_heads(self, workcell: str, device: str, by: By) -> Changes:
+        """Say that a device carries no tips any more: somebody took them off and threw them away.
+
+        Raises:
+            AssetInUse: a run has the device.
+            RequestError: it is no device.
+        """
+        async with self._database.session() as session, session.begin():
+            return await corrections.empty_heads(session, workcell, device, by)
+
     async def fresh_tips(self, workcell: str, rack: str, by: By) -> Changes:
         """Say that all tips of a rack are there, and none was ever used."""
         async with self._database.session() as session, session.begin():

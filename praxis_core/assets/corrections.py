@@ -144,6 +144,16 @@ async def tips(session: AsyncSession, workcell: str, rack: str, used: str, by: B
     return await entered(session, workcell, assets, by)
 
 
+async def empty_heads(session: AsyncSession, workcell: str, device: str, by: By) -> Changes:
+    """Say that a device carries no tips; see ``Catalogue.empty_heads``."""
+    row = await require_free(session, workcell, device)
+    if row.kind != "device":
+        raise RequestError(what=f"{device} is a {row.kind}: only devices carry tips on channels")
+    assets = await manager_of(session, workcell)
+    assets.discard_head(device)
+    return await entered(session, workcell, assets, by)
+
+
 async def fresh_tips(session: AsyncSession, workcell: str, rack: str, by: By) -> Changes:
     """Say that all tips of a rack are new; see ``Catalogue.fresh_tips``."""
     row = await require_free(session, workcell, rack)

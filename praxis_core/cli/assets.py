@@ -254,6 +254,7 @@ def deck(
 for command in (
     correcting.replace,
     correcting.tips,
+    correcting.empty,
     correcting.volume,
     correcting.move,
     correcting.status,

@@ -93,6 +93,24 @@ def tips(  # what a person may say
     put_right(workcell, by_whom(by, why), correct, told, fresh=others, as_json_=as_json_)
 
 
+def empty(
+    name: Annotated[str, typer.Argument(help="Name of a device with channels.")],
+    *,
+    workcell: On = "star",
+    by: Who = None,
+    why: Why = "taken off by hand",
+    as_json_: AsJson = False,
+) -> None:
+    """Say that a device carries no tips: somebody took them off and threw them away."""
+
+    async def correct(catalogue: Catalogue, who: By, _model: WorkcellModel) -> list[str]:
+        await catalogue.empty_heads(workcell, name, who)
+        return [name]
+
+    told = f"{name} carries no tips"
+    put_right(workcell, by_whom(by, why), correct, told, as_json_=as_json_)
+
+
 def volume(  # what a person may say
     name: Annotated[str, typer.Argument(help="A trough or tube, or a well: plate_01[B3].")],
     *,

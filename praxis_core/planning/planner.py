@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -177,20 +177,43 @@ def _beyond_max(task: Task) -> list[PlanFault]:
     faults = []
     for requirement in task.definition.assets:
         most = requirement.needs.max if requirement.needs is not None else None
-        wholes, known = sorted(task.wholes(requirement.name)), task.state.racks
-        racks = [name for name in wholes if name in known]
-        left = sum(task.state.tip_spots.get(spot) is True for one in racks for spot in known[one])
-        if most is None or not racks or left >= most:
+        wholes, racks = sorted(task.wholes(requirement.name)), task.state.racks
+        short = _short_of_tips if any(name in racks for name in wholes) else _short_of_liquid
+        found = None if most is None else short(task.state, wholes, most)
+        if found is None:
             continue
-        what = f"it may take {most:g} tips: {tips_told(task.state, racks[-1], int(most) - left)}"
         faults.append(
             PlanFault(
-                asset=racks[-1],
-                what=what,
-                mend="put tips into it, or name a fuller rack",
+                asset=found[0],
+                what=found[1],
+                mend="fill it, or name a fuller one",
                 step=None,
                 command=None,
                 where=f"assets.{requirement.name}",
             )
         )
     return faults
+
+
+def _short_of_tips(
+    state: AssetManagerState, wholes: Sequence[str], most: float
+) -> tuple[str, str] | None:
+    racks = [name for name in wholes if name in state.racks]
+    spots = [spot for name in racks for spot in state.racks[name]]
+    left = sum(state.tip_spots.get(spot) is True for spot in spots)
+    if left >= most:
+        return None
+    told = tips_told(state, racks[-1], int(most) - left)
+    return racks[-1], f"it may take {most:g} tips: {told}"
+
+
+def _short_of_liquid(
+    state: AssetManagerState, wholes: Sequence[str], most: float
+) -> tuple[str, str] | None:
+    """Compare with what is there for certain."""
+    inside = state.restricted(wholes).containers.values()
+    left = sum(one.volume for one in inside if not one.unknown)
+    if not wholes or left >= most:
+        return None
+    name, said = wholes[-1], f"{', '.join(wholes)} has {left:g} µL"
+    return name, f"it may take {most:g} µL: {said}; needs {most - left:g} µL more"

@@ -26,6 +26,7 @@ from pylabrobot.resources import (
 from praxis_core.assets.contents import Change
 from praxis_core.assets.description import describe
 from praxis_core.assets.manager import AssetManager
+from praxis_core.assets.names import channels_of
 from praxis_core.assets.operations import left_empty
 from praxis_core.assets.state import AssetManagerState
 from praxis_core.labware.encoder import message_of
@@ -197,7 +198,7 @@ class Rehearsal:
         replica.arrange(task.state)
         if self._generous:
             self._fill_racks()
-        self._done.certain.extend(self._misplaced())
+        self._done.certain.extend([*self._misplaced(), *self._carried()])
         devices = set(task.checked.asset_names) & set(replica.devices)
         await replica.attach(sorted(devices))
         token = current_run.set(self._run)
@@ -321,6 +322,23 @@ class Rehearsal:
                 command=None,
                 where=self._task.file,
             )
+
+    def _carried(self) -> Iterator[PlanFault]:
+        """Tell on which channels of the run's devices somebody else left a tip."""
+        task = self._task
+        devices = set(task.checked.asset_names) & set(self._replica.devices)
+        for name, tip in channels_of(task.state).items():
+            device = name.partition("[")[0]
+            if device in devices:
+                carries = "carries a tip since before the run"
+                yield PlanFault(
+                    asset=name,
+                    what="nobody knows whether it carries a tip" if tip.there is None else carries,
+                    mend=f"take the tips off, then: praxis assets empty {device}",
+                    step=None,
+                    command=None,
+                    where=task.file,
+                )
 
     # --- faults -----------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from pylabrobot.resources import TipSpot
 
+from praxis_core.assets.names import channels_of
 from praxis_core.assets.state import AssetManagerState, ContainerContents
 from praxis_core.simulator.beginning import renamed
 from praxis_core.simulator.lab_control import LabControl
@@ -51,6 +52,7 @@ def put_right(
     }
     new = {spot for rack in fresh for spot in wanted.racks.get(rack, ())}
     _tips(truth, wanted, model, new, tables)
+    _heads(truth, wanted, tables)
     filled: Mapping[str, Table] = {table: entries for table, entries in tables.items() if entries}
     if filled:
         control.stage(tables=filled)
@@ -103,6 +105,16 @@ def _tips(
         resource = model.resources.find(spot)
         if there and isinstance(resource, TipSpot):
             tables["tips"][spot] = _as_json(renamed(new_tip(resource, spot), taken))
+
+
+def _heads(truth: Table, wanted: AssetManagerState, tables: dict[str, Table]) -> None:
+    """Take off what channels carry that are known to carry nothing."""
+    known = channels_of(wanted)
+    for channel, tip in truth["tips"].items():
+        device = channel.partition("[")[0]
+        if channel != device and device in wanted.heads and channel not in known:
+            tables["waste"][tip["name"]] = tip
+            tables["tips"][channel] = None
 
 
 def _as_json(tip: Tip) -> Table:

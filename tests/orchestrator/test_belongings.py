@@ -246,6 +246,23 @@ async def test_a_device_that_carries_a_tip_stays_with_its_run(hand: Hand) -> Non
         await abandon(hand.journal, hand.locks, failed.run_id, "somebody")
 
 
+async def test_a_run_does_not_begin_with_the_tips_of_an_abandoned_one(hand: Hand) -> None:
+    """Until somebody takes them off."""
+    failed = await hand.fail(mounted=True)
+    await abandon(hand.journal, hand.locks, failed.run_id, "somebody")
+    request = _request(failing, "tips_300_02", mounted=True)
+    with pytest.raises(RunRefused, match=r"star\[0\]: carries a tip since before the run"):
+        await hand.orchestrator.run(request)
+
+    changes = await hand.catalogue.empty_heads("hand", "star", By("Jo", "taken off"))
+
+    assert [*changes.assets["star"].parts] == ["star[0]"]
+    again = _request(failing, "tips_300_02", mounted=True)
+    await hand.orchestrator.run(again)
+    with pytest.raises(RequestError, match="only devices"):
+        await hand.catalogue.empty_heads("hand", "tips_300_02", By("Jo"))
+
+
 async def test_a_run_does_not_go_on_with_what_somebody_has_changed(hand: Hand) -> None:
     """The refusal names the thing, and who did it."""
     failed = await hand.fail()

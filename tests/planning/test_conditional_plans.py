@@ -21,7 +21,7 @@ from uuid import uuid4
 import pytest
 from pylabrobot.liquid_handling import LiquidHandler
 from pylabrobot.plate_reading import PlateReader
-from pylabrobot.resources import Plate, TipRack, set_tip_tracking
+from pylabrobot.resources import Plate, TipRack, Trough, set_tip_tracking
 
 from praxis_core.assets.state import AssetManagerState
 from praxis_core.errors import RunRefused
@@ -349,6 +349,39 @@ def test_a_plan_that_is_stuck_never_reaches_a_device(
     thread.join()
 
     assert sent == []
+
+
+@protocol
+async def tops_up(
+    lh: LiquidHandler,
+    tips: TipRack,
+    buffer: Annotated[Trough, Needs(max=6000)],
+    reader: PlateReader,
+    plate: Plate,
+) -> None:
+    """Pour until the reading is right."""
+    await lh.pick_up_tips(tips["A1"])
+    while (await reading(lh, reader, plate))[0][0] < -1:
+        await lh.aspirate([buffer], vols=[50.0])
+        await lh.dispense(plate["A1"], vols=[50.0])
+    await lh.discard_tips()
+
+
+@pytest.mark.parametrize(("volume", "missing"), [(6000, ""), (5000, "1000"), (None, "6000")])
+def test_the_most_of_a_liquid_is_looked_for_as_well(
+    planned: Planned, state: AssetManagerState, volume: float | None, missing: str
+) -> None:
+    """What nobody knows does not count."""
+    if volume is not None:
+        state.containers["buffer"].volume = volume
+    else:
+        state.containers["buffer"].unknown = "it was spilled"
+
+    plan = planned(tops_up, state, {"tips": "tips_01", "plate": "plate_01", "buffer": "buffer"})
+
+    told = [fault.what for fault in plan.possible_faults if "it may take 6000 µL" in fault.what]
+    assert plan.conditional_from is not None
+    assert [what.endswith(f"needs {missing} µL more") for what in told] == [True] * bool(missing)
 
 
 @protocol

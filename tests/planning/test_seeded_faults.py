@@ -316,3 +316,28 @@ def test_a_refusal_names_each_command_once(planned: Planned, state: AssetManager
     assert "rack tips_01 has 0 of 96 tips; needs 24 more" in refill
     assert len(faults) == len(COLUMNS)
     assert "tips_01_tipspot_A1 and 7 more like it: no tip was left here" in faults[0]
+
+
+@protocol
+async def only_carries(lh: LiquidHandler, reader: PlateReader, plate: Plate) -> None:
+    """Use no channel."""
+    await reader.open()
+    await lh.move_plate(plate, reader)
+
+
+def test_a_run_does_not_begin_with_tips_of_somebody_else(
+    planned: Planned, state: AssetManagerState
+) -> None:
+    """Whatever it does with the device: nobody knows what drips from them."""
+    state.heads["star"] = {2: MountedTip(spot=None), 5: MountedTip(spot=None, there=None)}
+    state.heads96["star"] = {7: MountedTip(spot=None)}
+
+    plan = planned(only_carries, state)
+
+    assert [(fault.asset, fault.what) for fault in plan.faults] == [
+        ("star[2]", "carries a tip since before the run"),
+        ("star[5]", "nobody knows whether it carries a tip"),
+        ("star[96:7]", "carries a tip since before the run"),
+    ]
+    with pytest.raises(RunRefused, match="praxis assets empty star"):
+        plan.refuse_for_want()
