@@ -167,6 +167,11 @@ class Catalogue:
         async with self._database.session() as session, session.begin():
             return await refilling.refill(session, workcell, wanted, names, by)
 
+    async def filled(self, workcell: str) -> frozenset[str]:
+        """Name the labware that the definition, or a person, has filled; runs do not count."""
+        async with self._database.session() as session:
+            return await refilling.filled(session, workcell)
+
     async def undo(self, workcell: str, run_id: UUID, number: int, by: By) -> None:
         """Let be as before a command of a run all that it and the later ones changed.
 

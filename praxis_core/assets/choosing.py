@@ -33,6 +33,8 @@ class Fact:
     reagent: str | None = None
     expires: date | None = None
     status: str = "available"
+    filled: bool = False
+    """Whether somebody filled it for a purpose; what runs pour into it does not count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,8 @@ class Stock:
 
     def lacks(self, names: Sequence[str], needs: Needs) -> list[_Lack]:
         """Say what things do not have, all of them together, that is needed."""
-        return [*self._wrong_kind(names, needs), *self._too_little(names, needs)]
+        full = self._too_full(names) if needs.empty else ()
+        return [*self._wrong_kind(names, needs), *self._too_little(names, needs), *full]
 
     def _wrong_kind(self, names: Sequence[str], needs: Needs) -> Iterator[_Lack]:
         for name in names:
@@ -198,11 +201,15 @@ class Stock:
         if needs.free is not None and (free := sum(map(self.free, names))) < needs.free:
             what = f"{told} has {free} free places; needs {needs.free - free} more"
             yield _Lack(needs.free - free, what, "make room in it")
-        if needs.empty:
-            for name in names:
-                if filled := self.filled(name):
-                    of = len(self.wells(name))
-                    what = f"{name} is not empty: {filled} of {of} wells hold liquid"
+
+    def _too_full(self, names: Sequence[str]) -> Iterator[_Lack]:
+        for name in names:
+            if filled := self.filled(name):
+                of = len(self.wells(name))
+                what = f"{name} is not empty: {filled} of {of} wells hold liquid"
+                if self.fact(name).filled:
+                    yield _Lack(math.inf, what, "name another")
+                else:
                     yield _Lack(filled, what, f"praxis assets replace {name}{self._of}")
 
 

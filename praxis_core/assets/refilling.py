@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from praxis_core.assets.changes import Changes
@@ -15,7 +15,7 @@ from praxis_core.assets.inventory import hold, load, set_back
 from praxis_core.assets.manager import AssetManager
 from praxis_core.assets.state import AssetManagerState
 from praxis_core.errors import PlaceOccupied, RequestError
-from praxis_core.journal.asset_tables import AssetChangeKind, AssetRow
+from praxis_core.journal.asset_tables import AssetChangeKind, AssetRow, SourceRow
 from praxis_core.journal.tables import ClaimRow
 
 _HOLDING_MANY = {"deck", "waste"}
@@ -60,6 +60,15 @@ async def refill(
     changes = await set_back(session, workcell, wanted, said, names)
     _require_room(AssetManager(await load(session, workcell), kinds), names, kinds)
     return Refilled(tuple(sorted(names)), tuple(sorted(left)), changes)
+
+
+async def filled(session: AsyncSession, workcell: str) -> frozenset[str]:
+    """Name what somebody filled for a purpose; see ``Catalogue.filled``."""
+    has_source = exists().where(SourceRow.asset_id == AssetRow.id)
+    names = select(AssetRow.name).where(
+        AssetRow.workcell == workcell, AssetRow.discarded_at.is_(None), has_source
+    )
+    return frozenset(str(name) for name in await session.scalars(names))
 
 
 async def _held(session: AsyncSession, workcell: str) -> set[str]:

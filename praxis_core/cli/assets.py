@@ -12,7 +12,7 @@ from rich.markup import escape
 from praxis_core.assets.catalogue import Catalogue, History
 from praxis_core.assets.lineage import Asset, Place
 from praxis_core.assets.state import AssetManagerState
-from praxis_core.cli import checking, correcting, importing
+from praxis_core.cli import checking, correcting, importing, refilling
 from praxis_core.cli.catalogue import AsJson, Name, On, ask, meet, part_of
 from praxis_core.cli.console import console, print_json, table
 from praxis_core.cli.opening import run_id_of
@@ -253,6 +253,7 @@ def deck(
 
 for command in (
     correcting.replace,
+    refilling.refill,
     correcting.tips,
     correcting.empty,
     correcting.volume,

@@ -151,8 +151,9 @@ async def known_of(
         What is there, None: what the definition says; and what the catalogue knows of each asset.
     """
     found = await catalogue.find(workcell=workcell.name, limit=_MANY)
+    filled = await catalogue.filled(workcell.name)
     facts = {
-        one.name: Fact(one.factory, one.reagent, one.expires, one.status)
+        one.name: Fact(one.factory, one.reagent, one.expires, one.status, one.name in filled)
         for one in found
         if one.name is not None
     }

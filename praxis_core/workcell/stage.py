@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
+from praxis_core.errors import DeviceStateUnexpected, Problem
 from praxis_core.workcell.adoption import Losses
 from praxis_core.workcell.attending import AttendedRun
 from praxis_core.workcell.definition import Refill
@@ -37,11 +38,32 @@ class Stage:
             await self.place.books.take_stock(names)
             for name in run.devices if new else ():  # made in this process, so they carry nothing
                 await self.losses.enter(self.place.devices.named(name))
+            await self._switch_off(run)
+            names = names or [*run.devices]  # others may still be kept warm for somebody
         self.used = True
         for name in self.place.devices if names is None else run.devices:
             self.place.safekeeping.forget(name)
             self.place.devices[name].put_back_attributes()
         self.handover.changed()
+
+    async def _switch_off(self, run: AttendedRun) -> None:
+        """Switch off what others left on, so that a new run finds no device set to anything.
+
+        One that is out of use takes no command, and whoever releases it has looked at it.
+
+        Raises:
+            DeviceStateUnexpected: a device refuses it; it is tried again meanwhile.
+        """
+        await self.place.safekeeping.switch_off(run)
+        in_use = [one for one in run.devices if self.place.devices[one].quarantine is None]
+        on = self.place.safekeeping.actions(sorted(in_use))
+        problems = [
+            Problem(one.device, one.why, "switch it off, or try again") for one in on if one.method
+        ]
+        if problems:
+            raise DeviceStateUnexpected(
+                workcell=self.place.definition.name, count=len(problems), problems=problems
+            )
 
     async def _refill(self, run: AttendedRun, names: Collection[str] | None) -> None:
         """Put back what the definition says, and let the catalogue know; None: all there is."""

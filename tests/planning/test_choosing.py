@@ -14,6 +14,7 @@ from pylabrobot.resources import (
     Resource,
     TipRack,
     Trough,
+    agenbio_1_troughplate_190mL_Fl,
     cor_96_wellplate_360uL_Fb,
     hamilton_1_trough_60mL_Vb,
     hamilton_96_tiprack_300uL_filter,
@@ -161,6 +162,31 @@ def test_liquids_count_as_far_as_they_are_known() -> None:
     assert "1 of 96 wells hold liquid" in filled.problems[0].what or (
         "95 free places" in filled.problems[0].what
     )
+
+
+def test_what_somebody_filled_is_not_to_be_replaced() -> None:
+    """A reservoir is not empty on purpose, however few wells it has; the commands are complete."""
+    enzyme, used = agenbio_1_troughplate_190mL_Fl("enzyme"), cor_96_wellplate_360uL_Fb("plate")
+    state = state_of(enzyme, used)
+    for one in state.containers.values():
+        one.volume = 100
+    wanted = AssetRequirement(name="plate", cls=PLATE, needs=Needs(empty=True))
+    things = {"enzyme": enzyme, "plate": used}
+
+    choice = choose([wanted], things, state, {"enzyme": Fact(filled=True)}, workcell="star")
+
+    [problem] = choice.problems
+    assert problem.what == "plate is not empty: 96 of 96 wells hold liquid"
+    assert problem.mend == "praxis assets replace plate -w star"
+
+
+def test_numbers_in_names_count_as_numbers() -> None:
+    """Ten comes after nine."""
+    racks = [hamilton_96_tiprack_300uL_filter(name) for name in ("rack_10", "rack_9")]
+
+    choice = choose([rack("tips", 8)], {one.name: one for one in racks}, state_of(*racks))
+
+    assert choice.assets == {"tips": "rack_9"}
 
 
 @given(
