@@ -135,7 +135,7 @@ class Catalogue:
             await inventory.hold(session, workcell)
             return await inventory.set_back(session, workcell, wanted, by, names)
 
-    async def refill(
+    async def staged(
         self,
         workcell: str,
         wanted: AssetManagerState,
@@ -145,7 +145,7 @@ class Catalogue:
         """Do as ``set_back``, and give all that is known then, as ``known``."""
         async with self._database.session() as session, session.begin():
             await inventory.hold(session, workcell)
-            _, state, told = await inventory.refill(session, workcell, wanted, by, names)
+            _, state, told = await inventory.staged(session, workcell, wanted, by, names)
             return state, told
 
     async def refill(

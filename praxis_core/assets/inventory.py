@@ -260,16 +260,36 @@ async def set_back(
     only: Collection[str] | None,
 ) -> Changes:
     """Let a workcell hold what ``wanted`` says; see ``Catalogue.set_back``."""
-    known = await load(session, workcell)
+    changes, _, _ = await staged(session, workcell, wanted, by, only)
+    return changes
+
+
+async def staged(
+    session: AsyncSession,
+    workcell: str,
+    wanted: AssetManagerState,
+    by: By,
+    only: Collection[str] | None,
+) -> tuple[Changes, AssetManagerState, frozenset[str]]:
+    """Let a workcell hold what ``wanted`` says, and give what is known then, as ``load_named``."""
+    known, names = await load_named(session, workcell)
     if only is not None:
         wanted = _with(known, wanted, only)
-    names = {*(await ids(session, workcell))}
     last = {part: str(key) for part, key in await session.execute(_FILLED, {"workcell": workcell})}
-    changes = difference(known, _refilled(known, wanted, last), names)
+    target = _refilled(known, wanted, last)
+    changes = difference(known, target, names)
     if changes:
         changes = await filled(session, workcell, changes, by)
         await enter(session, workcell, changes, by)
-    return changes
+        for change in changes.assets.values():
+            for name, one in change.parts.items():
+                put_part(target, name, one.after)  # now with its source
+    return changes, target, names - _gone(changes)
+
+
+def _gone(changes: Changes) -> set[str]:
+    own = {name: one.places.get(name) for name, one in changes.assets.items()}
+    return {name for name, place in own.items() if place is not None and place.after is None}
 
 
 async def was_said(session: AsyncSession, workcell: str, by: By) -> bool:

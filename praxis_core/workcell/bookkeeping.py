@@ -7,6 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from praxis_core.assets.manager import AssetManager
+from praxis_core.assets.state import AssetManagerState
 from praxis_core.journal.command_writer import AssetValues
 from praxis_core.protocol.command import Command, DeckChange, Outcome
 from praxis_core.workcell.deck_changes import DeckFollower
@@ -115,12 +116,8 @@ class Bookkeeping:
         """
         if self._stock is None:
             return
-        if not self._stocked:
-            await self._stock.register()
-            names = None
-        state, wholes = await self._stock.state(self.assets, names)
-        self._knowledge.take_over(state, wholes, names)
-        self._stocked = True
+        names = await self._counting(self._stock, names)
+        self._take_over(*await self._stock.state(self.assets, names), names)
 
     async def refill(self, names: Collection[str] | None, run_id: UUID) -> None:
         """Know that devices and labware are as the definition says; None: all there are.
@@ -132,10 +129,26 @@ class Bookkeeping:
         self._knowledge.stage(names)
         if self._stock is None:
             return
-        if not self._stocked:
-            await self._stock.register()
-        await self._stock.refill(names, run_id)
-        await self.take_stock(names)
+        counting = await self._counting(self._stock, names)
+        self._take_over(*await self._stock.refill(self.assets, names, run_id), counting)
+
+    async def _counting(
+        self, stock: Stock, names: Collection[str] | None
+    ) -> Collection[str] | None:
+        """Say what counts of what the catalogue says: the first time all, once it has it."""
+        if self._stocked:
+            return names
+        await stock.register()
+        return None
+
+    def _take_over(
+        self,
+        state: AssetManagerState,
+        wholes: frozenset[str],
+        names: Collection[str] | None,
+    ) -> None:
+        self._knowledge.take_over(state, wholes, names)
+        self._stocked = True
 
     async def undo(self, run_id: UUID, number: int) -> None:
         """Know that all is as it was before a command of a run; may be repeated."""

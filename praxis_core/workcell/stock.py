@@ -150,7 +150,7 @@ class Stock:
             The state, which is the caller's own, and the names of the assets that it tells of.
         """
         await self._journal.settled()
-        behind = self._behind or self._journal.writer.assets_refused != self._refused
+        behind = self._is_behind
         known, told = await self._catalogue.known(self._workcell, None if behind else names)
         if not told and not self._tells:
             return self._initial.model_copy(deep=True), told  # rehearsed, and never used before
@@ -167,13 +167,31 @@ class Stock:
         self._behind, self._refused = False, self._journal.writer.assets_refused
         return here
 
-    async def refill(self, names: Collection[str] | None, run_id: UUID) -> None:
-        """Set devices and labware back to what the definition says; None: all there are."""
-        if self._tells:
-            await self._journal.settled()
-            why = f"refilled before every run, now for run {run_id}"
-            by = By(HOST, why, AssetChangeKind.REPLACED)
-            await self._catalogue.set_back(self._workcell, self._initial, by, names)
+    async def refill(
+        self, assets: AssetManager, names: Collection[str] | None, run_id: UUID
+    ) -> tuple[AssetManagerState, frozenset[str]]:
+        """Set devices and labware back to what the definition says.
+
+        Args:
+            assets: What is known here, after that.
+            names: Of the devices and labware; None: all there are.
+            run_id: The run they are set back for.
+
+        Returns:
+            As ``state``.
+        """
+        if not self._tells:
+            return await self.state(assets, names)
+        await self._journal.settled()
+        why = f"refilled before every run, now for run {run_id}"
+        by = By(HOST, why, AssetChangeKind.REPLACED)
+        known, told = await self._catalogue.staged(self._workcell, self._initial, by, names)
+        return (await self._catch_up(known, assets, told) if self._is_behind else known), told
+
+    @property
+    def _is_behind(self) -> bool:
+        """Whether the catalogue was not told, or did not take in, all that changed."""
+        return self._behind or self._journal.writer.assets_refused != self._refused
 
     async def undo(self, run_id: UUID, number: int) -> None:
         """Know that all is as it was before a command of a run; may be repeated."""

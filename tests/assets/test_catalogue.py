@@ -63,6 +63,29 @@ async def test_registering_again_changes_nothing_and_takes_up_what_is_new(
     assert {name: after[name] for name in ids} == ids
 
 
+@pytest.mark.parametrize("names", [None, ["plate", "tips", "star"]])
+async def test_what_is_refilled_is_told_as_it_is_known_then(
+    catalogue: Catalogue,
+    assets: AssetManager,
+    beginning: AssetManagerState,
+    names: list[str] | None,
+) -> None:
+    """With the sources of what was filled anew, and without what somebody had brought."""
+    brought = AssetManagerState(locations={"lid": Location(parent="plate")})
+    await catalogue.register("bench", brought, {"lid": Description("lid")}, ADA)
+    await catalogue.set_volume("bench", "trough", Filling(500), ADA)
+    await catalogue.set_volume("bench", "plate_A1", Filling(7), ADA)
+    await catalogue.set_tips("bench", "tips", "A1:B3", ADA)
+    beginning.containers["plate_B1"].volume = 12.0
+
+    state, told = await catalogue.staged("bench", beginning, DEFINITION, names)
+
+    assert plain(state) == plain(await catalogue.state("bench"))
+    assert told == (await catalogue.ids("bench")).keys()
+    assert state.containers["plate_B1"].sources
+    assert (state.containers["trough"].volume == 10_000) is (names is None)
+
+
 async def test_of_some_things_it_tells_what_is_on_them_and_nothing_else(
     catalogue: Catalogue, assets: AssetManager, beginning: AssetManagerState
 ) -> None:
