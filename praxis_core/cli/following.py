@@ -9,7 +9,7 @@ from uuid import UUID
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from praxis_core.cli.console import console
+from praxis_core.cli.console import console, say
 from praxis_core.cli.opening import journal
 from praxis_core.errors import RunNotFound
 from praxis_core.execution.protocol_state import ProtocolState
@@ -58,7 +58,7 @@ async def follow(
         disable=quiet,
         transient=True,
     )
-    looks = 0
+    looks, told = 0, ""
     async with journal(settings) as records:
         with bar:
             shown = bar.add_task("waiting for the worker", total=None, count="")
@@ -70,9 +70,22 @@ async def follow(
                 if state is not None:
                     steps = steps or await _usual_steps(records, state)
                     bar.update(shown, **_shown(state, steps))
+                if looks % LOOKS_PER_QUESTION == 0 and state is not None and not quiet:
+                    told = await _tell_waits(records, state, told)
                 if lost or (state is not None and _stopped(state.status)):
                     return None if state is None else state.status
                 await asyncio.sleep(LOOK_EVERY)
+
+
+async def _tell_waits(records: Journal, state: ProtocolState, told: str) -> str:
+    """Say for whom a run waits that does not begin, once; give what was said."""
+    if state.status is not RunStatus.PREPARING:
+        return told
+    events = await records.events(state.run_id)
+    waits = [event.message for event in events if event.kind == "waiting"]
+    if waits and waits[-1] != told:
+        say(f"{waits[-1]} What to do: praxis why {state.run_id}")
+    return waits[-1] if waits else told
 
 
 def _shown(state: ProtocolState, steps: int | None) -> dict[str, Any]:
