@@ -79,6 +79,7 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
         events = await records.events(run_id)
         attempts = await records.attempts(run_id)
         doubts = await records.doubts(run_id)
+        claims = await records.claims(run.workcell)
     with PrefectApi(settings) as api:
         url = api.run_url(run_id)
     flow_run = None if run.status is RunStatus.SUCCEEDED else in_prefect(settings, run_id)
@@ -103,7 +104,7 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
     if waiting is not None:
         console.print(escape(waiting))
     elif lost is not None or run.status in RESUMABLE:
-        console.print(f"Go on from where it was: praxis run resume {run.run_id}")
+        _show_ways_on(run, sorted({one.asset for one in claims if one.run_id == run_id}))
     _show_attempts(attempts, events)
     show_questions(run_id, [doubt for doubt in doubts if doubt.answer is None])
     rows = [
@@ -138,6 +139,13 @@ def _show_run(run: RunRecord, lost: FlowRun | None) -> None:
     if isinstance(run.summary, dict):
         for name, value in run.summary.items():
             console.print(f"  {escape(name)}: {escape(_number(value))}")
+
+
+def _show_ways_on(run: RunRecord, kept: Sequence[str]) -> None:
+    console.print(f"Go on from where it was: praxis run resume {run.run_id}")
+    if kept:
+        what = f"It keeps {', '.join(kept)}. Give it up, for others to have them"
+        console.print(escape(f"{what}: praxis run abandon {run.run_id}"))
 
 
 def _show_attempts(attempts: Sequence[AttemptRecord], events: Sequence[EventRecord]) -> None:
