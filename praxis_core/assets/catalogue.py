@@ -403,10 +403,12 @@ class Catalogue:
         name: str | None = None,
         kind: str | None = None,
         lot: str | None = None,
+        shelf: str | None = None,
         limit: int = MOST,
     ) -> list[Asset]:
         """List assets that were not discarded, by what is known of them."""
         given = {"barcode": barcode, "workcell": workcell, "name": name, "kind": kind, "lot": lot}
+        given["shelf"] = shelf
         wanted = {column: value for column, value in given.items() if value is not None}
         async with self._database.session() as session:
             return await lineage.find(session, wanted, limit)

@@ -30,6 +30,8 @@ def list_(
     kind: Annotated[str | None, typer.Option(help="plate, tip_rack, trough, ...")] = None,
     barcode: Annotated[str | None, typer.Option()] = None,
     lot: Annotated[str | None, typer.Option()] = None,
+    shelf: Annotated[str | None, typer.Option(help="What is on it.")] = None,
+    most: Annotated[int, typer.Option(help="How many, at most.", min=1)] = 100,
     as_json_: AsJson = False,
 ) -> None:
     """List what there is, and who has it."""
@@ -37,7 +39,9 @@ def list_(
     async def read(catalogue: Catalogue, records: Journal) -> list[Any]:
         if workcell is not None:
             await meet(catalogue, records, workcell)
-        return await catalogue.find(workcell=workcell, kind=kind, barcode=barcode, lot=lot)
+        return await catalogue.find(
+            workcell=workcell, kind=kind, barcode=barcode, lot=lot, shelf=shelf, limit=most
+        )
 
     found = ask(read)
     if as_json_:
@@ -55,6 +59,8 @@ def list_(
         for one in found
     ]
     console.print(table("Assets", ("name", "kind", "workcell", "place", "status", "lot"), rows))
+    if len(found) == most:
+        console.print(f"Only the first {most}; more with --most.")
 
 
 def _place_of(asset: Asset) -> str:

@@ -275,7 +275,11 @@ def _asked(known: _Known) -> Iterator[Finding]:
         if answer == "y":
             yield Finding(name)
         elif answer == "n":
-            yield _found(known, name)
+            finding = _found(known, name)
+            if compare(known.state, [finding]):
+                yield finding
+            else:
+                console.print("  nothing was said to be otherwise: left as not looked at")
 
 
 def _choice() -> Literal["y", "n", "s", "q"]:
@@ -288,7 +292,7 @@ def _choice() -> Literal["y", "n", "s", "q"]:
 
 def _summary(known: _Known, name: str) -> str:
     state, asset = known.state, known.assets[name]
-    told = [asset.kind.replace("_", " "), f"on {place_told(state.locations.get(name))}"]
+    told = [asset.kind.replace("_", " "), f"on {_place(known, name)}"]
     if name in state.racks:
         told.append(f"without a tip: {_gone(state, name)}")
     wells = [state.containers[well] for well in known.wells[name]]
@@ -297,6 +301,13 @@ def _summary(known: _Known, name: str) -> str:
     elif wells:
         told.append(_wells_told(wells))
     return ", ".join(told)
+
+
+def _place(known: _Known, name: str) -> str:
+    """Say where something is as people call it."""
+    told = place_told(known.state.locations.get(name))
+    places = known.model.places.items()
+    return next((called for called, place in places if place.name == told), told)
 
 
 def _wells_told(wells: list[ContainerContents]) -> str:
@@ -313,7 +324,7 @@ def _gone(state: AssetManagerState, rack: str) -> str:
 def _found(known: _Known, name: str) -> Finding:
     """Ask for all that may be otherwise."""
     state, wells = known.state, known.wells[name]
-    place = _read(known, name, "place", "  where is it", place_told(state.locations.get(name)))
+    place = _read(known, name, "place", "  where is it", _place(known, name))
     missing = volumes = Finding(name)
     if name in state.racks:
         missing = _read(known, name, "missing", "  spots without a tip", _gone(state, name))

@@ -216,6 +216,10 @@ def test_inventory_comes_from_a_table(praxis: Praxis, tmp_path: Path) -> None:
 
     [plate] = praxis("assets", "list", "--barcode", "P1", workcell=False)
     assert (plate["shelf"], plate["lot"], plate["name"]) == ("cold 2", "L1", None)
+    [rack] = praxis("assets", "list", "--shelf", "dry 1", workcell=False)
+    assert rack["barcode"] == "T1"
+    done = CliRunner().invoke(app, ["assets", "list", "--most", "1"])
+    assert "Only the first 1; more with --most." in done.stdout
     with pytest.raises(InventoryRefused, match="P1 is in the catalogue already"):
         praxis("assets", "import", str(file), workcell=False)
 
@@ -610,7 +614,7 @@ def test_nothing_is_written_when_who_looks_says_no(praxis: Praxis) -> None:
     """Nor when he stops at the first."""
     praxis("assets", "list")
     before = _known()
-    for said in ("n\nshelf x\n\nq\nn\n", "q\n"):
+    for said in ("n\nshelf x\n\nq\nn\n", "n\n\n\nq\n", "q\n"):
         done = CliRunner().invoke(app, ["assets", "check", "--workcell", "small"], input=said)
         assert "Nothing was written down." in done.stdout, done.output
     assert _known() == before
