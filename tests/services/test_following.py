@@ -6,7 +6,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from pydantic import SecretStr
+from pydantic import JsonValue, SecretStr
 
 from praxis_core.cli.following import follow
 from praxis_core.cli.result import show_result
@@ -54,7 +54,7 @@ async def test_a_run_that_failed_tells_what_it_keeps(
     """And how others get it."""
     run_id = await begun(journal)
     await journal.claim_assets("star", ["plate_01"], run_id=run_id, attempt=1, take_over=False)
-    error = {"type": "Oh", "message": "it fell"}
+    error: JsonValue = {"type": "Oh", "message": "it fell"}
     await journal.finish(run_id, RunStatus.FAILED, summary=None, final_state=None, error=error)
     settings = PraxisSettings(
         home=tmp_path,
