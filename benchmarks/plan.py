@@ -1,26 +1,46 @@
 """What a plan costs on a workcell that is built already: pre-flight of short and of long protocols.
 
-Prints its table with ``python -m benchmarks.plan``; needs no services.
+Prints its table with ``python -m benchmarks.plan``. What a run's own pre-flight costs is measured
+with a Postgres and a Valkey: the state of the deck is read, assets are chosen, and the plan is
+written down.
 """
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from collections.abc import Callable
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 from uuid import uuid4
 
 from pylabrobot.liquid_handling import LiquidHandler
 from pylabrobot.resources import Plate, TipRack, Trough
+from redis import Redis
 
+from benchmarks.command import services
 from benchmarks.row import Row
 from flows.library import workcell_files
+from praxis_core.assets.catalogue import Catalogue
+from praxis_core.assets.entries import By
+from praxis_core.execution.attempt import load
+from praxis_core.execution.page import RunPage
+from praxis_core.execution.preflight import Preflight
+from praxis_core.execution.request import RunRequest
+from praxis_core.journal.database import Database
+from praxis_core.journal.record import Journal
 from praxis_core.planning.planner import plan
 from praxis_core.protocol import define, protocol
 from praxis_core.protocol.command import Command, Outcome
-from praxis_core.workcell.definition import WorkcellDefinition, load_definition
+from praxis_core.redis_connection import connect
+from praxis_core.settings import PraxisSettings
+from praxis_core.state import PraxisState
+from praxis_core.workcell.bench import Bench
+from praxis_core.workcell.definition import Refill, WorkcellDefinition, load_definition
+from praxis_core.workcell.initial_state import initial_assets
+from praxis_core.workcell.model import build, simulated_backend
 from praxis_core.workcell.replica import Replica
+from praxis_core.workcell.stock import descriptions
 
 SHORT, LONG = 48, 8000
 """Commands."""
@@ -52,9 +72,12 @@ def rows() -> list[Row]:
     replica = _replica(definition)
     short = _seconds(lambda: _plan(definition, replica, SHORT), REPEATS)
     long = _seconds(lambda: _plan(definition, replica, LONG), 1)
+    with services() as settings:
+        in_a_run = asyncio.run(_in_runs(settings, definition))
     return [
         _row(f"plan of a protocol of {SHORT} commands, seconds", short, 0.3),
         _row(f"plan of a protocol of {LONG} commands, seconds", long, 15),
+        _row(f"pre-flight in a run of {SHORT} commands, seconds of its process", in_a_run, 0.3),
         _row("building a STAR deck anew, which a plan on the run's replica saves, seconds", built),
     ]
 
@@ -72,6 +95,38 @@ def _plan(definition: WorkcellDefinition, replica: Replica, commands: int) -> No
     made = plan(transfers, define(transfers), definition, parameters, assets, replica=replica)
     if len(made.commands) != commands or made.faults:
         raise ValueError(made.faults)
+
+
+async def _in_runs(settings: PraxisSettings, definition: WorkcellDefinition) -> float:
+    """Median of processor time, garbage collection included; the first run is not counted."""
+    by_hand = definition.model_copy(update={"refill": Refill.BY_HAND})
+    model, by = build(by_hand, simulated_backend), By("definition", "benchmark")
+    async with Database(settings.addresses().database_url) as database:
+        journal = Journal(database)
+        await journal.store_workcell(definition.name, by_hand.model_dump(mode="json"))
+        catalogue = Catalogue(database)
+        await catalogue.register(definition.name, initial_assets(model), descriptions(model), by)
+        with connect(settings.addresses().redis_url) as redis:
+            taken = [await _in_a_run(journal, by_hand, redis) for _ in range(1 + REPEATS)]
+    return median(taken[1:])
+
+
+async def _in_a_run(journal: Journal, definition: WorkcellDefinition, redis: Redis) -> float:
+    request = RunRequest(
+        uuid4(),
+        "benchmark",
+        transfers,
+        definition.name,
+        parameters={"commands": SHORT},
+        assets={"tips": "tips_300_01", "plate": "plate_01", "diluent": "diluent"},
+    )
+    attempt = await load(journal, request, PraxisState(request.run_id, redis))
+    await attempt.begin(journal)
+    bench = Bench(definition, run_id=request.run_id)
+    preflight = Preflight(attempt, bench, journal=journal, page=RunPage())
+    start = process_time()
+    await preflight.plan(await preflight.choose())
+    return process_time() - start
 
 
 def _seconds(act: Callable[[], object], repeats: int) -> float:
