@@ -106,6 +106,22 @@ def test_a_correction_is_done_in_the_pretend_lab_as_well(praxis: Praxis, lab: La
     assert not {tip["name"] for tip in truth["tips"].values()} & set(old)
 
 
+def test_tips_are_taken_off_the_channels_of_a_device(
+    praxis: Praxis, bench: WorkcellDefinition, lab: LabControl
+) -> None:
+    """What carries no tips cannot be said to have lost them."""
+    [spot, tip] = next(item for item in lab.truth()["tips"].items())
+    [device] = [name for name, one in bench.devices.items() if one.deck is not None]
+    lab.stage(tables={"tips": {spot: None, f"{device}[2]": tip}})
+
+    assert praxis("assets", "empty", device)["in_the_lab"] is True
+
+    assert list(lab.truth()["waste"]) == [tip["name"]]
+    assert f"{device}[2]" not in lab.truth()["tips"]
+    with pytest.raises(RequestError, match="only devices carry tips"):
+        praxis("assets", "empty", "plate")
+
+
 def test_a_lab_that_did_not_run_is_put_right_later(
     praxis: Praxis, bench: WorkcellDefinition, request: pytest.FixtureRequest
 ) -> None:
