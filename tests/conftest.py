@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import select
@@ -11,6 +12,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
+from importlib.resources import as_file
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -135,7 +137,10 @@ def redis_url(home: Path) -> str:
 def _running(register: Sequence[str] | None) -> Iterator[PraxisSettings]:
     settings = PraxisSettings()
     try:
-        up(settings, register=register)
+        up(settings, register=None)
+        if register is not None:
+            asyncio.run(_refill_for_every_run(settings))
+            up(settings, register=register)
         yield settings
     finally:
         # Postgres and Valkey belong to the fixture home.
@@ -145,6 +150,21 @@ def _running(register: Sequence[str] | None) -> Iterator[PraxisSettings]:
             EmbeddedWatchdog(place, settings, workcell).stop()
             EmbeddedLab(place, settings, workcell).stop()
         EmbeddedPrefect(place, settings).stop()
+
+
+async def _refill_for_every_run(settings: PraxisSettings) -> None:
+    """Let each run of a session's tests find the library's deck as its definition says."""
+    from flows.library import workcell_files
+    from praxis_core.journal.database import Database
+    from praxis_core.journal.record import Journal
+    from praxis_core.workcell.definition import Refill, load_definition
+
+    async with Database(settings.addresses().database_url) as database:
+        for file in workcell_files():
+            with as_file(file) as path:
+                definition = load_definition(path).model_copy(update={"refill": Refill.EVERY_RUN})
+            document = definition.model_dump(mode="json")
+            await Journal(database).store_workcell(definition.name, document)
 
 
 def _database(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:

@@ -153,7 +153,7 @@ class WorkcellDefinition(_Part):
     description: str = ""
     mode: WorkcellMode = WorkcellMode.SIMULATED
     refill: Refill = Field(
-        default=Refill.EVERY_RUN,
+        default=Refill.BY_HAND,
         description="by_hand: a run begins with what is there. every_run: the deck is set back to "
         "this definition before each new run, which only pretend decks can.",
     )

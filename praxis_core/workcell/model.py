@@ -22,7 +22,13 @@ from praxis_core.errors import PraxisError, Problem, WorkcellFaults
 from praxis_core.labware.encoding import decode
 from praxis_core.labware.factories import make
 from praxis_core.workcell.contents import fill
-from praxis_core.workcell.definition import DeviceDefinition, Fault, WorkcellDefinition
+from praxis_core.workcell.definition import (
+    DeviceDefinition,
+    Fault,
+    Refill,
+    WorkcellDefinition,
+    WorkcellMode,
+)
 from praxis_core.workcell.positions import NoSuchPositionError, parse_position, place_of, stand
 from praxis_core.workcell.resource_index import ResourceIndex
 from praxis_core.workcell.yaml_lines import Location
@@ -90,6 +96,7 @@ def assemble(
         broken: Names of things that were left out of the definition, because they have faults.
     """
     assembly = _Assembly(definition, broken)
+    assembly.look_at_refill()
     assembly.make_decks()
     assembly.make_devices(backend_for)
     assembly.make_labware()
@@ -115,6 +122,14 @@ class _Assembly:
         self.faults.append(Fault(where, str(error)))
         if broken is not None:
             self._broken.add(broken)
+
+    def look_at_refill(self) -> None:
+        real = self.definition.mode is WorkcellMode.REAL
+        if real and self.definition.refill is Refill.EVERY_RUN:
+            name = self.definition.name
+            what = f"refill: every_run sets back pretend decks only, and workcell {name} is real"
+            mend = "write refill: by_hand, and say what you bring: praxis assets refill, or replace"
+            self.fault(("refill",), f"{what} ({mend})")
 
     def make_decks(self) -> None:
         for name, deck in self.definition.decks.items():

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from praxis_core.workcell.definition import WorkcellDefinition, load_definition
+from praxis_core.workcell.definition import Refill, WorkcellDefinition, load_definition
 
 STAR = Path(__file__).parents[2] / "flows" / "workcells" / "star.yaml"
 
@@ -48,7 +48,13 @@ class Story:
             for device, one in whole.devices.items()
         }
         return whole.model_copy(
-            update={"name": name, "labware": labware, "places": places, "devices": devices}
+            update={
+                "name": name,
+                "refill": Refill.EVERY_RUN,  # each run finds what the undisturbed one found
+                "labware": labware,
+                "places": places,
+                "devices": devices,
+            }
         )
 
 

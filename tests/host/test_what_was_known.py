@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import pytest
 from pylabrobot.resources import Coordinate
 
-from praxis_core.errors import DeviceQuarantined
+from praxis_core.errors import DeviceQuarantined, DeviceStateUnexpected
 from praxis_core.host import devices
 from praxis_core.host.devices import open_devices
 from praxis_core.host.files import HostFiles, SafeCall, read_safe_calls, write_safe_calls
@@ -195,6 +195,33 @@ async def test_what_a_run_left_on_is_its_own_when_it_comes_back(bench: Bench) ->
         assert last.safe_actions() == []
     assert bench.left() == []
     assert bench.heater() is None
+
+
+async def test_what_is_kept_warm_stays_so_when_a_new_run_takes_other_devices(
+    bench: Bench,
+) -> None:
+    """It is switched off in its time, or for a new run that takes it."""
+    await failed(bench)
+    [(_, due_at)] = bench.left()
+
+    async with bench.host() as host:
+        host.look_after(set())
+        await bench.begin(host, device="reader")
+        assert [one.due_at for one in host.safe_actions()] == [due_at]
+        assert bench.heater() == 37.0
+
+
+async def test_a_device_that_cannot_be_switched_off_is_given_to_no_new_run(bench: Bench) -> None:
+    """Nothing begins on a heater that somebody else has left on."""
+    await failed(bench)
+
+    async with bench.host() as host:
+        host.look_after(set())
+        fault = fault_of({"device": "shaker", "how": "before", "method": "deactivate"})
+        bench.lab.rehearsal.faults.waiting.append(fault)
+        with pytest.raises(DeviceStateUnexpected, match=r"shaker: it is kept at 37.0 °C"):
+            await bench.begin(host)
+        assert [one.method for one in host.safe_actions()] == ["deactivate"]
 
 
 async def test_a_host_leaves_devices_to_a_run_that_may_come_back(bench: Bench) -> None:

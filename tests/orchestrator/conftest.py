@@ -217,6 +217,7 @@ _HANDLER = "lasting_devices:Handler"
 _STIRRER = "lasting_devices:Stirrer"
 _STAND: dict[str, Any] = {
     "name": "stand",
+    "refill": "every_run",
     "decks": {"deck": {"factory": "STARLetDeck"}},
     "devices": {
         "lh": {

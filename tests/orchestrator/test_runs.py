@@ -196,7 +196,10 @@ async def test_two_runs_on_the_same_assets_follow_each_other(
 async def test_a_cancelled_run_is_recorded_and_released(
     orchestrator: Orchestrator, journal: Journal, request_: RunRequest
 ) -> None:
-    """Cancelling ends the protocol, not the record: assets are free again at once."""
+    """Where the deck is set back for every run, all that it had is free again at once."""
+    star = (await journal.workcell("star")).definition
+    await journal.store_workcell("pretend", {**star, "name": "pretend", "refill": "every_run"})
+    request_ = replace(request_, workcell="pretend")
     request = replace(request_, function=waiting)
     task = asyncio.create_task(orchestrator.run(request))
     await _until(lambda: _has_commands(journal, request.run_id))

@@ -205,7 +205,9 @@ async def test_a_run_that_waits_for_an_answer_is_not_resumed(
 async def test_a_run_that_succeeded_or_was_overtaken_is_not_resumed(
     journal: Journal, begin: Begin
 ) -> None:
-    """There is nothing to go on with, or nothing is as it was left."""
+    """There is nothing to go on with, or the deck was set back since."""
+    star = (await journal.workcell("star")).definition
+    await journal.store_workcell("star", {**star, "refill": "every_run"})
     done = await begin()
     await journal.finish(
         done, RunStatus.SUCCEEDED, summary=None, final_state={}, error=None, attempt=1

@@ -19,7 +19,7 @@ from pylabrobot.resources import (
 from praxis_core.journal.record import Journal
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.workcell.branches import Branch, inside_protocol
-from praxis_core.workcell.definition import WorkcellDefinition, load_definition
+from praxis_core.workcell.definition import Refill, WorkcellDefinition, load_definition
 from praxis_core.workcell.replica import Replica
 from praxis_core.workcell.runtime import WorkcellRuntime
 from tests.workcell.hosts import World
@@ -126,9 +126,10 @@ def tracking() -> Iterator[None]:
 
 @pytest.fixture
 async def world(star: WorkcellDefinition, journal: Journal) -> AsyncIterator[World]:
-    """The STAR workcell in a pretend lab that runs."""
+    """The STAR workcell in a pretend lab that runs; each new run finds it as it is defined."""
+    definition = star.model_copy(update={"refill": Refill.EVERY_RUN})
     with TemporaryDirectory(prefix="lab") as folder:
-        world = World(star, journal, Path(folder))
+        world = World(definition, journal, Path(folder))
         await world.lab.open(world.socket)
         yield world
         await world.close()

@@ -101,6 +101,16 @@ def test_every_fault_of_form_has_its_line(tmp_path: Path) -> None:
     assert "factory: Field required" in found[2]
 
 
+def test_a_real_workcell_is_not_set_back_by_itself(tmp_path: Path) -> None:
+    """The fault names the workcell, the field with its line, and how to mend it."""
+    [found] = faults(
+        tmp_path, SHAKER.replace("devices:", "mode: real\nrefill: every_run\ndevices:")
+    )
+
+    assert found.startswith("bench.yaml:3: refill: every_run sets back pretend decks only")
+    assert "workcell bench is real (write refill: by_hand" in found
+
+
 def test_every_fault_of_meaning_has_its_line(tmp_path: Path) -> None:
     """What PyLabRobot does not know or does not allow is told like a fault of form."""
     found = faults(tmp_path, MEANING)

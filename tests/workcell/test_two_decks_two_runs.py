@@ -12,7 +12,7 @@ from praxis_core.errors import DeckOutOfStep
 from praxis_core.labware.factories import make
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import RunStatus
-from praxis_core.workcell.definition import WorkcellDefinition
+from praxis_core.workcell.definition import Refill, WorkcellDefinition
 from praxis_core.workcell.link import Attaching
 from praxis_core.workcell.replica import Replica
 from praxis_core.workcell.runtime import WorkcellRuntime
@@ -75,6 +75,7 @@ async def test_a_change_that_arrives_twice_counts_once(star: WorkcellDefinition)
 
 async def test_a_new_run_gets_back_only_what_is_its_own(star: WorkcellDefinition) -> None:
     """While another run works, the deck of that one stays as it is."""
+    star = star.model_copy(update={"refill": Refill.EVERY_RUN})
     runtime = WorkcellRuntime(star)
     first = Attaching(uuid4(), 1, ["star"], ["plate_01", "tips_300_01"])
     await runtime.attach(first)
