@@ -100,6 +100,8 @@ class Closing:
             # The host may have been faster: it misses the run, or asks about its last command.
             with suppress(ImpossibleTransition):
                 await self._journal.set_status(attempt.run_id, status, attempt=attempt.number)
+        if not attempt.state_begun:
+            return  # what is lost must not come back as a state that holds nothing but an error
         try:
             attempt.state[ERROR_FLAG] = attempt.progress.error
         except (ServiceError, StateError) as lost:

@@ -23,6 +23,9 @@ from praxis_core.workcell.device import Device
 from praxis_core.workcell.model import WorkcellModel
 from praxis_core.workcell.quiet import device_call
 
+TELLING_SECONDS = 30.0
+"""How long a device may take to tell what it senses before a run that wants it is refused."""
+
 
 def initial_assets(model: WorkcellModel) -> AssetManagerState:
     """Say what a freshly built workcell holds, and where everything is.
@@ -97,6 +100,17 @@ _MEND = (
 
 
 async def _ask(device: Device, question: Awaitable[list[str]]) -> list[str]:
+    """Wait for what a device tells, but not forever: other runs wait to be let in, too."""
+    asking = asyncio.ensure_future(_asked(device, question))
+    done, _ = await asyncio.wait({asking}, timeout=TELLING_SECONDS)
+    if done:
+        return asking.result()
+    # Nobody cancels a device call: until this one ends, the device is sent nothing else.
+    asking.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+    raise TimeoutError(f"nothing came within {TELLING_SECONDS:g} s")
+
+
+async def _asked(device: Device, question: Awaitable[list[str]]) -> list[str]:
     async with device.lock:
         with device_call(device.name):
             return await question

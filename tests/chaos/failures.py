@@ -149,7 +149,9 @@ class _Trial:
         if hangs and failure.patient:
             wait_for(lambda: self._freed() and not process.is_alive(), seconds=120)
         wait_for(lambda: not process.is_alive(), seconds=120)
-        if hangs:
+        if hangs and process.exitcode == Ended.REFUSED:
+            self._freed()  # it hung when it was asked how it is, before the run began
+        elif hangs:
             self._person.let_go_on(failure.deed.key, failure.deed.device)
         assert process.exitcode is not None
         assert process.exitcode >= 0, self._world.said(self._run_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -9,6 +10,7 @@ import redis
 from pydantic import SecretStr
 from pylabrobot.liquid_handling import LiquidHandler
 from pylabrobot.resources import TipRack
+from pylabrobot.shaking import Shaker
 
 from praxis_core.errors import StateLost
 from praxis_core.journal.record import Journal
@@ -25,6 +27,14 @@ async def fails(lh: LiquidHandler, tips: TipRack, state: PraxisState) -> None:
     await lh.pick_up_tips(tips["A1"])
     state["found"] = 7
     raise ValueError("not today")
+
+
+@protocol(name="remembers", version="1.0.0")
+async def remembers(stirrer: Shaker, state: PraxisState) -> None:
+    """Remember something, and go on."""
+    await stirrer.backend.start_shaking(speed=1.0)
+    state["found"] = 7
+    await stirrer.backend.stop_shaking()
 
 
 async def test_a_lost_state_is_not_replaced_however_often_the_run_is_resumed(
@@ -53,3 +63,22 @@ async def test_a_lost_state_is_not_replaced_however_often_the_run_is_resumed(
         RunStatus.FAILED,
     ]
     assert len(await journal.commands(request.run_id)) == 1
+
+
+async def test_a_lost_state_of_an_interrupted_run_stays_lost(
+    stand: Any, journal: Journal, redis_url: str
+) -> None:
+    """A resume that is refused for it leaves nothing in its place, and the run as it was."""
+    request = RunRequest(uuid4(), "remembers", remembers, "stand")
+    await stand.attempt(request, kill_at=2)
+    await journal.set_status(request.run_id, RunStatus.INTERRUPTED)
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushdb()
+
+        for _ in range(2):
+            with pytest.raises(StateLost):
+                await stand.attempt(request)
+            assert client.dbsize() == 0
+
+    assert (await journal.run(request.run_id)).status is RunStatus.INTERRUPTED
+    assert [one.run_id for one in await journal.claims("stand")] == [request.run_id]

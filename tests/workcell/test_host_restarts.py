@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,7 +14,7 @@ from uuid import uuid4
 import pytest
 from pylabrobot.liquid_handling.errors import ChannelizedError
 
-from praxis_core.errors import CommandInDoubt
+from praxis_core.errors import CommandInDoubt, DeviceStateUnexpected
 from praxis_core.journal.record import Journal
 from praxis_core.protocol.lifecycle import Answer, DoubtSubject, OutcomeStatus, RunStatus
 from praxis_core.simulator.faults import fault_of
@@ -269,6 +270,30 @@ async def test_a_line_that_broke_while_nobody_used_it_is_open_for_the_next_run(
 
     await world.carry_out(run, host.execute, transfer)
     assert world.times("aspirate") == 1
+
+
+async def test_a_device_that_tells_nothing_keeps_nobody_waiting_forever(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run is refused by name; who does not need that device is let in, later all are."""
+    monkeypatch.setattr("praxis_core.workcell.initial_state.TELLING_SECONDS", 0.2)
+    host = await world.host()
+    with await asyncio.to_thread(LabControl, world.socket) as control:
+        hangs = partial(control.fail, "shaker", how="hang", method="get_current_temperature")
+        await asyncio.to_thread(hangs)
+
+        asking = await world.claim(devices=["shaker"])
+        with pytest.raises(DeviceStateUnexpected, match=r"shaker: does not answer.*0\.2 s"):
+            await host.attach(asking)
+        await world.journal.set_status(asking.run_id, RunStatus.FAILED)
+        await world.journal.release_claims(asking.run_id)
+        await world.begin(host, devices=["reader"])
+
+        monkeypatch.undo()
+        await asyncio.to_thread(control.release, "shaker")
+    run = await world.begin(host, devices=["shaker"])
+    await world.carry_out(run, host.execute, shake)
+    assert world.times("start_shaking") == 1
 
 
 async def shake(replica: Replica) -> None:
