@@ -49,6 +49,11 @@ class AttendedRun:
             raise _claim_lost(command, "another run has it now, or this one never asked for it")
         self.refuse_in_doubt()
 
+    @property
+    def choices(self) -> str:
+        """What a person types who is asked about the run."""
+        return f"praxis run answer {self.run_id} happened | did-not-happen | abort"
+
     def refuse_in_doubt(self) -> None:
         """Let nothing be done while a question about this run is open.
 
@@ -56,10 +61,9 @@ class AttendedRun:
             CommandInDoubt: one is.
         """
         if self.doubt is not None:
-            raise CommandInDoubt(command="an earlier command", what=self.doubt, choices=CHOICES)
-
-
-CHOICES = "praxis run answer RUN happened | did-not-happen | abort"
+            raise CommandInDoubt(
+                command="an earlier command", what=self.doubt, choices=self.choices
+            )
 
 
 class AttendedRuns:

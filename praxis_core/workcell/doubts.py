@@ -13,7 +13,7 @@ from praxis_core.journal.record import Journal
 from praxis_core.labware.encoded_error import EncodedError
 from praxis_core.protocol.command import Command
 from praxis_core.protocol.lifecycle import Answer, DoubtSubject
-from praxis_core.workcell.attending import CHOICES, AttendedRun
+from praxis_core.workcell.attending import AttendedRun
 
 _log = logging.getLogger(__name__)
 
@@ -51,8 +51,7 @@ class Doubts:
             details["error"] = {"type": error.type, "message": error.message}
         key = (command.branch, command.ordinal)
         await self._ask(run, DoubtSubject.COMMAND, key, question, _ANSWERS, details)
-        choices = CHOICES.replace("RUN", str(run.run_id))
-        return CommandInDoubt(command=does, what=what, choices=choices)
+        return CommandInDoubt(command=does, what=what, choices=run.choices)
 
     async def set_up_destroyed(
         self, run: AttendedRun, device: str, place: int, what: str, after: int

@@ -53,7 +53,7 @@ class Result:
     """What became of a run."""
 
     victim: str
-    at: str
+    struck: str
     attempts: int
     answers: list[str]
     states: list[str]
@@ -122,7 +122,7 @@ def carry_out(runs: PrefectRuns, planned: Planned, victim: Victim) -> Result:
     course = runs.finish(run_id)
     return Result(
         victim=victim,
-        at=target,
+        struck=target,
         attempts=course.attempts,
         answers=course.answers,
         states=course.states,
@@ -173,7 +173,7 @@ def cancel(runs: PrefectRuns, planned: Planned) -> Result:
     course = runs.finish(run_id)
     return Result(
         victim=CANCELLED,
-        at=target,
+        struck=target,
         attempts=course.attempts,
         answers=course.answers,
         states=[f"{flow_run.state_name}", *course.states],
