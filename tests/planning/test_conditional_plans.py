@@ -344,7 +344,7 @@ def test_a_plan_that_is_stuck_never_reaches_a_device(
             limits=Limits(seconds=2.0, grace=0.05),
         )
     [thread] = [one for one in threading.enumerate() if one.name == "praxis-plan"]
-    gate.write_text("on you go")
+    os.close(os.open(gate, os.O_WRONLY))  # that somebody opens it, is what it waits for
     thread.join()
 
     assert sent == []
