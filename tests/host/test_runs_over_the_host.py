@@ -271,8 +271,9 @@ async def test_another_version_is_refused(
     host: HostProcess, settings: PraxisSettings, begin_run: BeginRun
 ) -> None:
     """Naming both."""
+    run = await begin_run()
     async with _socket(settings) as connection:
-        await connection.send(_hello(await begin_run(), version=wire.VERSION + 1))
+        await connection.send(_hello(run, version=wire.VERSION + 1))
         refusal = await _last_word(connection)
 
     assert isinstance(refusal, HostVersionMismatch)
@@ -320,8 +321,9 @@ async def test_what_is_too_long_ends_its_connection_alone(
     with pytest.raises(NotEncodable):
         await link.execute(run.command("spill", "x" * (wire.LARGEST_FRAME + 1)))
 
+    other = await begin_run("right")
     async with _socket(settings) as connection:
-        await connection.send(_hello(await begin_run("right")))
+        await connection.send(_hello(other))
         await connection.recv()
         with suppress(ConnectionClosed):  # the host does not wait for the rest of it
             await connection.send(b"x" * (wire.LARGEST_FRAME + 1))
