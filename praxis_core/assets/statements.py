@@ -131,20 +131,31 @@ def discard_head(state: AssetManagerState, device: str, into: str | None) -> lis
 def drop_gripped(state: AssetManagerState, device: str) -> list[str]:
     """Enter that a device has dropped what its gripper held: where and in what state is unknown.
 
+    Where nobody knows what it held, it may have been anything of which nobody knows where it is.
+
     Returns:
         The gripper; then what it held, or may have, with all that was on it.
     """
     held = state.grippers.get(device)
+    dropped, why = [] if held is None else [held], f"{device} dropped"
+    if device in state.grippers_unknown:
+        why = f"{device} may have dropped"
+        lost = (name for name, place in state.locations.items() if place.unknown)
+        dropped += [name for name in lost if name != held]
     state.grippers[device] = None
     state.grippers_unknown.pop(device, None)
-    if held is None:
-        return [gripper_name(device)]
-    why = f"{device} dropped {held} when it was set up"
-    place = state.locations.get(held, Location(parent=None))
-    state.locations[held] = place.model_copy(update={"unknown": why})
-    inside = state.restricted([held])
-    for name in inside.containers:
-        state.containers[name].unknown = state.containers[name].unknown or why
+    touched = [gripper_name(device)]
+    for name in dropped:
+        touched += _dropped(state, name, f"{why} {name} when it was set up")
+    return touched
+
+
+def _dropped(state: AssetManagerState, name: str, why: str) -> list[str]:
+    place = state.locations.get(name, Location(parent=None))
+    state.locations[name] = place.model_copy(update={"unknown": why})
+    inside = state.restricted([name])
+    for container in inside.containers:
+        state.containers[container].unknown = state.containers[container].unknown or why
     for spot in inside.tip_spots:
         state.tip_spots[spot] = None
-    return [gripper_name(device), held, *inside.containers, *inside.tip_spots]
+    return [name, *inside.containers, *inside.tip_spots]

@@ -270,6 +270,22 @@ def test_a_plate_that_a_set_up_drops_is_lost_with_what_was_in_it(bench: Any) -> 
     assert bench.assets.drop_gripped("star") is None
 
 
+def test_where_nobody_knows_what_was_held_all_that_is_lost_may_have_been_dropped(
+    bench: Any,
+) -> None:
+    """After a put-down and a grip that failed, either plate may be in the gripper."""
+    bench.sent, bench.error = Sent.SOME, EncodedError("builtins:RuntimeError", "it broke")
+    bench.put_down("plate2", "plate_site")
+    bench.grip("plate")
+
+    bench.assets.drop_gripped("star")
+
+    assert bench.assets.gripper("star") is None
+    lost: dict[str, str] = bench.assets.unknown()
+    assert lost["plate_A1"] == lost["plate"] == "star may have dropped plate when it was set up"
+    assert lost["plate2_A1"] == "star may have dropped plate2 when it was set up"
+
+
 def _begun() -> AssetManagerState:
     return AssetManagerState(
         containers={name: ContainerContents(volume=10) for name in ("p_A1", "q_A1", "lid_hole")},
