@@ -11,6 +11,16 @@ from praxis_core.assets.names import gripper_name, head_of
 from praxis_core.assets.state import AssetManagerState, Before
 from praxis_core.protocol.command import Command
 
+_PARTS = (
+    "containers",
+    "tip_spots",
+    "used_tips",
+    "channels",
+    "locations",
+    "grippers",
+    "grippers_unknown",
+)
+
 
 def identity(command: Command) -> str:
     """Name a command, whatever the attempt."""
@@ -40,6 +50,24 @@ def remember(state: AssetManagerState, touched: Collection[str], device: str) ->
         if device in state.grippers_unknown:
             before.grippers_unknown[device] = state.grippers_unknown[device]
     return before.model_copy(deep=True)
+
+
+def followed(before: Before, more: Before, device: str) -> Before:
+    """Note that a device was set up since, and what was known of all that it touched then.
+
+    Args:
+        before: What was known before a command in doubt.
+        more: What is known of what the set-up is about to touch.
+        device: The device.
+    """
+    merged = more.model_copy(deep=True)
+    put_together = Before(
+        **{part: getattr(merged, part) | getattr(before, part) for part in _PARTS},
+        set_up=[*before.set_up, device],
+    )
+    for known in before.grippers.keys() - before.grippers_unknown.keys():
+        put_together.grippers_unknown.pop(known, None)
+    return put_together
 
 
 def things_of(before: Before) -> set[str]:

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from praxis_core.assets import statements
 from praxis_core.assets.changes import Changes
 from praxis_core.assets.contents import Change, apply
-from praxis_core.assets.doubts import identity, put_back, remember, things_of
+from praxis_core.assets.doubts import followed, identity, put_back, remember, things_of
 from praxis_core.assets.ledger import Ledger
 from praxis_core.assets.names import channels_of, gripper_name, known
 from praxis_core.assets.readings import Contents, TipUse, contents_of
@@ -127,6 +127,7 @@ class AssetManager:
         if before is not None and not before.overtaken:
             # It is done anew, so the first time it did not happen.
             self._put_back(before)
+            self._set_up_since(before)
         return self._told(command, outcome, at)
 
     def _told(self, command: Command, outcome: Outcome, at: datetime) -> list[Change]:
@@ -170,7 +171,9 @@ class AssetManager:
         if before is None or before.overtaken:
             return []
         self._put_back(before)
-        return [] if outcome is None else self._told(command, outcome, at)
+        changes = [] if outcome is None else self._told(command, outcome, at)
+        self._set_up_since(before)
+        return changes
 
     def in_doubt(self, run_id: UUID) -> set[tuple[str, int]]:
         """Name the commands of a run that are in doubt here, by branch and ordinal."""
@@ -199,6 +202,10 @@ class AssetManager:
     def _put_back(self, before: Before) -> None:
         put_back(before, self._state)
         self._ledger.touch(things_of(before))
+
+    def _set_up_since(self, before: Before) -> None:
+        for device in before.set_up:
+            self.set_up(device)
 
     # --- what others than commands say -----------------------------------------------------------
 
@@ -274,17 +281,23 @@ class AssetManager:
         self._touched(touched)
         return [name for name in touched if name != into]
 
-    def drop_gripped(self, device: str) -> str | None:
-        """Enter that a device has dropped what its gripper held, as some do when they are set up.
+    def set_up(self, device: str) -> None:
+        """Enter that a device was set up, and threw off its tips and what its gripper held.
 
-        Where it is, and what is still in it, nobody knows.
-
-        Returns:
-            What the gripper held, or may have; None: nothing.
+        Where that is, and what is still in it, nobody knows. If a command of the device is in doubt
+        here, what it may have carried then is known once that is settled.
         """
-        held = self._state.grippers.get(device)
-        self._touched(statements.drop_gripped(self._state, device))
-        return held
+        before = self._state.model_copy(deep=True)
+        touched = [
+            *statements.discard_head(self._state, device, None),
+            *statements.drop_gripped(self._state, device),
+        ]
+        doubts = self._state.doubts
+        asked = [key for key, one in doubts.items() if not things_of(one).isdisjoint(touched)]
+        earlier = doubts[asked[0]] if len(asked) == 1 else None
+        self._touched(touched)
+        if earlier is not None:
+            doubts[asked[0]] = followed(earlier, remember(before, touched, device), device)
 
     def set_back(self, things: AssetManagerState) -> None:
         """Take over what another state says of the things that it names; see ``restricted``."""

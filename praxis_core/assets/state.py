@@ -96,6 +96,8 @@ class Before(BaseModel):
     locations: dict[str, Location] = {}
     grippers: dict[str, str | None] = {}
     grippers_unknown: dict[str, str] = {}
+    set_up: list[str] = []
+    """Devices that were set up since, in order: that comes after the command, if it happened."""
     overtaken: bool = False
     """Whether something else has touched these since, so that nothing of it counts any more."""
 

@@ -239,8 +239,7 @@ class Knowledge:
         Whatever they held is gone with them; where a plate is then, nobody knows.
         """
         if device in self._devices:
-            self.assets.discard_head(device)
-            self.assets.drop_gripped(device)
+            self.assets.set_up(device)
             self._devices[device].forget_tips()
 
     def holds(self, device: str) -> dict[str, str]:

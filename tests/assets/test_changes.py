@@ -70,7 +70,7 @@ _others = st.one_of(
         st.just("say_gripper"), st.sampled_from(DEVICES), st.none() | st.sampled_from(PLATES)
     ),
     st.tuples(st.just("discard_head"), st.just("star"), st.sampled_from([None, "waste"])),
-    st.tuples(st.just("drop_gripped"), st.sampled_from(DEVICES)),
+    st.tuples(st.just("set_up"), st.sampled_from(DEVICES)),
     st.tuples(st.sampled_from(["settle", "unsettle", "again", "learn"])),
     st.tuples(st.just("set_back"), st.sets(st.sampled_from([*WHOLES, "tips", *DEVICES]))),
     st.tuples(st.just("add"), st.sampled_from(["plate3", "tips3", "lid"])),

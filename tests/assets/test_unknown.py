@@ -261,13 +261,35 @@ def test_tips_that_a_set_up_throws_off_are_gone(bench: Any) -> None:
 def test_a_plate_that_a_set_up_drops_is_lost_with_what_was_in_it(bench: Any) -> None:
     """Its place and each of its wells; nothing else."""
     bench.grip("plate")
-    assert bench.assets.drop_gripped("star") == "plate"
+    bench.assets.set_up("star")
 
     assert bench.assets.gripper("star") is None
     lost: dict[str, str] = bench.assets.unknown()
     assert len(lost) == 97
     assert lost["plate_A1"] == lost["plate"] == "star dropped plate when it was set up"
-    assert bench.assets.drop_gripped("star") is None
+    bench.assets.set_up("star")
+    assert bench.assets.unknown() == lost
+
+
+@pytest.mark.parametrize("happened", [True, False])
+def test_what_a_set_up_dropped_is_known_once_the_command_before_it_is(
+    bench: Any, *, happened: bool
+) -> None:
+    """A plate that had been put down was not in the gripper when the device was set up."""
+    bench.grip("plate")
+    bench.doubting = True
+    bench.put_down("plate", "plate_site")
+    bench.assets.set_up("star")
+    assert {"plate", "plate_A1"} <= bench.assets.unknown().keys()
+    bench.settle(bench.doubted, happened=happened)
+
+    assert bench.assets.gripper("star") is None
+    lost: dict[str, str] = bench.assets.unknown()
+    if happened:
+        assert lost == {}
+        assert bench.assets.where("plate")[0] == "plate_site"
+    else:
+        assert lost["plate_A1"] == lost["plate"] == "star dropped plate when it was set up"
 
 
 def test_where_nobody_knows_what_was_held_all_that_is_lost_may_have_been_dropped(
@@ -278,7 +300,7 @@ def test_where_nobody_knows_what_was_held_all_that_is_lost_may_have_been_dropped
     bench.put_down("plate2", "plate_site")
     bench.grip("plate")
 
-    bench.assets.drop_gripped("star")
+    bench.assets.set_up("star")
 
     assert bench.assets.gripper("star") is None
     lost: dict[str, str] = bench.assets.unknown()

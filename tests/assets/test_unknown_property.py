@@ -62,7 +62,7 @@ OTHERS = st.one_of(
             ["say_gripper", "discard", "discard into", "settle", "settle", "again", "snapshot"]
         )
     ),
-    st.tuples(st.just("drop_gripped"), PARTS),
+    st.tuples(st.just("set_up"), PARTS),
 )
 STORIES = st.lists(
     st.one_of(st.tuples(ACTS, FATES), st.tuples(ACTS, FATES), st.tuples(OTHERS)), max_size=14
@@ -225,15 +225,16 @@ class Story:
             self.truth.drop(channel, "waste")
         self.bench.assets.discard_head("star", "waste")
 
-    def drop_gripped(self, spilt: float) -> None:
-        """What is held falls, and some of it spills."""
+    def set_up(self, spilt: float) -> None:
+        """Tips are thrown off; what is held falls, and some of it spills."""
+        self.truth.channels.clear()
         plate, self.truth.gripped = self.truth.gripped, None
         if plate is not None:
             self.truth.places[plate] = None
             for name, held in self.truth.containers.items():
                 if name.startswith(f"{plate}_"):
                     held.give(Fluid(), held.volume * spilt)
-        self.bench.assets.drop_gripped("star")
+        self.bench.assets.set_up("star")
 
     def settle(self) -> None:
         """A person says whether the last doubtful command happened."""
