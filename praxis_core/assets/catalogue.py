@@ -19,6 +19,7 @@ from praxis_core.assets import (
     pictures,
     refilling,
     shelves,
+    standing,
 )
 from praxis_core.assets.changes import Changes
 from praxis_core.assets.checking import Difference, Finding
@@ -30,7 +31,7 @@ from praxis_core.assets.lineage import Asset, Lineage, Place, Touch
 from praxis_core.assets.manager import AssetManager
 from praxis_core.assets.refilling import Refilled
 from praxis_core.assets.shelves import Bringing
-from praxis_core.assets.state import AssetManagerState
+from praxis_core.assets.state import AssetManagerState, Location
 from praxis_core.errors import Problem, RequestError
 from praxis_core.journal.asset_tables import AssetChangeKind, AssetStatus
 from praxis_core.journal.database import Database, dumps
@@ -112,7 +113,20 @@ class Catalogue:
         """
         async with self._database.session() as session:
             await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-            return await inventory.load_named(session, workcell, names)
+            state, told = await inventory.load_named(session, workcell, names)
+            if names is None:
+                state.locations.update(await standing.gone(session, workcell))
+            return state, told
+
+    async def standing(self, workcell: str) -> dict[str, Location]:
+        """Read where the labware of a workcell stands; what was discarded stands nowhere."""
+        async with self._database.session() as session:
+            return await standing.places(session, workcell)
+
+    async def gone(self, workcell: str) -> frozenset[str]:
+        """Name what was discarded, and in whose place nothing has come."""
+        async with self._database.session() as session:
+            return frozenset(await standing.gone(session, workcell))
 
     async def set_back(
         self,
@@ -146,6 +160,7 @@ class Catalogue:
         async with self._database.session() as session, session.begin():
             await inventory.hold(session, workcell)
             _, state, told = await inventory.staged(session, workcell, wanted, by, names)
+            state.locations.update(await standing.gone(session, workcell))
             return state, told
 
     async def refill(
@@ -418,10 +433,12 @@ class Catalogue:
 
         Raises:
             AssetUnknown: there is none.
+            RequestError: it was discarded.
         """
         found = await self.find(workcell=workcell, name=name)
         if not found:
-            raise corrections.unknown(name, await self.ids(workcell))
+            async with self._database.session() as session:
+                raise await corrections.not_here(session, workcell, name)
         return found[0]
 
     async def thing(self, workcell: str, called: str) -> Asset:

@@ -174,7 +174,11 @@ class Stock:
             if needs.type is not None and fact.factory not in (None, needs.type):
                 yield _Lack(math.inf, f"{name} is {fact.factory}, not {needs.type}", "name another")
             if fact.status not in USABLE:
-                yield _Lack(math.inf, f"{name} is {fact.status.replace('_', ' ')}", "name another")
+                mend = "name another"
+                if fact.status == "discarded":
+                    mend = f"once another one stands in its place: praxis assets refill {name}"
+                    mend += self._of
+                yield _Lack(math.inf, f"{name} is {fact.status.replace('_', ' ')}", mend)
             if shelf := self.shelf(name):
                 what, mend = on_a_shelf(name, shelf)
                 yield _Lack(math.inf, what, mend)

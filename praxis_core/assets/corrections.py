@@ -28,12 +28,14 @@ from praxis_core.assets.inventory import (
     load,
 )
 from praxis_core.assets.manager import AssetManager
+from praxis_core.assets.standing import gone
 from praxis_core.assets.state import AssetManagerState, ContainerContents
 from praxis_core.errors import (
     AssetInUse,
     AssetUnknown,
     JournalError,
     PlaceOccupied,
+    PraxisError,
     RequestError,
 )
 from praxis_core.journal.asset_tables import (
@@ -84,8 +86,16 @@ async def require_free(session: AsyncSession, workcell: str, name: str) -> Asset
         raise AssetInUse(asset=name, workcell=workcell, run=run, status=status)
     row = await session.scalar(named(workcell).where(AssetRow.name == name))
     if row is None:
-        raise unknown(name, await ids(session, workcell))
+        raise await not_here(session, workcell, name)
     return row
+
+
+async def not_here(session: AsyncSession, workcell: str, name: str) -> PraxisError:
+    """Say that a workcell has no such thing, or none any more, and what to do."""
+    if name not in await gone(session, workcell):
+        return unknown(name, await ids(session, workcell))
+    mend = f"praxis assets refill {name} -w {workcell}"
+    return RequestError(what=f"{name} was discarded; once another one stands in its place: {mend}")
 
 
 async def volume(

@@ -17,6 +17,7 @@ from praxis_core.assets.documents import part, parts, place, places, put_part, p
 from praxis_core.assets.entries import By, entries
 from praxis_core.assets.ledger import Ledger
 from praxis_core.assets.manager import AssetManager
+from praxis_core.assets.standing import bring_again, gone
 from praxis_core.assets.state import AssetManagerState, Before
 from praxis_core.journal import statements
 from praxis_core.journal.asset_tables import AssetChangeKind, AssetDoubtRow, AssetRow
@@ -168,7 +169,7 @@ async def register(
     by: By,
 ) -> frozenset[str]:
     """Take up what the catalogue does not know yet; see ``Catalogue.register``."""
-    known = await ids(session, workcell)
+    known = {*await ids(session, workcell), *await gone(session, workcell)}
     racks = dict.fromkeys(state.racks, Description("tip_rack"))
     new = {name: thing for name, thing in {**racks, **things}.items() if name not in known}
     if new:
@@ -271,7 +272,12 @@ async def staged(
     by: By,
     only: Collection[str] | None,
 ) -> tuple[Changes, AssetManagerState, frozenset[str]]:
-    """Let a workcell hold what ``wanted`` says, and give what is known then, as ``load_named``."""
+    """Let a workcell hold what ``wanted`` says, and give what is known then, as ``load_named``.
+
+    In the place of what was discarded something new has come.
+    """
+    back = wanted.locations if only is None else only
+    await bring_again(session, workcell, [name for name in back if name in wanted.locations])
     known, names = await load_named(session, workcell)
     if only is not None:
         wanted = _with(known, wanted, only)

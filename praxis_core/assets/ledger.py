@@ -47,6 +47,10 @@ class Ledger:
         """Note that some parts and resources may have changed."""
         self._touched |= dict.fromkeys(names)
 
+    def waits(self, name: str) -> bool:
+        """Whether a part or resource may have changed since changes were last taken."""
+        return name in self._touched
+
     def touch_all(self, state: AssetManagerState) -> None:
         """Note that everything may have changed, and that what is not in ``state`` is gone."""
         self.touch([*self._parts, *self._places])

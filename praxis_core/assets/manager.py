@@ -90,6 +90,38 @@ class AssetManager:
             self._state.doubts[key] = state.doubts[key].model_copy(deep=True)
         self._ledger.is_told(touched, self._state)
 
+    def places(self) -> dict[str, Location]:
+        """Give where everything stands, by name; for ``take_places``."""
+        return dict(self._state.locations)  # a place is never changed itself
+
+    def take_places(
+        self, places: Mapping[str, Location], before: Mapping[str, Location]
+    ) -> list[str]:
+        """Know where the catalogue says that things stand, which is not told to it as a change.
+
+        Args:
+            places: What it says.
+            before: What was known here before it was asked (``places``): what was moved here since
+                stays where it is.
+
+        Returns:
+            Names of those that stand elsewhere than was known.
+        """
+        here = self._state.locations
+        moved = [
+            name
+            for name, place in places.items()
+            if here.get(name) != place and here.get(name) is before.get(name)
+        ]
+        moved = [name for name in moved if not self._ledger.waits(name)]
+        grippers = self._state.grippers
+        let_go = [gripper_name(one) for one, held in grippers.items() if held in moved]
+        for name in moved:
+            self._state.let_go(name)
+            here[name] = places[name]
+        self._ledger.is_told([*moved, *let_go], self._state)
+        return moved
+
     def _parts_of(self, things: AssetManagerState) -> set[str]:
         """Name all that is spoken of, and what the heads carry that it speaks of."""
         touched = {*things.containers, *things.tip_spots, *things.locations}
@@ -324,6 +356,10 @@ class AssetManager:
             for name, thing in added.items():
                 there.setdefault(name, thing)
         self._ledger.meet(new, self._state)
+
+    def knows_container(self, name: str) -> bool:
+        """Whether there is a container of this name; what was discarded has none any more."""
+        return name in self._state.containers
 
     def contents(self, name: str) -> Contents:
         """Give what is in a container.

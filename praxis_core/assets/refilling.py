@@ -13,6 +13,7 @@ from praxis_core.assets.corrections import FIXED, require_free
 from praxis_core.assets.entries import By
 from praxis_core.assets.inventory import hold, load, set_back
 from praxis_core.assets.manager import AssetManager
+from praxis_core.assets.standing import bring_again
 from praxis_core.assets.state import AssetManagerState
 from praxis_core.errors import PlaceOccupied, RequestError
 from praxis_core.journal.asset_tables import AssetChangeKind, AssetRow, SourceRow
@@ -42,6 +43,7 @@ async def refill(
 ) -> Refilled:
     """Let labware be what the definition says; see ``Catalogue.refill``."""
     await hold(session, workcell)
+    await bring_again(session, workcell, [*wanted.locations] if names is None else names)
     rows = select(AssetRow.name, AssetRow.kind).where(
         AssetRow.workcell == workcell, AssetRow.discarded_at.is_(None)
     )

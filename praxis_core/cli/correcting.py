@@ -227,7 +227,7 @@ def status(  # what a person may say
 
     async def correct(catalogue: Catalogue, who: By, _model: WorkcellModel) -> list[str]:
         await catalogue.set_status(workcell, name, to, who)
-        return []
+        return [name] if to is AssetStatus.DISCARDED else []
 
     put_right(workcell, by_whom(by, why), correct, f"{name} is {to.value}", as_json_=as_json_)
 
@@ -257,8 +257,8 @@ def lab(
             raise RequestError(what=f"workcell {workcell} is real; put it right yourself")
         held = {claim.asset for claim in await records.claims(workcell)}
         known = await catalogue.find(workcell=workcell, limit=ALL)
-        movable = {str(one.name) for one in known if one.kind not in FIXED}
-        free = sorted(movable - held)
+        movable = {str(one.name) for one in known if one.kind not in FIXED - {"device"}}
+        free = sorted((movable | await catalogue.gone(workcell)) - held)
         if not in_the_lab(model, await catalogue.state(workcell), free):
             raise RequestError(what=f"the pretend lab of {workcell} does not run; start: praxis up")
         return free

@@ -16,6 +16,7 @@ from praxis_core.errors import RunRefused
 from praxis_core.execution.attempt import Attempt
 from praxis_core.execution.page import RunPage
 from praxis_core.execution.plain_data import json_object
+from praxis_core.journal.asset_tables import AssetStatus
 from praxis_core.journal.record import Journal
 from praxis_core.labware.encoder import message_of
 from praxis_core.planning.checks import CheckedRequest, check_request
@@ -159,5 +160,7 @@ async def known_of(
     }
     if workcell.refill is Refill.EVERY_RUN:
         return None, facts
+    for name in await catalogue.gone(workcell.name):
+        facts[name] = Fact(status=AssetStatus.DISCARDED.value)
     state = await catalogue.state(workcell.name)
     return state if state.locations else None, facts

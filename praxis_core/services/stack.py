@@ -218,6 +218,8 @@ def _launch_workcells(
     labs: list[tuple[Service, ProcessRecord]] = []
     workcells = stored_workcells(settings)
     for one in workcells:
+        if one.notice is not None:
+            say(one.notice)
         lab = EmbeddedLab(home, settings, one.name, one)
         labs.append((lab, _launch(lab, lab.name, say)))
     for service, record in labs:

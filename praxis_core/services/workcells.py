@@ -45,6 +45,19 @@ class Stored:
     definition: str
     """As JSON."""
 
+    @property
+    def notice(self) -> str | None:
+        """What a laboratory has to be told whose definition is older than a default of ours."""
+        said = json.loads(self.definition)
+        if "refill" in said or said.get("mode") == "real":
+            return None
+        return (
+            f"The definition of workcell {self.name} says nothing of refill, so a new run begins "
+            "with what the runs before it have left; earlier versions set the deck back. Write "
+            "refill: by_hand or refill: every_run into its file (praxis workcell show "
+            f"{self.name}), and store it: praxis workcell add FILE"
+        )
+
 
 def stored_workcells(settings: PraxisSettings) -> list[Stored]:
     """Read the workcells that are served from here; none when the database does not answer."""

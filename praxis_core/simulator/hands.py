@@ -42,7 +42,7 @@ def put_right(
     """
     truth, now = control.truth(), control.now()
     wanted = known.restricted(names)
-    places = _places(truth, wanted)
+    places = _places(truth, wanted, known.grippers.values())
     tables: dict[str, Table] = {
         "liquids": _liquids(truth["liquids"], wanted, now),
         "tips": {},
@@ -76,13 +76,13 @@ def _holds(truly: Table | None, container: ContainerContents) -> bool:
     return bool(truly["volume"] == container.volume and truly["amounts"] == container.amounts)
 
 
-def _places(truth: Table, wanted: AssetManagerState) -> Table:
+def _places(truth: Table, wanted: AssetManagerState, held: Collection[str | None]) -> Table:
     return {
         name: {"parent": place.parent, "location": None, "rotation": (0.0, 0.0, 0.0)}
         for name, place in wanted.locations.items()
         if name in truth["places"]
         and not place.unknown
-        and (place.parent is not None or place.shelf)
+        and (place.parent is not None or name not in held)
         and truth["places"][name]["parent"] != place.parent
     }
 

@@ -119,6 +119,13 @@ class Bookkeeping:
         names = await self._counting(self._stock, names)
         self._take_over(*await self._stock.state(self.assets, names), names)
 
+    async def look_round(self) -> None:
+        """Know where all labware stands: people also move what no run has."""
+        if self._stock is None or not self._stocked:
+            return
+        before = self.assets.places()
+        self._knowledge.take_places(await self._stock.places(), before)
+
     async def refill(self, names: Collection[str] | None, run_id: UUID) -> None:
         """Know that devices and labware are as the definition says; None: all there are.
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Self
 from uuid import UUID
 
-from pylabrobot.resources import Container, Coordinate, Resource, Rotation
+from pylabrobot.resources import Container, Coordinate, Resource, ResourceHolder, Rotation
 
 from praxis_core.assets.manager import AssetManager, ContentsReader
-from praxis_core.assets.state import AssetManagerState
+from praxis_core.assets.state import AssetManagerState, Location
 from praxis_core.journal.records import CommandRecord, Doubt
 from praxis_core.labware.inventory import inventory
 from praxis_core.protocol.command import Command, DeckChange, Outcome
@@ -112,13 +112,31 @@ class Knowledge:
         self.assets.take_over(state, names, wholes)
         self._arrange(state if names is None else state.restricted(names))
 
-    def _arrange(self, state: AssetManagerState) -> None:
+    def take_places(self, places: Mapping[str, Location], before: Mapping[str, Location]) -> None:
+        """Know where the catalogue says that labware stands; see ``AssetManager.take_places``."""
+        free = {name: one for name, one in places.items() if self._has_room(one, places)}
+        moved = self.assets.take_places(free, before)
+        if moved:
+            self._arrange(AssetManagerState(locations={name: free[name] for name in moved}), moved)
+
+    def _has_room(self, place: Location, places: Mapping[str, Location]) -> bool:
+        """Whether what stands in a place, as far as is known here, stands elsewhere, too.
+
+        If not, a run is about to move it: what somebody says of the place has to wait.
+        """
+        site = None if place.parent is None else self._model.resources.find(place.parent)
+        if not isinstance(site, ResourceHolder) or not site.children:
+            return True
+        there = places.get(site.children[0].name)
+        return there is not None and (there is place or there.parent != place.parent)
+
+    def _arrange(self, state: AssetManagerState, names: Collection[str] | None = None) -> None:
         arrange(self._model, state)
-        for name, labware in self._homes.items():
+        for name in self._homes if names is None else self._homes.keys() & set(names):
             # Where on a deck something stands is not in the catalogue.
-            resource = self._model.resources.get(name)
-            if resource.parent is not None and resource.parent is labware.parent:
-                labware.turn(resource)
+            resource, home = self._model.resources.get(name), self._homes[name]
+            if resource.parent is not None and resource.parent is home.parent:
+                home.turn(resource)
 
     def recall_deck(
         self, changes: Iterable[DeckChange], open_ones: Collection[DeckChange]
@@ -230,7 +248,7 @@ class Knowledge:
     def _show_volumes(self) -> None:
         """Let simulated level detection see what is known."""
         for resource in self._model.resources:
-            if isinstance(resource, Container) and resource.name in self._initial.containers:
+            if isinstance(resource, Container) and self.assets.knows_container(resource.name):
                 resource.tracker.set_volume(self.assets.contents(resource.name).volume)
 
     def lose(self, device: str) -> None:

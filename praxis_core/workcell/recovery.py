@@ -100,6 +100,7 @@ class Recovery:
         doubts = await self.journal.doubts(run.run_id)
         commands = await self.journal.commands(run.run_id)
         await self.recollection.undo(run, commands, doubts)
+        await self.place.books.look_round()
         await self.place.books.take_stock(_names(run, recorded))
         for device in run.devices:
             self.place.devices.forget_tips(device)

@@ -32,6 +32,7 @@ class Stage:
             self.used = True
             return  # it is as it was built
         names = None if await self._is_alone(run) else sorted(run.devices | run.labware)
+        all_is_read = names is None
         if self.place.definition.refill is Refill.EVERY_RUN:
             await self._refill(run, names)
         else:
@@ -40,6 +41,8 @@ class Stage:
                 await self.losses.enter(self.place.devices.named(name))
             await self._switch_off(run)
             names = names or [*run.devices]  # others may still be kept warm for somebody
+        if not all_is_read:
+            await self.place.books.look_round()
         self.used = True
         for name in self.place.devices if names is None else run.devices:
             self.place.safekeeping.forget(name)

@@ -24,7 +24,7 @@ from praxis_core.assets.catalogue import Catalogue
 from praxis_core.assets.entries import By, entries
 from praxis_core.assets.inventory import Description, difference
 from praxis_core.assets.manager import AssetManager
-from praxis_core.assets.state import AssetManagerState
+from praxis_core.assets.state import AssetManagerState, Location
 from praxis_core.errors import RunNotFound
 from praxis_core.journal.asset_tables import AssetChangeKind
 from praxis_core.journal.command_writer import AssetValues
@@ -155,6 +155,11 @@ class Stock:
         if not told and not self._tells:
             return self._initial.model_copy(deep=True), told  # rehearsed, and never used before
         return (await self._catch_up(known, assets, told) if behind else known), told
+
+    async def places(self) -> dict[str, Location]:
+        """Read where labware stands, with all that was told before; nothing, if that is behind."""
+        await self._journal.settled()
+        return {} if self._is_behind else await self._catalogue.standing(self._workcell)
 
     async def _catch_up(
         self, known: AssetManagerState, assets: AssetManager, names: frozenset[str]

@@ -137,6 +137,42 @@ def test_a_lab_that_did_not_run_is_put_right_later(
     assert _differences(lab) == []
 
 
+def test_tips_that_were_taken_off_meanwhile_are_taken_off_in_the_lab(
+    praxis: Praxis, bench: WorkcellDefinition, lab: LabControl
+) -> None:
+    """What was said of a device while the lab was down, too."""
+    praxis("assets", "list")
+    [spot, tip] = next(item for item in lab.truth()["tips"].items())
+    [device] = [name for name, one in bench.devices.items() if one.deck is not None]
+    lab.stage(tables={"tips": {spot: None, f"{device}[2]": tip}})
+
+    assert device in praxis("assets", "lab", bench.name, workcell=False)
+
+    assert [*lab.truth()["waste"]] == [tip["name"]]
+    assert f"{device}[2]" not in lab.truth()["tips"]
+
+
+def test_what_is_discarded_stands_nowhere_until_another_one_is_brought(
+    praxis: Praxis, bench: WorkcellDefinition, lab: LabControl
+) -> None:
+    """On the deck and in the pretend lab; something else may stand in its place meanwhile."""
+    site = lab.truth()["places"]["other"]["parent"]
+    praxis("assets", "status", "other", "discarded", "--why", "it fell down")
+
+    assert lab.truth()["places"]["other"]["parent"] is None
+    with pytest.raises(RequestError, match=r"other was discarded; .* praxis assets refill other"):
+        praxis("assets", "replace", "other")
+    praxis("assets", "move", "plate", "carrier_plates[1]")
+    assert lab.truth()["places"]["plate"]["parent"] == site
+    with pytest.raises(PlaceOccupied):
+        praxis("assets", "refill", "other")
+    praxis("assets", "lab", bench.name, workcell=False)
+    assert lab.truth()["places"]["other"]["parent"] is None
+    praxis("assets", "refill")
+    assert lab.truth()["places"]["other"]["parent"] == site
+    assert _differences(lab) == []
+
+
 def _differences(lab: LabControl) -> list[str]:
     return differences(lab.truth(), _known().model_dump(mode="json"))
 

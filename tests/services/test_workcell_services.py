@@ -5,14 +5,16 @@ from __future__ import annotations
 import signal
 
 import pytest
+from pydantic import SecretStr
 
 from praxis_core.host.asking import ask_host
+from praxis_core.journal.record import Journal
 from praxis_core.services import process
 from praxis_core.services.heartbeats import watch_heartbeats
 from praxis_core.services.home import home_of
 from praxis_core.services.prefect_api import PrefectApi
 from praxis_core.services.stack import status, up
-from praxis_core.services.workcells import EmbeddedLab, EmbeddedWatchdog
+from praxis_core.services.workcells import EmbeddedLab, EmbeddedWatchdog, stored_workcells
 from praxis_core.settings import PraxisSettings
 
 
@@ -29,6 +31,23 @@ def test_a_silent_run_is_crashed_by_one_automation(stack: PraxisSettings) -> Non
     """It was made with the stack; making it again changes nothing."""
     with PrefectApi(stack) as api:
         assert not watch_heartbeats(api)
+
+
+async def test_a_laboratory_is_told_when_its_deck_is_no_longer_set_back(
+    journal: Journal, database_url: str
+) -> None:
+    """Its definition is from before there was a choice; others hear nothing."""
+    star = (await journal.workcell("star")).definition
+    older = {key: value for key, value in star.items() if key != "refill"}
+    await journal.store_workcell("older", {**older, "name": "older"})
+    await journal.store_workcell("newer", {**star, "name": "newer", "refill": "by_hand"})
+    await journal.store_workcell("real", {**older, "name": "real", "mode": "real"})
+
+    stored = stored_workcells(PraxisSettings(database_url=SecretStr(database_url)))
+
+    [notice] = [one.notice for one in stored if one.notice is not None]
+    assert "older says nothing of refill" in notice
+    assert "praxis workcell add FILE" in notice
 
 
 @pytest.mark.chaos

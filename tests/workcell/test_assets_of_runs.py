@@ -11,13 +11,16 @@ from praxis_core.assets.catalogue import Catalogue
 from praxis_core.assets.corrections import Filling
 from praxis_core.assets.entries import By
 from praxis_core.assets.manager import AssetManager
-from praxis_core.errors import CommandInDoubt, DeviceStateUnexpected
+from praxis_core.errors import CommandInDoubt, DeviceStateUnexpected, RequestError
+from praxis_core.journal.asset_tables import AssetStatus
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import Answer, RunStatus
 from praxis_core.simulator.faults import fault_of
 from praxis_core.workcell.bench import Bench, local_link
 from praxis_core.workcell.definition import Refill, WorkcellDefinition
+from praxis_core.workcell.initial_state import initial_assets
 from praxis_core.workcell.link import Attaching
+from praxis_core.workcell.model import build, simulated_backend
 from praxis_core.workcell.replica import Replica
 from praxis_core.workcell.runtime import WorkcellRuntime
 from tests.assets.conftest import plain
@@ -296,3 +299,69 @@ async def test_tips_on_a_device_that_lived_in_another_process_are_gone(
                 await lh.pick_up_tips(bench.replica.asset("tips_300_01")["A1"])
         await bench.disconnect()
         await world.journal.release_claims(asking.run_id)
+
+
+async def test_labware_of_no_run_stands_where_somebody_put_it(by_hand: World) -> None:
+    """On the deck of a host that lives, also while another run works there."""
+    world = by_hand
+    host = await world.host()
+    await world.begin(host, devices=("reader",))
+    catalogue = Catalogue(world.journal.database)
+    await catalogue.move("star", "plate_02", "carrier_plates-4", SOMEBODY)
+    await catalogue.set_status("star", "tips_300_04", AssetStatus.DISCARDED, SOMEBODY)
+    await catalogue.shelve("star", "tips_300_03", "freezer 2", SOMEBODY)
+    site = host.model.resources.get("tips_300_04").parent.name
+
+    attached = await host.attach(await world.claim())
+
+    deck = host.model.resources
+    assert deck.get("plate_02").parent.name == "carrier_plates-4"
+    assert host.stands_at("carrier 1, site 2") is None
+    assert deck.get("tips_300_04").parent is deck.get("tips_300_03").parent is None
+    assert deck.get(site).children == []
+    assert attached.assets["locations"]["plate_02"]["parent"] == "carrier_plates-4"
+    assert host.assets.take_changes().assets == {}
+    here, known = host.assets.places(), await catalogue.standing("star")
+    assert {name: here[name] for name in known} == known
+
+
+async def test_what_was_discarded_does_not_come_back_by_itself(by_hand: World) -> None:
+    """When a host begins it stands nowhere; until somebody brings another one."""
+    world = by_hand
+    await world.begin(await world.host())
+    catalogue = Catalogue(world.journal.database)
+    await catalogue.set_status("star", "dose_plate", AssetStatus.DISCARDED, SOMEBODY)
+    await catalogue.shelve("star", "plate_02", "freezer 2", SOMEBODY)
+
+    host = await world.host()
+    await same(world, host)
+
+    assert "dose_plate" not in await catalogue.ids("star")
+    assert host.model.resources.get("dose_plate").parent is None
+    assert host.model.resources.get("plate_02").parent is None
+    with pytest.raises(RequestError, match="praxis assets refill dose_plate"):
+        await catalogue.replace("star", "dose_plate", SOMEBODY)
+    new = initial_assets(build(world.definition, simulated_backend))
+    await catalogue.refill("star", new, SOMEBODY, ["dose_plate"])
+    host = await world.host()
+    assert host.model.resources.get("dose_plate").parent is not None
+    assert host.assets.contents("dose_plate_well_A1").volume > 0
+    await same(world, host)
+
+
+async def test_what_was_discarded_is_set_back_before_every_run_that_says_so(world: World) -> None:
+    """Also when another run is there that comes first, and does not want it."""
+    catalogue = Catalogue(world.journal.database)
+    other = await world.begin(await world.host(), devices=("reader",))
+    await catalogue.set_status("star", "dose_plate", AssetStatus.DISCARDED, SOMEBODY)
+
+    host = await world.host()
+    run = await world.begin(host)
+    for each in (other, run):
+        await finish(world, host, each)
+    await world.begin(host)
+
+    assert "dose_plate" in await catalogue.ids("star")
+    assert host.model.resources.get("dose_plate").parent is not None
+    assert host.assets.contents("dose_plate_well_A1").volume > 0
+    await same(world, host)
