@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from praxis_core.assets.liquids import known_volume, missing, mix, move, overflow
 from praxis_core.assets.operations import (
@@ -38,8 +39,7 @@ _NO_TIP = "nobody knows whether the channel carried a tip"
 _WHICH_TIP = "another tip may have been in its place"
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One thing that a command changed."""
 
     asset: str
@@ -80,7 +80,9 @@ def apply(
     head96 = uses_head96(command)
     heads = (state.heads96 if head96 else state.heads).setdefault(command.device, {})
     work = _Work(state, heads, command, "96:" if head96 else "", at, why)
-    doubtful = [one for one in operations if why and _is_among(one, channels)]
+    if not why:
+        return [change for operation in operations for change in work.carry_out(operation)]
+    doubtful = [one for one in operations if _is_among(one, channels)]
     sure = [one for one in operations if one not in doubtful]
     begun = [*map(work.doubt, doubtful)]
     done = [*map(work.carry_out, sure)]

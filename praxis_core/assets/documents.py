@@ -12,6 +12,7 @@ from praxis_core.assets.names import channels_of, gripper_name, head_of
 from praxis_core.assets.state import (
     AssetManagerState,
     ContainerContents,
+    Liquid,
     Location,
     MountedTip,
 )
@@ -54,34 +55,49 @@ def part(state: AssetManagerState, name: str) -> Document | None:
     return None if mounted is None else _tip(mounted)
 
 
-# Ten times as fast as Pydantic: they are written with every command.
+# Ten times as fast as Pydantic, and what goes without saying is left out: they are written with
+# every command, and Postgres takes half the time for half of the text.
+
+
+def _liquid(liquid: Liquid) -> Document:
+    document: Document = {"volume": liquid.volume}
+    if liquid.amounts:
+        document["amounts"] = dict(liquid.amounts)
+    if liquid.sources:
+        document["sources"] = dict(liquid.sources)
+    if liquid.unknown:
+        document["unknown"] = liquid.unknown
+    return document
 
 
 def _container(liquid: ContainerContents) -> Document:
-    at = liquid.changed_at
-    return {
-        "volume": liquid.volume,
-        "amounts": dict(liquid.amounts),
-        "sources": dict(liquid.sources),
-        "unknown": liquid.unknown,
-        "max_volume": liquid.max_volume,
-        "changed_at": None if at is None else at.isoformat(),
-        "since": {solute: came.isoformat() for solute, came in liquid.since.items()},
-    }
+    document = _liquid(liquid)
+    if liquid.max_volume is not None:
+        document["max_volume"] = liquid.max_volume
+    if liquid.changed_at is not None:
+        document["changed_at"] = liquid.changed_at.isoformat()
+    if liquid.since:
+        document["since"] = {solute: at.isoformat() for solute, at in liquid.since.items()}
+    return document
 
 
 def _tip(tip: MountedTip) -> Document:
-    return {
-        "volume": tip.volume,
-        "amounts": dict(tip.amounts),
-        "sources": dict(tip.sources),
-        "unknown": tip.unknown,
-        "spot": tip.spot,
-        "there": tip.there,
-        "uses": tip.uses,
-        "touched": [*tip.touched],
-        "touched_more": tip.touched_more,
-    }
+    document = _liquid(tip)
+    document["spot"] = tip.spot
+    if tip.there is not True:
+        document["there"] = tip.there
+    if tip.uses:
+        document["uses"] = tip.uses
+    if tip.touched:
+        document["touched"] = [*tip.touched]
+    if tip.touched_more:
+        document["touched_more"] = True
+    return document
+
+
+def is_of_container(document: Document | None) -> bool:
+    """Whether a document says what is in a container."""
+    return document is not None and "volume" in document and "spot" not in document
 
 
 def place(state: AssetManagerState, name: str) -> Document | None:
@@ -93,6 +109,14 @@ def place(state: AssetManagerState, name: str) -> Document | None:
 def _place(location: Location) -> Document:
     document: Document = {"parent": location.parent, "unknown": location.unknown}
     return document | {"shelf": location.shelf} if location.shelf else document
+
+
+def stands_as(document: Document | None, location: Location | None) -> bool:
+    """Whether a document says just where a resource stands; both None: there is none."""
+    if document is None or location is None:
+        return document is None and location is None
+    known = document["parent"], document["unknown"], document.get("shelf", "")
+    return known == (location.parent, location.unknown, location.shelf)
 
 
 def put_part(state: AssetManagerState, name: str, document: Document | None) -> None:

@@ -6,32 +6,22 @@ What was before is written in short, since the change before tells all of it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pydantic import JsonValue
+from pydantic_core import to_json
 
 from praxis_core.assets.changes import AssetChange, Changes, Document, PartChange
 from praxis_core.journal.asset_tables import AssetChangeKind
 from praxis_core.labware.storable_text import as_storable
 
+_NONE: Mapping[str, Any] = {}
 _SHORT = ("volume", "tip", "holds")
 
-_USUAL: dict[str, JsonValue] = {
-    "amounts": {},
-    "sources": {},
-    "unknown": "",
-    "max_volume": None,
-    "changed_at": None,
-    "since": {},
-    "there": True,
-    "uses": 0,
-    "touched": [],
-    "touched_more": False,
-}
-"""What goes without saying of a liquid: a smaller row is written in half the time."""
+_ODD = ("\\u0000", "NaN", "Infinity")
+"""In a text there may be something that Postgres refuses."""
 
 _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
@@ -76,9 +66,7 @@ def _entry(change: AssetChange, by: By | None) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "asset": change.asset,
         "kind": kind.value if by is None else by.kind.value,
-        "parts": {
-            name: [_short(part.before), _told(part.after)] for name, part in change.parts.items()
-        },
+        "parts": {name: [_short(part.before), part.after] for name, part in change.parts.items()},
         "sources": sorted(set(_sources(change))),
     }
     if change.rack:
@@ -104,34 +92,33 @@ def _short(document: Document | None) -> Document | None:
     return {name: document[name] for name in _SHORT if name in document}
 
 
-def _told(document: Document | None) -> Document | None:
-    """Leave out what goes without saying of a container or a tip."""
-    if document is None or "amounts" not in document:
-        return document
-    return {name: told for name, told in document.items() if _USUAL.get(name, document) != told}
-
-
 def _sources(change: AssetChange) -> Iterator[int]:
     """Give the ids of the sources that have come into the parts, or have touched their tips."""
     for part in change.parts.values():
-        for key in _keys(part.after) - _keys(part.before):
-            if key.isdecimal():
-                yield int(key)
+        after, before = _liquid(part.after), _liquid(part.before)
+        come = after.get("sources", _NONE).keys() - before.get("sources", _NONE).keys()
+        touched, earlier = after.get("touched"), before.get("touched")
+        if touched is not None and touched != earlier:
+            come = come.union(touched).difference(earlier or ())
+        yield from (int(key) for key in come if key.isdecimal())
 
 
-def _keys(document: Any) -> set[str]:
-    if document and "used" in document:
-        document = document["used"]
-    if not document or "sources" not in document:
-        return set()
-    return {*document["sources"], *document.get("touched", ())}
+def _liquid(document: Document | None) -> Mapping[str, Any]:
+    """Give the fields of what is in a part, if it can be anything."""
+    if document is None:
+        return _NONE
+    used = document.get("used")
+    return used if isinstance(used, dict) else document
 
 
 def _json(value: object) -> str:
     """Write JSON; texts of devices may hold what Postgres does not take."""
-    text = _encode(value)
-    if "\\u0000" in text or "\\ud" in text:
-        text = _encode(_storable(value))
+    try:
+        text = to_json(value).decode()
+    except ValueError:  # half of a character
+        return _encode(_storable(value))
+    if any(odd in text for odd in _ODD):
+        return _encode(_storable(value))
     return text
 
 

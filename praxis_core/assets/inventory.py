@@ -13,7 +13,15 @@ from sqlalchemy import ARRAY, BigInteger, Text, Uuid, bindparam, insert, select,
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from praxis_core.assets.changes import AssetChange, Changes, Document, PartChange, owner
-from praxis_core.assets.documents import part, parts, place, places, put_part, put_place
+from praxis_core.assets.documents import (
+    is_of_container,
+    part,
+    parts,
+    place,
+    places,
+    put_part,
+    put_place,
+)
 from praxis_core.assets.entries import By, entries
 from praxis_core.assets.ledger import Ledger
 from praxis_core.assets.manager import AssetManager
@@ -225,12 +233,13 @@ async def filled(session: AsyncSession, workcell: str, changes: Changes, by: By)
         by: Who filled them.
     """
     fillings = [
-        {"asset": name, "part": part, "volume": volume, "amounts": change.after["amounts"]}
+        {"asset": name, "part": part, "volume": volume, "amounts": after.get("amounts", {})}
         for name, one in changes.assets.items()
         for part, change in one.parts.items()
-        if change.after is not None and "max_volume" in change.after
-        for volume in [change.after["volume"]]
-        if volume and not change.after["unknown"]
+        for after in [change.after]
+        if after is not None and is_of_container(after)
+        for volume in [after["volume"]]
+        if volume and "unknown" not in after
     ]
     if not fillings:
         return changes

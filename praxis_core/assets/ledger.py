@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from praxis_core.assets.changes import AssetChange, Changes, Document, PartChange, owner
-from praxis_core.assets.documents import part, parts, place, places
+from praxis_core.assets.documents import part, parts, place, places, stands_as
 from praxis_core.assets.names import channels_of, gripper_name
 from praxis_core.assets.state import AssetManagerState
 
@@ -95,10 +95,13 @@ class Ledger:
         self._name_owners(names, state)
         for name in names:
             changed = _replaced(self._parts, name, part(state, name))
-            moved = _replaced(self._places, name, place(state, name))
+            moved = None
+            if not stands_as(self._places.get(name), state.locations.get(name)):
+                moved = _replaced(self._places, name, place(state, name))
             if changed is None and moved is None:
                 continue
-            of = found.setdefault(self._owners[name], _Found())
+            whole = self._owners[name]
+            of = found.get(whole) or found.setdefault(whole, _Found())
             if changed is not None:
                 of.parts[name] = changed
             if moved is not None:

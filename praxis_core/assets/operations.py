@@ -130,11 +130,11 @@ def _argument(command: Command, name: str, position: int) -> Any:
 
 def _fields(data: Any) -> Fields | None:
     """Give the fields of one of PyLabRobot's liquid-handling operations; None for anything else."""
-    match data:
-        case {"$data": str(path), "fields": dict(fields)} if "liquid_handling.standard:" in path:
-            return fields
-        case _:
-            return None
+    if not isinstance(data, dict):
+        return None
+    path, fields = data.get("$data"), data.get("fields")
+    is_one = isinstance(path, str) and "liquid_handling.standard:" in path
+    return fields if is_one and isinstance(fields, dict) else None
 
 
 def _items(data: Any) -> list[Any]:
