@@ -1,4 +1,7 @@
-"""Start the stack, run all benchmarks on it, write ``docs/benchmarks.md``."""
+"""Run all benchmarks on the stack, write ``docs/benchmarks.md``.
+
+The stack is started for it if none of it runs, and then stopped again.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.row import Row
 from praxis_core.services.environment import environment
-from praxis_core.services.stack import up
+from praxis_core.services.stack import down, status, up
 from praxis_core.settings import PraxisSettings
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
@@ -29,7 +32,16 @@ both sides. Absolute times are this machine's.
 def main() -> None:
     """Measure, print, write."""
     settings = PraxisSettings()
-    up(settings)
+    ran = any(service.state == "running" for service in status(settings))
+    try:
+        up(settings)
+        _measure(settings)
+    finally:
+        if not ran:
+            down(settings)
+
+
+def _measure(settings: PraxisSettings) -> None:
     os.environ.update(environment(settings))
     rows: list[Row] = []
     for name in BENCHMARKS:

@@ -1,7 +1,7 @@
 """How fast the catalogue answers among many assets, and what a command's bookkeeping costs.
 
-Also by itself (``python -m benchmarks.assets``). On a Postgres of its own; to fill it takes about a
-minute.
+Also by itself (``python -m benchmarks.assets``). On a Postgres of its own; to fill it takes about
+two minutes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import mean, median, quantiles
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
@@ -42,16 +42,18 @@ CHANGES = 5_000_000
 WORKCELLS = 50
 STANDING = 40
 """Assets on each workcell; all others are on shelves."""
-RUNS = 20
-"""Runs whose commands are there in full."""
-COMMANDS = 250
-"""Of each of these runs: 8 channels, twice 8 parts."""
+COMMANDS = 8_000
+"""Of the run whose commands are there in full: 8 channels, twice 8 parts."""
+AT_ONCE = 100
+"""Of these in one transaction, while it is filled."""
 QUERIES = 200
-ROUNDS = 150
-"""Commands with their assets, then as many without."""
-BLOCKS = 8
+ROUNDS = 100
+"""Commands with their contents, then as many without."""
+PAIRS = 20
+"""As often as that is done."""
 LIMIT_MS = 20.0
 COMMAND_MS = 0.5
+FULL_RUN = UUID(int=2)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 _SHELVES = """
@@ -205,66 +207,90 @@ async def begun(journal: Journal, run: UUID, start: AssetManagerState | None) ->
     await journal.start(run, assets={}, start_snapshot=snapshot)
 
 
-async def bookkeeping(url: str, journal: Journal, catalogue: Catalogue) -> Row:
-    """Measure commands of 8 channels with their assets and without, in turn.
+async def bookkeeping(url: str, journal: Journal, catalogue: Catalogue) -> list[Row]:
+    """Measure what the contents add to a command of 8 channels: with them and without, in turn.
 
-    The time of all processors, here and in Postgres: waiting is the same with both.
+    As in the host, an outcome is written with the intent that comes next. With them is all of it:
+    to work out what the command did, what changed by it, and to write that down.
     """
     assets = AssetManager(await catalogue.state("desk"), THINGS)
     run = UUID(int=1)
     await begun(journal, run, None)
-    taken: dict[bool, list[float]] = {True: [], False: []}
-    for block in range(BLOCKS):
-        with_assets = block % 2 == 0
-        start = _busy(url)
+
+    async def command(ordinal: int, *, with_contents: bool) -> None:
+        sent = transfer(run, ordinal)
+        now = datetime.now(UTC)
+        await journal.command_intent(sent, now)
+        outcome = Outcome(OutcomeStatus.SUCCEEDED, now, now)
+        values = None
+        if with_contents:
+            assets.apply(sent, outcome, now)
+            values = entries("desk", assets.take_changes(), now)
+        journal.writer.outcome(sent, outcome, [], values)
+
+    busy: dict[bool, list[float]] = {True: [], False: []}
+    waited: dict[bool, list[float]] = {True: [], False: []}
+    for block in range(2 * PAIRS):
+        with_contents = block % 2 == 0
+        before = _busy(url)
         for ordinal in range(block * ROUNDS, (block + 1) * ROUNDS):
-            command = transfer(run, ordinal)
-            now = datetime.now(UTC)
-            outcome = Outcome(OutcomeStatus.SUCCEEDED, now, now)
-            await journal.command_intent(command, now)
-            assets.apply(command, outcome, now)
-            values = entries("desk", assets.take_changes(), now) if with_assets else None
-            await journal.command_outcome(command, outcome, [], values)
-        taken[with_assets].append((_busy(url) - start) / ROUNDS * 1e3)
-        assets.take_changes()
-    bare, whole = median(taken[False]), median(taken[True])
-    measured = f"{whole:.2f} ms with assets, {bare:.2f} ms without, of processors' time"
-    return Row("bookkeeping of an 8-channel command, ms", measured, whole - bare, COMMAND_MS)
+            start = perf_counter()
+            await command(ordinal, with_contents=with_contents)
+            waited[with_contents].append((perf_counter() - start) * 1e3)
+        await journal.writer.settled()
+        busy[with_contents].append((_busy(url) - before) / ROUNDS * 1e3)
+    what = "what contents add to an 8-channel command, ms of "
+    return [
+        _added(f"{what}processors' time, Postgres's included", mean, busy),
+        _added(f"{what}waiting", median, waited),
+    ]
+
+
+def _added(
+    what: str, middle: Callable[[list[float]], float], taken: dict[bool, list[float]]
+) -> Row:
+    whole, bare = middle(taken[True]), middle(taken[False])
+    return Row(what, f"{whole:.2f} ms against {bare:.2f} ms", whole - bare, COMMAND_MS)
 
 
 def _busy(url: str) -> float:
-    """Give the seconds that this process and those of Postgres have computed so far."""
+    """Give the seconds that this process and those of Postgres have computed so far.
+
+    Without those that tidy up: they come and go.
+    """
     with psycopg.connect(url) as sql:
-        found = sql.execute("SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+        found = sql.execute(
+            "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+            " AND backend_type NOT LIKE 'autovacuum%'"
+        )
         processes = [psutil.Process(), *(psutil.Process(pid) for (pid,) in found)]
         return sum(sum(process.cpu_times()[:2]) for process in processes)
 
 
-async def full_runs(journal: Journal, catalogue: Catalogue) -> dict[UUID, list[int]]:
-    """Add runs whose commands changed as much as real ones; give their commands' numbers."""
+async def full_run(journal: Journal, catalogue: Catalogue) -> list[int]:
+    """Add a run whose commands changed as much as real ones; give the numbers of its commands."""
     await catalogue.register("desk", deck(), THINGS, By("benchmark"))
-    numbers: dict[UUID, list[int]] = {}
-    for number in range(RUNS):
-        run = UUID(int=2 + number)
-        state = await catalogue.state("desk")
-        assets = AssetManager(state, THINGS)
-        await begun(journal, run, state)
-        for ordinal in range(COMMANDS):
-            command = transfer(run, ordinal)
+    run = FULL_RUN
+    state = await catalogue.state("desk")
+    assets = AssetManager(state, THINGS)
+    await begun(journal, run, state)
+    for first in range(0, COMMANDS, AT_ONCE):
+        commands = [transfer(run, ordinal) for ordinal in range(first, first + AT_ONCE)]
+        await asyncio.gather(*(journal.command_intent(one, START) for one in commands))
+        for command in commands:
             outcome = Outcome(OutcomeStatus.SUCCEEDED, START, START)
             assets.apply(command, outcome, START)
-            await journal.command_intent(command, START)
-            journal.writer.outcome(
-                command, outcome, [], entries("desk", assets.take_changes(), START)
-            )
-        numbers[run] = [one.number for one in await journal.commands(run)]
-    return numbers
+            values = entries("desk", assets.take_changes(), START)
+            journal.writer.outcome(command, outcome, [], values)
+        await journal.writer.settled()
+    await catalogue.draw(run)  # as at the end of each run
+    return [one.number for one in await journal.commands(run)]
 
 
 # --- questions ------------------------------------------------------------------------------------
 
 
-async def questions(catalogue: Catalogue, runs: dict[UUID, list[int]]) -> list[Row]:
+async def questions(catalogue: Catalogue, numbers: list[int]) -> list[Row]:
     """Measure each question many times, each time about another thing."""
     chance = random.Random(1)  # noqa: S311  # a benchmark
 
@@ -285,8 +311,7 @@ async def questions(catalogue: Catalogue, runs: dict[UUID, list[int]]) -> list[R
         return catalogue.lineage(workcell, f"{plate}_{chance.choice('ABCDEFGH')}5")
 
     def deck_at() -> Awaitable[object]:
-        run = chance.choice([*runs])
-        return catalogue.deck_at(run, chance.choice(runs[run]))
+        return catalogue.deck_at(FULL_RUN, chance.choice(numbers))
 
     named: dict[str, Callable[[], Awaitable[object]]] = {
         "asset by barcode": by_barcode,
@@ -312,12 +337,14 @@ async def _measured(what: str, ask: Callable[[], Awaitable[object]]) -> Row:
 async def _rows(url: str) -> list[Row]:
     async with Database(url) as opened:
         journal, catalogue = Journal(opened), Catalogue(opened)
-        runs = await full_runs(journal, catalogue)
+        start = perf_counter()
+        numbers = await full_run(journal, catalogue)
+        print(f"{COMMANDS} commands written in {perf_counter() - start:.0f} s")
         start = perf_counter()
         await asyncio.to_thread(fill, url)
         print(f"filled in {perf_counter() - start:.0f} s")
-        cost = await bookkeeping(url, journal, catalogue)
-        return [cost, *await questions(catalogue, runs)]
+        costs = await bookkeeping(url, journal, catalogue)
+        return [*costs, *await questions(catalogue, numbers)]
 
 
 def rows() -> list[Row]:
