@@ -6,6 +6,8 @@ A definition says how a workcell is set up. What runs and people have done since
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pylabrobot.resources import (
     Container,
     Coordinate,
@@ -22,7 +24,11 @@ from praxis_core.assets.state import AssetManagerState
 from praxis_core.workcell.model import WorkcellModel
 
 
-def arrange(model: WorkcellModel, state: AssetManagerState) -> None:
+def arrange(
+    model: WorkcellModel,
+    state: AssetManagerState,
+    locations: Mapping[str, Coordinate] | None = None,
+) -> None:
     """Bring what was built from a definition to what is known of the workcell.
 
     Labware that stands on nothing known, or of which nobody knows where it stands, is taken off the
@@ -32,12 +38,18 @@ def arrange(model: WorkcellModel, state: AssetManagerState) -> None:
     Args:
         model: Nothing has moved on it yet.
         state: What is where, and how much of it.
+        locations: Where on its parent something stands, by name; of others the parent says it.
     """
-    moved = _moved(model, state)
+    locations = locations or {}
+    moved = _moved(model, state, locations)
     for resource, _ in moved:
         resource.unassign()  # all of them first: two may have changed places
     for resource, parent in _lowest_first(moved):
-        if parent is not None:
+        if parent is None:
+            continue
+        if resource.name in locations:
+            parent.assign_child_resource(resource, location=locations[resource.name])
+        else:
             _stand(resource, parent)
     for resource in model.resources:
         if isinstance(resource, TipSpot) and resource.name in state.tip_spots:
@@ -47,7 +59,9 @@ def arrange(model: WorkcellModel, state: AssetManagerState) -> None:
 
 
 def _moved(
-    model: WorkcellModel, state: AssetManagerState
+    model: WorkcellModel,
+    state: AssetManagerState,
+    locations: Mapping[str, Coordinate],
 ) -> list[tuple[Resource, Resource | None]]:
     """Find what stands elsewhere than it was built, and where."""
     moved = []
@@ -55,7 +69,8 @@ def _moved(
         place = state.locations.get(resource.name)
         built_on = resource.parent.name if resource.parent else None
         parent = None if place is None or place.unknown else place.parent
-        if place is not None and parent != built_on:
+        there = locations.get(resource.name, resource.location) == resource.location
+        if place is not None and (parent != built_on or not there):
             moved.append((resource, None if parent is None else model.resources.find(parent)))
     return moved
 

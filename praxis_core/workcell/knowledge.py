@@ -162,14 +162,25 @@ class Knowledge:
             if change in open_ones:
                 self.assets.add(AssetManagerState.model_validate(inventory(new)))
         self.assets.apply_deck_changes(sorted(open_ones, key=lambda change: change.number))
-        arrange(self._model, self.assets.state.restricted(last))
-        for name, change in last.items():
-            resource = self._model.resources.get(name)
-            if resource.parent is not None and resource.parent.name == change.parent:
-                turn(resource, change)
-                if change.location is not None:
-                    resource.location = Coordinate(*change.location)
+        self._arrange_as_left(last)
         return history.deck
+
+    def _arrange_as_left(self, last: Mapping[str, DeckChange]) -> None:
+        """Put labware where its last change left it, unless it is known to be elsewhere."""
+        state = self.assets.state.restricted(last)
+        left = {
+            name: change
+            for name, change in last.items()
+            if name in state.locations and state.locations[name].parent == change.parent
+        }
+        for name, change in left.items():
+            turn(self._model.resources.get(name), change)
+        places = {name: one.location for name, one in left.items()}
+        arrange(
+            self._model,
+            state,
+            {name: Coordinate(*place) for name, place in places.items() if place is not None},
+        )
 
     def _tell_readers(self) -> None:
         for device in self._devices.values():

@@ -13,6 +13,11 @@ from uuid import uuid4
 
 import pytest
 from pylabrobot.liquid_handling.errors import ChannelizedError
+from pylabrobot.resources.hamilton import (
+    PLT_CAR_L5AC_A00,
+    TIP_CAR_480_A00,
+    hamilton_96_tiprack_1000uL_filter,
+)
 
 from praxis_core.errors import CommandInDoubt, DeviceStateUnexpected
 from praxis_core.journal.record import Journal
@@ -108,6 +113,35 @@ async def test_a_run_goes_on_after_an_answer(world: World) -> None:
     assert [world.times(one) for one in ("pick_up_tips", "aspirate", "dispense")] == [1, 1, 1]
     assert second.assets.contents("dye_stock").volume == 49_900
     assert second.assets.contents("plate_01_well_A1").volume == 100
+
+
+async def own_carriers(replica: Replica) -> None:
+    """Put two carriers in place of those that are there, and take a tip from one."""
+    lh: Any = replica.asset("star")
+    for name in ("carrier_tips", "carrier_plates"):
+        lh.deck.get_resource(name).unassign()
+    tips = TIP_CAR_480_A00(name="tip carrier")
+    tips[0] = rack = hamilton_96_tiprack_1000uL_filter(name="tips_01")
+    lh.deck.assign_child_resource(tips, rails=3)
+    lh.deck.assign_child_resource(PLT_CAR_L5AC_A00(name="plate carrier"), rails=9)
+    await lh.pick_up_tips(rack["A1"])
+    await lh.aspirate([replica.asset("dye_stock")], vols=[100])
+
+
+async def test_carriers_of_the_run_stand_where_it_put_them(world: World) -> None:
+    """None of them is put anywhere else in between, where another one stands."""
+    first = await world.host()
+    run = await world.begin(first)
+    with pytest.raises(HostDiedError):
+        await world.carry_out(run, world.dying(first, "aspirate", before=False), own_carriers)
+
+    second = await world.host()
+
+    [question] = await world.journal.open_doubts(run.run_id)
+    await world.journal.answer_doubt(question.id, Answer.HAPPENED, "somebody")
+    again = await world.begin(second, run.run_id)
+    await world.carry_out(again, second.execute, own_carriers)
+    assert [world.times(one) for one in ("pick_up_tips", "aspirate")] == [1, 1]
 
 
 @pytest.fixture
