@@ -16,6 +16,7 @@ from praxis_core.journal.asset_tables import AssetStatus
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import Answer, RunStatus
 from praxis_core.simulator.faults import fault_of
+from praxis_core.simulator.truth import Heat
 from praxis_core.workcell.bench import Bench, local_link
 from praxis_core.workcell.definition import Refill, WorkcellDefinition
 from praxis_core.workcell.initial_state import initial_assets
@@ -209,6 +210,56 @@ async def test_what_a_device_reads_is_compared_with_what_is_known(by_hand: World
 
     with pytest.raises(DeviceStateUnexpected, match="channel 0 has a tip, expected was no tip"):
         await host.attach(await world.claim())
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("gripper", "star: the gripper holds something, expected was nothing"),
+        ("temperature", "shaker: it is at 71.0 °C, expected was 10 to 40 °C"),
+        ("tip", "star: channel 3 has a tip, expected was no tip"),
+        ("no tip", "star: channel 0 has no tip, expected was a tip"),
+        ("nothing held", "star: the gripper holds nothing, expected was plate_02"),
+    ],
+)
+async def test_what_is_otherwise_in_the_lab_refuses_a_new_run(
+    by_hand: World, fault: str, told: str
+) -> None:
+    """Also when the host has been there all the time; nothing is moved."""
+    world = by_hand
+    host = await world.host()
+    await finish(world, host, await world.begin(host))
+    catalogue = Catalogue(world.journal.database)
+    known = AssetManager(await catalogue.state("star"), await catalogue.ids("star"))
+    truth, tables = world.lab.world.truth, dict[str, Any]()
+    there = truth.tables
+    if fault == "gripper":
+        in_hand = replace(there["places"]["plate_02"], parent=None)
+        tables = {"grippers": {"star": "plate_02"}, "places": {"plate_02": in_hand}}
+    elif fault == "temperature":
+        heats = {"temperature": Heat(71.0, world.lab.world.time.now(), target=71.0)}
+        tables = {"devices": {"shaker": replace(there["devices"]["shaker"], heats=heats)}}
+    elif fault == "tip":
+        spot = "tips_300_02_tipspot_A1"
+        tables = {"tips": {"star[3]": there["tips"][spot], spot: None}}
+    elif fault == "no tip":
+        run = await world.begin(host)
+        await world.carry_out(run, host.execute, transfer)
+        await finish(world, host, run)
+        tables = {"tips": {"star[0]": None}}
+    else:
+        known.say_gripper("star", "plate_02")
+        await catalogue.record("star", known.take_changes(), by=SOMEBODY)
+    truth.apply(tables)
+    world.lab.world.projection.follow_all(truth)
+    done = world.times("pick_up_tips")
+
+    with pytest.raises(DeviceStateUnexpected) as refusal:
+        await host.attach(await world.claim(devices=("star", "shaker")))
+
+    problems: Any = refusal.value.details["problems"]
+    assert told in [f"{one.where}: {one.what}" for one in problems]
+    assert world.times("pick_up_tips") == done
 
 
 async def test_a_run_with_devices_in_its_own_process(
