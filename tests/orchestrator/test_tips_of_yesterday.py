@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import pytest
+from pylabrobot.liquid_handling import LiquidHandler
+from pylabrobot.resources import Plate
 from typer.testing import CliRunner
 
 from flows.serial_dilution import serial_dilution
@@ -17,6 +20,7 @@ from praxis_core.cli import app
 from praxis_core.errors import Problem, RunRefused
 from praxis_core.journal.record import Journal
 from praxis_core.orchestrator import Orchestrator, RunRequest
+from praxis_core.protocol import protocol
 from praxis_core.settings import PraxisSettings
 from praxis_core.simulator.comparison import differences
 from praxis_core.simulator.lab_control import LabControl
@@ -37,6 +41,8 @@ class Bench:
         self._settings = settings
         self._control = control
         self._links: list[LabLink] = []
+        self.last = uuid4()
+        """The run that was asked for last."""
         self.orchestrator = Orchestrator(
             journal=journal, settings=settings, link_for=self._connected
         )
@@ -63,6 +69,18 @@ class Bench:
             await self.dilute()
         problems: list[Problem] = refusal.value.details["problems"]  # type: ignore[assignment]
         return problems
+
+    async def carry(self, plate: str) -> None:
+        """Run a protocol that carries a plate."""
+        request = RunRequest(uuid4(), "a run", carrying, "bench", assets={"plate": plate})
+        self.last = request.run_id
+        await self.orchestrator.run(request)
+
+    async def refused_to_carry(self, plate: str, named: str) -> None:
+        """See that such a run is refused, and says why."""
+        with pytest.raises(RunRefused, match=named):
+            await self.carry(plate)
+        assert await self._journal.commands(self.last) == []
 
     async def differences(self) -> list[str]:
         """Compare the lab's truth with what the database knows."""
@@ -142,9 +160,33 @@ async def test_all_labware_is_brought_anew_in_one_line(bench: Bench) -> None:
     assert await bench.differences() == []
 
 
+@protocol(name="carrying", version="1.0.0")
+async def carrying(lh: LiquidHandler, plate: Plate) -> None:
+    """Carry a plate to the fourth site of its carrier, wherever it stands."""
+    await lh.move_plate(plate, lh.deck.get_resource("carrier_plates").sites[3])
+
+
+async def test_what_stands_otherwise_refuses_a_run_before_anything_moves(bench: Bench) -> None:
+    """Something else in the place, a plate on a shelf, and one that was discarded."""
+    await type_in("praxis assets move plate_02 carrier_plates[3] -w bench")
+    await bench.refused_to_carry("plate_01", "carrier_plates-3 while it already has")
+    await type_in("praxis assets move plate_02 'shelf 1' -w bench")
+    await bench.refused_to_carry("plate_02", "shelf 1")
+    await type_in("praxis assets status dose_plate discarded -w bench")
+    await bench.refused_to_carry("dose_plate", "dose_plate is discarded")
+
+    await bench.carry("plate_01")
+
+    assert await bench.differences() == []
+    await type_in("praxis assets move plate_01 carrier_plates[4] -w bench")
+    await type_in("praxis assets move plate_02 carrier_plates[0] -w bench")
+    await bench.carry("plate_02")
+    assert await bench.differences() == []
+
+
 async def type_in(line: str) -> str:
     """Type a command, as a person would; what it says."""
-    words = line.removeprefix("praxis ").split()
+    words = shlex.split(line.removeprefix("praxis "))
     done = await asyncio.to_thread(CliRunner().invoke, app, words)
     assert done.exit_code == 0, (done.output, done.exception)
     return done.output
