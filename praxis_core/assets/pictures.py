@@ -84,7 +84,7 @@ _DRAW = _of_run(f"""
 
 _SINCE = _of_run(f"""
     WITH {_LAST}
-    SELECT last.name, change.after, what
+    SELECT json_agg(json_build_array(last.name, change.after, what))  -- read at once, not 200 times
     FROM last, LATERAL (  -- one by one: the planner thinks that there are many
       SELECT CASE what WHEN 'part' THEN parts ELSE places END -> last.name -> 1 AS after
       FROM praxis.asset_change WHERE id = last.id OFFSET 0
@@ -99,7 +99,8 @@ async def deck_at(session: AsyncSession, run: UUID, number: int) -> AssetManager
         raise RunNotFound(run_id=run)
     await draw(session, run, number)
     state = AssetManagerState.model_validate(start)
-    for name, after, what in await session.execute(_SINCE, {"run": run, "number": number}):
+    since = await session.scalar(_SINCE, {"run": run, "number": number})
+    for name, after, what in since or ():
         (put_part if what == "part" else put_place)(state, name, after)
     return state
 
