@@ -37,6 +37,7 @@ async def publish_plan(run_id: UUID, plan: Plan) -> None:
     assets = [(need, _named(named)) for need, named in plan.assets.items()]
     parts = [
         f"{plan.summary[:1].upper()}{plan.summary[1:]}.",
+        _list("Warnings", plan.warnings),
         _list("Bring", (f"{one.what} ({one.mend})" for one in plan.shortages)),
         _list("Faults", map(_told, plan.faults)),
         _list("Faults only if it decides as the plan did", map(_told, plan.possible_faults)),

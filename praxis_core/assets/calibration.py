@@ -123,6 +123,25 @@ class Calibrations:
         async with self._database.session() as session:
             return await _read(session, workcell)
 
+    async def expired(
+        self, workcell: str, devices: Collection[str] | None = None
+    ) -> list[Calibration]:
+        """List the values that ended by their own time, and that nothing took the place of.
+
+        Args:
+            workcell: Its name.
+            devices: Of which; None: of all.
+        """
+        now = datetime.now(UTC)
+        last = {one.of: one for one in await self.versions(workcell)}  # the newest comes last
+        return [
+            one
+            for one in last.values()
+            if one.valid_until is not None
+            and one.valid_until <= now
+            and (devices is None or one.of.device in devices)
+        ]
+
     async def stamp(
         self, workcell: str, devices: Collection[str] | None = None
     ) -> dict[str, JsonValue]:
@@ -153,6 +172,13 @@ class Calibrations:
             for old, new in pairs
             if old is None or new is None or old.version != new.version
         ]
+
+
+def not_used(expired: Calibration) -> str:
+    """Say that a value is over, for a plan."""
+    until = f"{expired.valid_until:%Y-%m-%d %H:%M}" if expired.valid_until else "now"
+    what = f"{name_of(expired.of)} (version {expired.version}) was valid until {until}"
+    return f"{what} and is not used; praxis calibration set teaches it anew"
 
 
 def name_of(taught: Taught) -> str:

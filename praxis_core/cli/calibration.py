@@ -62,8 +62,9 @@ def set_(  # what a person may say
         if not isinstance(devices, dict) or device not in devices:
             known = ", ".join(devices) if isinstance(devices, dict) else "none"
             raise RequestError(what=f"workcell {workcell} has no device {device}; it has {known}")
-        of = Taught(device, key, site, labware)
-        return await values.teach(workcell, of, _value(value), by_whom, until)
+        of, taught = Taught(device, key, site, labware), _value(value)
+        await _refuse_what_reaches_nothing(records, workcell, of, taught)
+        return await values.teach(workcell, of, taught, by_whom, until)
 
     made = _ask(teach)
     if as_json_:
@@ -71,6 +72,20 @@ def set_(  # what a person may say
     else:
         told = f"{name_of(made.of)} is {json.dumps(made.value)}, version {made.version}"
         console.print(escape(told))
+
+
+async def _refuse_what_reaches_nothing(
+    records: Journal, workcell: str, of: Taught, value: JsonValue
+) -> None:
+    from praxis_core.workcell.definition import WorkcellDefinition
+    from praxis_core.workcell.model import build, simulated_backend
+    from praxis_core.workcell.taught import refuse_unknown, refuse_unknown_place
+
+    stored = await records.workcell(workcell)
+    definition = WorkcellDefinition.model_validate(stored.definition)
+    refuse_unknown(definition, of, value)
+    if of.site:
+        refuse_unknown_place(build(definition, simulated_backend), of.site)
 
 
 @app.command(name="list")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from praxis_core.assets.calibration import Calibrations, not_used
 from praxis_core.assets.catalogue import Catalogue
 from praxis_core.cli.console import console, print_json, table
 from praxis_core.cli.opening import journal
@@ -77,9 +78,11 @@ def _planned(
             state, facts = await known_of(Catalogue(records.database), stored)
             function = load_protocol(entrypoint)
             rehearse = partial(plan, state=state, facts=facts, durations=durations)
-            return await asyncio.to_thread(
+            rehearsed = await asyncio.to_thread(
                 rehearse, function, define(function), stored, parameters, assets
             )
+            over = await Calibrations(records.database).expired(workcell)
+            return rehearsed.model_copy(update={"warnings": tuple(map(not_used, over))})
 
     return asyncio.run(made())
 
@@ -102,6 +105,7 @@ def _show(made: Plan, most: int | None) -> None:
     if len(made.commands) > len(rows):
         console.print(f"and {len(made.commands) - len(rows)} more; all of them: --commands")
     _show_condition(made)
+    _show_faults("Warnings", [f"- {one}" for one in made.warnings])
     _show_faults("Bring", [f"- {one.what} ({one.mend})" for one in made.shortages])
     _show_faults("Faults", [_line(fault) for fault in made.faults])
     _show_faults("Possible faults", [_line(fault) for fault in made.possible_faults])

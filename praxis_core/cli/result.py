@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -50,6 +52,8 @@ TOLD = frozenset(
         "claim_taken_over",
         "host_lost",
         "resume_refused",
+        "calibration_changed",
+        "calibration_expired",
     }
 )
 """Kinds of events that say what a person has to know of a run."""
@@ -112,6 +116,7 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
         for step in steps
     ]
     console.print(table("\nSteps", ("", "step", "status", "duration"), rows))
+    _show_taught(events)
     for readout in plate_readouts(measurements):
         console.print(_plate(readout))
     _show_single_values(measurements)
@@ -146,6 +151,23 @@ def _show_ways_on(run: RunRecord, kept: Sequence[str]) -> None:
     if kept:
         what = f"It keeps {', '.join(kept)}. Give it up, for others to have them"
         console.print(escape(f"{what}: praxis run abandon {run.run_id}"))
+
+
+def _show_taught(events: Sequence[EventRecord]) -> None:
+    """Show which versions of what was taught the run's commands were given; ``--json``: which."""
+    times: Counter[tuple[str, str]] = Counter()
+    for event in events:
+        details = event.details
+        values = details.get("values") if isinstance(details, dict) else None
+        if event.kind != "taught_values_given" or not isinstance(values, dict):
+            continue
+        for name, used in values.items():
+            if isinstance(used, dict):
+                told = f"{json.dumps(used['value'])} (version {used['version']})"
+                times[name, told] += 1
+    if times:
+        rows = [(escape(name), escape(told), str(n)) for (name, told), n in times.items()]
+        console.print(table("\nTaught values given", ("value", "was", "commands"), rows))
 
 
 def _show_attempts(attempts: Sequence[AttemptRecord], events: Sequence[EventRecord]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from time import perf_counter
 
-from praxis_core.assets.calibration import Calibrations
+from praxis_core.assets.calibration import Calibrations, not_used
 from praxis_core.assets.catalogue import Catalogue
 from praxis_core.assets.choosing import Fact
 from praxis_core.assets.state import AssetManagerState
@@ -106,12 +106,16 @@ class Preflight:
 
     async def _tell(self, made: Plan, checked: CheckedRequest, seconds: float) -> None:
         """Write the plan down, and show it; its commands are in the journal as they come."""
+        values = Calibrations(self._journal.database)
+        over = await values.expired(self._attempt.workcell.name, checked.asset_names)
+        made = made.model_copy(update={"warnings": tuple(not_used(one) for one in over)})
         details = json_object(made.model_dump(exclude={"commands"}))
         details |= {"commands": len(made.commands), "planned_in_seconds": round(seconds, 3)}
-        values = Calibrations(self._journal.database)
         taught = await values.stamp(self._attempt.workcell.name, checked.asset_names)
         details |= {"calibration": taught}
         run_id = self._attempt.run_id
+        for warning in made.warnings:
+            await self._journal.event(run_id, "calibration_expired", warning)
         await self._journal.event(run_id, "planned", f"Planned: {made.summary}.", details)
         if made.not_made:
             what = f"The plan ends where the protocol failed in it: {made.not_made}"

@@ -110,6 +110,8 @@ class Plan(_Part):
     """Kinds of commands (``device.method``) of which nothing is known; they count as nothing."""
     left_out: tuple[str, ...]
     """Outside effects (``run.once``) that were not brought about."""
+    warnings: tuple[str, ...] = ()
+    """What does not stand against it, and somebody should know: taught values that are over."""
     ended: str = ""
     """Why the plan ends before the protocol does; empty: it is complete."""
 

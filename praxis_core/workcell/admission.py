@@ -13,6 +13,7 @@ from praxis_core.workcell.link import Attaching
 from praxis_core.workcell.presence import Presence
 from praxis_core.workcell.recovery import Recovery
 from praxis_core.workcell.stage import Stage
+from praxis_core.workcell.teaching import lessons_of
 from praxis_core.workcell.workplace import Workplace
 
 
@@ -46,6 +47,8 @@ class Admission:
             await self._settle_rest(known)
         run.token = asking.token
         run.devices, run.labware = set(asking.devices), set(asking.labware)
+        if run.lessons.model is None and self.place.journal is not None:
+            run.lessons = await lessons_of(self.place.journal, self.place.model)
         if run is not known:
             await self._prepare(run, asking)
             self.place.runs.add(run)

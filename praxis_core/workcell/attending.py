@@ -9,6 +9,7 @@ from uuid import UUID
 from praxis_core.errors import ClaimLost, CommandInDoubt
 from praxis_core.protocol.command import Command
 from praxis_core.workcell.deck_changes import DeckFollower
+from praxis_core.workcell.taught import Lessons
 
 Key = tuple[str, int]
 """Branch and ordinal: what a command is called within its run, whatever the attempt."""
@@ -28,6 +29,8 @@ class AttendedRun:
     """Commands whose intent may be in the journal."""
     unsent: set[Key] = field(default_factory=set)
     """Of these, the ones of which this process knows that nothing was sent."""
+    lessons: Lessons = field(default_factory=Lessons)
+    """What was taught to its devices when the attempt came to them."""
     doubt: str | None = None
     """What nobody knows; until it is answered, nothing more is sent for this run."""
     lost: bool = False

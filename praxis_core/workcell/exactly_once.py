@@ -36,6 +36,7 @@ from praxis_core.workcell.evidence import happened
 from praxis_core.workcell.link import Ended
 from praxis_core.workcell.measurements import measurements_of
 from praxis_core.workcell.reach import Reach
+from praxis_core.workcell.teaching import taught
 from praxis_core.workcell.time_limits import TimeLimit
 
 _log = logging.getLogger(__name__)
@@ -159,6 +160,10 @@ class ExactlyOnce:
             if work.once and certain is not False:
                 return await self._settled(work, earlier.command, happened=certain)
             await self._set_aside(earlier, command)
+        if self._journal is not None:
+            # After what is compared with the past, which holds only what the protocol asked for.
+            given = await taught(self._journal, run, device, command, (args, kwargs))
+            work = replace(work, args=given[0], kwargs=given[1])
         await self._intend(work)
         return await self._send(work)
 

@@ -223,6 +223,19 @@ def test_where_a_plate_is_and_has_been(praxis: Praxis) -> None:
         (("assets", "move", "carrier_plates", "site 3"), RequestError, "definition"),
         (("assets", "volume", "tips", "--set", "1uL"), RequestError, "holds no liquid"),
         (("calibration", "set", "stra", "z", "1"), RequestError, "it has star"),
+        (("calibration", "set", "star", "z", "1"), RequestError, r"z_offset \(mm, -20 to 20\)"),
+        (("calibration", "set", "star", "z_offset", "21"), RequestError, "from -20 to 20 mm"),
+        (
+            ("calibration", "set", "star", "z_offset", "1", "--site", "nowhere"),
+            RequestError,
+            "no place 'nowhere'",
+        ),
+        (
+            ("calibration", "set", "star", "z_offset", "1", "--labware", "cor_95"),
+            RequestError,
+            "no labware of the workcell is 'cor_95'",
+        ),
+        (("calibration", "set", "star", "aspirate_mix", "3"), RequestError, "is a table such as"),
         (
             ("calibration", "set", "star", "z", "1", "--valid-until", "soon"),
             RequestError,
@@ -283,7 +296,7 @@ async def test_what_is_taught_has_versions(praxis: Praxis, database_url: str) ->
         grip = ("calibration", "set", "star", "grip_width")
         first = praxis(*grip, "84.5", "--site", "site 3", "--by", "ada")
         second = praxis(*grip, "85", "--site", "site 3", "--why", "it slipped")
-        other = praxis(*grip, '{"mm": 90}')
+        other = praxis(*grip, "90")
         since = praxis("calibration", "diff", first["valid_from"])
         assert [one["version"] for one in praxis("calibration", "list", "--all")] == [1, 1, 2]
         return second, other, since
@@ -297,7 +310,7 @@ async def test_what_is_taught_has_versions(praxis: Praxis, database_url: str) ->
         stamped = await Calibrations(database).stamp("small")
     assert stamped == {
         "star/site 3/*/grip_width": {"version": 2, "value": 85},
-        "star/*/*/grip_width": {"version": 1, "value": {"mm": 90}},
+        "star/*/*/grip_width": {"version": 1, "value": 90},
     }
 
 

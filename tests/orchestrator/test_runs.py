@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -119,6 +120,10 @@ async def test_a_run_keeps_what_its_devices_were_taught(
     values, ada = Calibrations(journal.database), By("ada")
     await values.teach("star", Taught("star", "grip_width"), 84.5, ada)
     await values.teach("star", Taught("reader", "gain"), 3, ada)
+    soon = datetime.now(UTC) + timedelta(milliseconds=200)
+    await values.teach("star", Taught("star", "z_offset"), 1, ada, soon)
+    while not await values.expired("star"):
+        pass
 
     await orchestrator.run(request_)
 
@@ -127,6 +132,7 @@ async def test_a_run_keeps_what_its_devices_were_taught(
     assert attempt.start_snapshot["calibration"] == kept
     [planned] = [one for one in await journal.events(request_.run_id) if one.kind == "planned"]
     assert planned.details["calibration"] == kept
+    assert "star/*/*/z_offset (version 1) was valid until" in str(planned.details["warnings"])
 
     await values.teach("star", Taught("star", "grip_width"), 85, ada)
     await orchestrator.run(request_)
