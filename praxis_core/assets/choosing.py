@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 
 from praxis_core.assets.state import AssetManagerState
 from praxis_core.errors import Problem
@@ -168,20 +168,28 @@ class Stock:
         full = self._too_full(names) if needs.empty else ()
         return [*self._wrong_kind(names, needs), *self._too_little(names, needs), *full]
 
+    def unusable(self, name: str) -> Iterator[_Lack]:
+        """Say why a run is not given a thing, whatever it needs of it."""
+        fact = self.fact(name)
+        if fact.status not in USABLE:
+            mend = "name another"
+            if fact.status == "discarded":
+                mend = f"once another one stands in its place: praxis assets refill {name}"
+                mend += self._of
+            yield _Lack(math.inf, f"{name} is {fact.status.replace('_', ' ')}", mend)
+        if fact.expires is not None and fact.expires < datetime.now(UTC).date():
+            mend = f"bring another, then: praxis assets replace {name}{self._of}"
+            yield _Lack(math.inf, f"{name} expired on {fact.expires}", mend)
+        if shelf := self.shelf(name):
+            what, mend = on_a_shelf(name, shelf)
+            yield _Lack(math.inf, what, mend)
+
     def _wrong_kind(self, names: Sequence[str], needs: Needs) -> Iterator[_Lack]:
         for name in names:
             fact = self.fact(name)
             if needs.type is not None and fact.factory not in (None, needs.type):
                 yield _Lack(math.inf, f"{name} is {fact.factory}, not {needs.type}", "name another")
-            if fact.status not in USABLE:
-                mend = "name another"
-                if fact.status == "discarded":
-                    mend = f"once another one stands in its place: praxis assets refill {name}"
-                    mend += self._of
-                yield _Lack(math.inf, f"{name} is {fact.status.replace('_', ' ')}", mend)
-            if shelf := self.shelf(name):
-                what, mend = on_a_shelf(name, shelf)
-                yield _Lack(math.inf, what, mend)
+            yield from self.unusable(name)
             if needs.reagent is not None and not self.holds(name, needs.reagent):
                 yield _Lack(math.inf, f"{name} holds no {needs.reagent}", f"fill {name}")
 
@@ -248,6 +256,26 @@ def shortfalls(
     where = f"assets.{requirement.name}"
     lacks = Stock(state, facts or {}, workcell).lacks(named, requirement.needs)
     return [Problem(where, lack.what, lack.mend) for lack in lacks]
+
+
+def unusable(
+    names: Iterable[str],
+    state: AssetManagerState,
+    facts: Mapping[str, Fact] | None = None,
+    *,
+    workcell: str = "",
+) -> list[Problem]:
+    """Say what a run is not given, whatever it needs: quarantined, expired, on a shelf.
+
+    Args:
+        names: Of all that it would have to itself.
+        state: Where they are.
+        facts: What the catalogue knows of them.
+        workcell: Where they are to be, for what is to be typed.
+    """
+    stock = Stock(state, facts or {}, workcell)
+    lacks = ((name, lack) for name in names for lack in stock.unusable(name))
+    return [Problem(f"assets.{name}", lack.what, lack.mend) for name, lack in lacks]
 
 
 @dataclass(slots=True)

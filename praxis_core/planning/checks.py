@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import difflib
 import reprlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from praxis_core.assets.choosing import Fact, choose, on_a_shelf, shortfalls
+from praxis_core.assets.choosing import Fact, choose, shortfalls, unusable
 from praxis_core.assets.state import AssetManagerState
 from praxis_core.errors import Problem, RunRefused
 from praxis_core.planning.binding import Binding, match
@@ -74,22 +74,14 @@ def check_request(  # noqa: PLR0913  # both sides of the question, by name
     known = {problem.where for problem in problems}
     problems += [problem for problem in bound.problems if problem.where not in known]
     if state is not None:
-        problems += _elsewhere(bound.wholes, state, {problem.what for problem in problems})
+        told = {problem.what for problem in problems}
+        not_given = unusable(bound.wholes, state, facts, workcell=workcell)
+        problems += [problem for problem in not_given if problem.what not in told]
     if problems:
         raise RunRefused(
             protocol=definition.name, workcell=workcell, count=len(problems), problems=problems
         )
     return CheckedRequest(values, bound.assets, bound.wholes)
-
-
-def _elsewhere(names: Iterable[str], state: AssetManagerState, told: set[str]) -> list[Problem]:
-    """Say what is on a shelf outside of the workcell."""
-    found = []
-    for name in names:
-        location = state.locations.get(name)
-        if location is not None and location.shelf:
-            found.append(Problem(f"assets.{name}", *on_a_shelf(name, location.shelf)))
-    return [problem for problem in found if problem.what not in told]
 
 
 def _chosen(  # noqa: PLR0913  # as check_request has it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from pylabrobot.liquid_handling import LiquidHandler
 from pylabrobot.resources import Plate, Well
 
+from praxis_core.assets.choosing import Fact
 from praxis_core.assets.state import AssetManagerState, Location
 from praxis_core.errors import Problem, RunRefused
 from praxis_core.planning import CheckedRequest, check_request
@@ -203,3 +205,29 @@ def test_a_long_value_is_shortened(candidates: Candidates) -> None:
     (problem,) = refusal(candidates, {"volume": "x" * 10_000}, plate="plate_01")
 
     assert len(problem.what) < 200
+
+
+@pytest.mark.parametrize(
+    ("fact", "what"),
+    [
+        (Fact(status="quarantined"), "plate_02 is quarantined"),
+        (Fact(expires=date(2020, 1, 31)), "plate_02 expired on 2020-01-31"),
+    ],
+)
+def test_what_was_named_and_is_not_to_be_used_is_refused(
+    candidates: Candidates, fact: Fact, what: str
+) -> None:
+    """Also where the protocol says nothing of what it needs."""
+    state = AssetManagerState(locations={"plate_02": Location(parent="plate_carrier-1")})
+
+    with pytest.raises(RunRefused, match=what):
+        check_request(
+            DEFINITION,
+            gradient,
+            workcell="bench",
+            parameters={"volume": 50},
+            assets={"plate": "plate_02"},
+            candidates=candidates,
+            state=state,
+            facts={"plate_02": fact},
+        )
