@@ -93,6 +93,12 @@ brings just that, and it is asked for again. After each run every tip, every µL
 is recorded is as it is in the lab, and nothing is unknown.""",
         ("protocol", "victim"),
     ),
+    "seeded": (
+        "Something is missing, too full, in the way or unknown",
+        """Seeded into a deck on which the protocol succeeds (*nothing*): the run is refused, the
+thing is named with what mends it, the lab is told nothing, and the run keeps nothing.""",
+        ("kind",),
+    ),
     "scripts": (
         "Scripts written for PyLabRobot alone",
         "Killed as in the first table, at random points.",
