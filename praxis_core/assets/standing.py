@@ -9,9 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from praxis_core.assets.state import Location
 
+# What a run brought has no factory, and goes with it.
 _GONE = """
     SELECT DISTINCT a.name FROM praxis.asset a
-    WHERE a.workcell = :workcell AND a.discarded_at IS NOT NULL AND NOT EXISTS (
+    WHERE a.workcell = :workcell AND a.discarded_at IS NOT NULL AND a.factory IS NOT NULL
+      AND NOT EXISTS (
       SELECT FROM praxis.asset b
       WHERE b.workcell = a.workcell AND b.name = a.name AND b.discarded_at IS NULL)
 """
