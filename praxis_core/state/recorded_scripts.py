@@ -8,7 +8,8 @@ Besides what ``scripts`` lists, every script takes::
     ARGV[#]      what is asked for, e.g. 'set "count"'
 
 and answers ``{epoch, result, number}``. ``number`` grows by one with each access that is recorded;
-it is 0 when something else was asked for there, and ``result`` says what. What is kept is packed::
+it is 0 when something else was asked for there, and ``result`` says what; it is negative when the
+act was refused, and ``result`` is the word for why. What is kept is packed::
 
     {what was asked for, number, refusal or false, changes or false, result or false}
 
@@ -52,7 +53,7 @@ _RECORDED = (
 if kept[2] then
   local record = cmsgpack.unpack(kept[2])
   if record[1] ~= ARGV[#ARGV] then return {epoch, record[1], 0} end
-  if record[3] then return redis.error_reply(record[3]) end
+  if record[3] then return {epoch, record[3], -record[2]} end
   return {epoch, record[5], record[2]}
 end
 local changes = false
@@ -105,8 +106,7 @@ local added = changed
 local function done(result) return keep(false, result) end
 local seen = done
 local function refuse(word)
-  keep(word, false)
-  return redis.error_reply(word)
+  return {epoch, word, -keep(word, false)[3]}
 end
 """
 )

@@ -243,7 +243,11 @@ class RedisStore:
             return StateCorrupted(key=key, redis_key=self.place, what="the Redis key is no hash")
         if word not in set(Refusal):
             return ServiceError(service="Redis", what=str(error))
-        return self._refusals[Refusal(word)](self.run_id, key)
+        return self.refused(Refusal(word), args)
+
+    def refused(self, why: Refusal, args: tuple[str | bytes | int, ...]) -> StateError:
+        """Make the error for a refused act; the first argument of the act names the key."""
+        return self._refusals[why](self.run_id, str(args[0]) if args else "")
 
     _refusals: Mapping[Refusal, Callable[[UUID, str], StateError]] = {
         Refusal.ENDED: lambda run_id, _: StateEnded(run_id=run_id),
@@ -334,7 +338,9 @@ class RecordedStore:
             raise StateDivergence(
                 run_id=self.run_id, branch=branch, number=ordinal, now=asked, then=result.decode()
             )
-        self.last = max(self.last, number or 0)
+        self.last = max(self.last, abs(number or 0))
+        if number is not None and number < 0:
+            raise self._live.refused(Refusal(result.decode()), args)
         return result
 
 

@@ -192,11 +192,12 @@ def test_ctrl_c_cancels_a_run_of_a_file(praxis: CommandLine) -> None:
     assert praxis.status(run_id) == "cancelled"
 
 
-def test_ctrl_c_before_the_run_has_begun(praxis: CommandLine) -> None:
-    """Nothing has begun, and nothing is shown but that."""
+@pytest.mark.parametrize("after", [0.3, 2.0])
+def test_ctrl_c_before_the_run_has_begun(praxis: CommandLine, after: float) -> None:
+    """Nothing has begun, and nothing is shown but that; also while Praxis is being imported."""
     before = praxis.statuses()
     here = praxis.start("run", "start", "lingering.py")
-    sleep(2)  # Praxis is imported, the protocol is not
+    sleep(after)  # the protocol is not imported yet
 
     here.send_signal(signal.SIGINT)
     _, said = here.communicate(timeout=20)

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 import redis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from praxis_core import redis_keys
@@ -455,6 +455,7 @@ def test_a_program_that_is_killed_anywhere_sees_and_leaves_what_an_unharmed_one_
     deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(acts=PROGRAMS, cut=st.integers(0, 14))
+@example(acts=[("0", ("set", "b", [])), ("0", ("increment", "b"))], cut=0)
 def test_what_is_taken_back_never_happened(
     client: redis.Redis, acts: list[tuple[str, tuple[Any, ...]]], cut: int
 ) -> None:
