@@ -176,6 +176,14 @@ class AssetChangeRow(Base):
             name="command_complete",
         ),
         CheckConstraint("num_nonnulls(run_id, who) >= 1", name="who"),
+        # However many rows there are, new ones are vacuumed soon: the changes of a run are counted
+        # in an index, which of a page not vacuumed since asks the table for each row.
+        {
+            "postgresql_with": {
+                "autovacuum_vacuum_insert_scale_factor": 0,
+                "autovacuum_vacuum_insert_threshold": 2000,
+            }
+        },
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)

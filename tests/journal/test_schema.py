@@ -32,6 +32,9 @@ CATALOGUE = {
     "constraints": """
         SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid)
         FROM pg_constraint WHERE connamespace = to_regnamespace('praxis') AND contype <> 'n'""",
+    "options": """
+        SELECT relname, reloptions FROM pg_class
+        WHERE relnamespace = to_regnamespace('praxis') AND reloptions IS NOT NULL""",
     "indexes": "SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = 'praxis'",
     "triggers": """
         SELECT tgrelid::regclass::text, tgenabled, pg_get_triggerdef(oid)
