@@ -71,6 +71,9 @@ class Limits:
     commands: int = 100_000
     seconds: float = 60.0
     """Of real time."""
+    waits: int = 100_000
+    """How often it may wait from one command to the next: one that looks for something each second
+    gets more than a day for it."""
     grace: float = 1.0
     """Seconds for what is broken off to end, each of the ten times that it is asked to."""
 
@@ -178,7 +181,7 @@ class Rehearsal:
         )
         with _trackers_kept(), self._replica.rehearsing(self._execute, _no_step, tell):
             try:
-                run_virtually(self._main, limits.seconds, limits.grace)
+                run_virtually(self._main, limits.seconds, limits.grace, limits.waits)
             except (StillRunning, KeyboardInterrupt):
                 # The replica stays with it: no command of it may reach a device, ever.
                 self._given_up = True
@@ -265,6 +268,8 @@ class Rehearsal:
 
     def _note(self, command: Command) -> PlannedCommand:
         done = self._done
+        if self._loop is not None:
+            self._loop.came()
         if self._given_up or len(done.commands) >= self._task.limits.commands:
             raise TooManyCommands
         conditional = done.watch.condition is not None

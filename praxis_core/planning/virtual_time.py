@@ -30,7 +30,7 @@ class StillRunning(OutOfTime):
 
 
 class NothingComes(BaseException):  # as above
-    """What is waited for never comes."""
+    """What is waited for never comes, or is looked for again and again and does not come."""
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -38,15 +38,20 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     Args:
         seconds: Of real time, until it breaks off with ``OutOfTime``.
+        waits: How often its time may pass until ``came`` is called; ``NothingComes`` then.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self._jumping = _JumpingSelector(monotonic() + seconds)
+    def __init__(self, seconds: float, waits: int) -> None:
+        self._jumping = _JumpingSelector(monotonic() + seconds, waits)
         super().__init__(self._jumping)
 
     def time(self) -> float:
         """Seconds of this loop, from 0."""
         return self._jumping.now
+
+    def came(self) -> None:
+        """Note that something happened: it may wait as often as before."""
+        self._jumping.waited = 0
 
     def run_in_executor(
         self,
@@ -65,15 +70,18 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def extend(self, seconds: float) -> None:
         """Let what is broken off end."""
         self._jumping.until = monotonic() + seconds
+        self.came()
 
 
 class _JumpingSelector(selectors.DefaultSelector):
     """Instead of waiting for a deadline it lets the time be that of the deadline."""
 
-    def __init__(self, until: float) -> None:
+    def __init__(self, until: float, waits: int) -> None:
         super().__init__()
         self.now = 0.0
         self.until = until
+        self.waited = 0
+        self._waits = waits
 
     def select(self, timeout: float | None = None) -> list[Any]:
         if monotonic() > self.until:
@@ -83,6 +91,9 @@ class _JumpingSelector(selectors.DefaultSelector):
             return ready
         if timeout is not None:
             self.now += timeout
+            self.waited += 1
+            if self.waited > self._waits:
+                raise NothingComes
             return ready
         if len(self.get_map()) <= 1:
             raise NothingComes  # only the loop itself could still wake itself
@@ -90,7 +101,10 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 
 def run_virtually(
-    main: Callable[[], Coroutine[Any, Any, Result]], seconds: float, grace: float = 1.0
+    main: Callable[[], Coroutine[Any, Any, Result]],
+    seconds: float,
+    grace: float = 1.0,
+    waits: int = 100_000,
 ) -> Result:
     """Carry out a coroutine in a thread of its own, on a loop whose waiting takes no time.
 
@@ -98,6 +112,7 @@ def run_virtually(
         main: Makes the coroutine.
         seconds: How long it may take, of real time.
         grace: How long what is broken off may take to end; ten times it is asked to.
+        waits: How often it may wait until something happens; see ``VirtualLoop.came``.
 
     Raises:
         OutOfTime: it has not ended after so many seconds of real time; it ends now.
@@ -110,7 +125,7 @@ def run_virtually(
 
     def carry_out() -> None:
         try:
-            ended.append(_on_loop(main, seconds, grace))
+            ended.append(_on_loop(main, VirtualLoop(seconds, waits), grace))
         except BaseException as error:  # noqa: BLE001  # told in the caller's thread
             raised.append(error)
 
@@ -132,9 +147,8 @@ def run_virtually(
 
 
 def _on_loop(
-    main: Callable[[], Coroutine[Any, Any, Result]], seconds: float, grace: float
+    main: Callable[[], Coroutine[Any, Any, Result]], loop: VirtualLoop, grace: float
 ) -> Result:
-    loop = VirtualLoop(seconds)
     asyncio.set_event_loop(loop)
     try:
         return loop.run_until_complete(main())

@@ -291,20 +291,46 @@ async def waits_in_vain(reader: PlateReader) -> None:
     await asyncio.Event().wait()
 
 
+@protocol
+async def looks_in_vain(reader: PlateReader) -> None:
+    """Look for something that does not come, more often than anybody would."""
+    await reader.open()
+    while True:  # noqa: ASYNC110  # as people do
+        await asyncio.sleep(0.001)
+
+
+@protocol
+async def looks_long(reader: PlateReader) -> None:
+    """Look every now and then, before each command."""
+    for _ in range(3):
+        for _ in range(900):
+            await asyncio.sleep(60)
+        await reader.open()
+
+
+def test_a_plan_may_wait_as_long_before_each_command(planned: Planned) -> None:
+    """What is counted begins anew with a command."""
+    plan = planned(looks_long, limits=Limits(waits=1000))
+
+    assert plan.faults == ()
+    assert len(plan.commands) == 3
+
+
 @pytest.mark.parametrize(
     ("function", "seconds", "what"),
     [
         (never_ends, 60, "the protocol does not end: 50 commands were planned"),
-        (never_acts, 0.3, "the protocol does not end: 0.3 s were planned"),
+        (never_acts, 0.1, "the protocol does not end: 0.1 s were planned"),
         (never_waits, 0.3, "the protocol does not end: 0.3 s were planned"),
         (waits_in_vain, 60, "the protocol waits for something that no plan brings"),
+        (looks_in_vain, 60, "the protocol waits for something that no plan brings"),
     ],
 )
 def test_every_plan_ends(
     planned: Planned, function: Callable[..., Any], seconds: float, what: str
 ) -> None:
     """With a fault that says why."""
-    plan = planned(function, limits=Limits(commands=50, seconds=seconds, grace=0.1))
+    plan = planned(function, limits=Limits(commands=50, seconds=seconds, waits=20_000, grace=0.1))
 
     assert [fault.what for fault in plan.faults] == [what]
     assert plan.faults[0].mend
