@@ -28,8 +28,8 @@ status: $(INSTALLED) ## Show them
 demo: $(INSTALLED) ## Start everything and run a serial dilution on a simulated workcell
 	@$(BIN)/praxis demo
 
-test: $(INSTALLED) ## Run all tests, on services of their own
-	$(BIN)/python -m pytest
+test: $(INSTALLED) ## Run all tests, two files at a time, on services of their own
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: $(INSTALLED) ## Lint, format, types, layers
 	$(BIN)/ruff check $(SOURCES)

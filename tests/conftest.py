@@ -42,6 +42,19 @@ TEMPLATE = "template_migrated"
 _numbers = itertools.count(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep each file in one process, and in the same one all that start whole stacks.
+
+    Their Prefect servers would fight for a port, and so would what they find running.
+    """
+    for item in items:
+        room = item.path.relative_to(Path(__file__).parent).parts[0]
+        fixtures = set(getattr(item, "fixturenames", ()))
+        starts_stacks = room in {"services", "flows"} or fixtures & {"stack", "bare_stack"}
+        group = "stack" if starts_stacks else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def ended_with_the_tests() -> Iterator[Callable[[Path], None]]:
     """Sees to it that the services of a home end with the tests, also when these are killed."""
