@@ -21,6 +21,8 @@ NAME = "prefect"
 HOST = "127.0.0.1"
 START_SECONDS = 120.0
 PORTS_TRIED = 100
+STARTS = 3
+"""How often it is started when its port is taken each time."""
 HEALTH_SECONDS = 5.0
 
 _STOP = ((signal.SIGTERM, 15.0),)
@@ -83,11 +85,22 @@ class EmbeddedPrefect:
         return record
 
     def wait(self, record: ProcessRecord) -> None:
-        """Wait until the server answers.
+        """Wait until the server answers; on another port if somebody took that of its start.
 
         Raises:
             ServiceDidNotStart: it ended, or does not answer in time.
         """
+        for _ in range(STARTS - 1):
+            try:
+                return self._wait(record)
+            except ServiceDidNotStart:
+                # Between the look whether a port is free and its use the server is imported.
+                if record.alive or _free(self._port()):
+                    raise
+            record = self.launch()
+        return self._wait(record)
+
+    def _wait(self, record: ProcessRecord) -> None:
         log = self.home.log(NAME)
         process.wait_ready(NAME, record, self.ready, log=log, seconds=START_SECONDS)
 

@@ -48,4 +48,4 @@ def test_prefect_and_the_shell_find_it(wheel: zipfile.ZipFile) -> None:
     text = wheel.read(entry_points).decode()
 
     assert "[prefect.collections]\npraxis = blocks" in text
-    assert "praxis = praxis_core.cli:main" in text
+    assert "praxis = praxis_core.__main__:main" in text

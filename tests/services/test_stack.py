@@ -22,8 +22,9 @@ from praxis_core.errors import (
 )
 from praxis_core.services import process
 from praxis_core.services.environment import environment
-from praxis_core.services.home import home_of
+from praxis_core.services.home import home_of, prepare
 from praxis_core.services.prefect_api import PrefectApi
+from praxis_core.services.prefect_server import EmbeddedPrefect
 from praxis_core.services.process import ProcessRecord
 from praxis_core.services.registration import Registration
 from praxis_core.services.stack import down, status, up
@@ -60,7 +61,8 @@ def test_status_tells_scripts_what_it_tells_people(bare_stack: PraxisSettings) -
     assert all(service["uptime_seconds"] >= 0 for service in services)
     assert {service["service"]: service["pid"] for service in services} == _pids(bare_stack)
     table = _praxis(bare_stack, "status").stdout
-    assert all(word in table for word in (*SERVICES, "healthy", "127.0.0.1:14200"))
+    address = f"127.0.0.1:{bare_stack.taken_port}"
+    assert all(word in table for word in (*SERVICES, "healthy", address))
 
 
 def test_up_again_changes_nothing(bare_stack: PraxisSettings) -> None:
@@ -267,3 +269,25 @@ def test_a_home_may_use_the_services_of_others(
     assert all(service.healthy for service in services.values())
     assert all(service.healthy for service in status(bare_stack))
     assert {service.service: service for service in status(theirs)}["worker"].state == "stopped"
+
+
+def test_a_port_that_somebody_takes_while_the_server_starts_is_left_to_him(
+    bare_stack: PraxisSettings, own: PraxisSettings
+) -> None:
+    """The server takes the next one, and all who ask are told of that."""
+    addresses = bare_stack.addresses()
+    theirs = PraxisSettings(
+        home=own.home,
+        prefect_port=14350,
+        database_url=addresses.database_url,
+        redis_url=addresses.redis_url,
+    )
+    server = EmbeddedPrefect(prepare(theirs), theirs)
+
+    record = server.launch()
+    with socket.create_server(("127.0.0.1", theirs.taken_port)) as other:
+        server.wait(record)
+
+        assert theirs.taken_port != other.getsockname()[1]
+        assert server.ready()
+    server.stop()
