@@ -170,7 +170,9 @@ async def at_once(things: Things) -> Any:
 
     temperature, *_ = await asyncio.gather(warm(), *(columns(channel) for channel in range(4)))
     await lh.return_tips()
+    await reader.open()
     await lh.move_plate(plate, reader)
+    await reader.close()
     data = await reader.read_absorbance(wavelength=405)
     return [temperature, len(data), len(data[0])]
 
