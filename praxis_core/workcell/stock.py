@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -130,6 +131,8 @@ class Stock:
         self._tells = tells
         self._behind = False
         self._refused = 0
+        self._told: set[str] = set()
+        """Names of the assets of which was told what may not have been taken in."""
 
     async def register(self) -> None:
         """Take up in the catalogue what the definition names and it does not know yet."""
@@ -149,28 +152,45 @@ class Stock:
         Returns:
             The state, which is the caller's own, and the names of the assets that it tells of.
         """
-        await self._journal.settled()
-        behind = self._is_behind
-        known, told = await self._catalogue.known(self._workcell, None if behind else names)
+        if not await self._is_told():
+            known, told = await self._catalogue.known(self._workcell)
+            await self._catch_up(known, assets, told)
+        known, told = await self._catalogue.known(self._workcell, names)
         if not told and not self._tells:
             return self._initial.model_copy(deep=True), told  # rehearsed, and never used before
-        return (await self._catch_up(known, assets, told) if behind else known), told
+        return known, told
 
     async def places(self) -> dict[str, Location]:
         """Read where labware stands, with all that was told before; nothing, if that is behind."""
-        await self._journal.settled()
-        return {} if self._is_behind else await self._catalogue.standing(self._workcell)
+        return await self._catalogue.standing(self._workcell) if await self._is_told() else {}
+
+    async def _is_told(self) -> bool:
+        """Wait until all is written; whether all of it was taken in."""
+        told, self._told = self._told, set()
+        taken_in = False
+        try:
+            await self._journal.settled()
+            taken_in = not self._is_behind
+        finally:
+            if not taken_in:
+                self._told |= told
+        return taken_in
 
     async def _catch_up(
         self, known: AssetManagerState, assets: AssetManager, names: frozenset[str]
-    ) -> AssetManagerState:
-        """Tell all that could not be written when it was changed."""
-        here = assets.state
-        changes = difference(known, here, names | assets.wholes)
+    ) -> None:
+        """Tell what could not be written when it was changed; of all else others know more."""
+        changes = difference(known, assets.state, names | assets.wholes)
+        own = {name: one for name, one in changes.assets.items() if name in self._told}
         by = By(HOST, "it could not be written when it was changed", AssetChangeKind.CONTENTS)
-        await self._catalogue.record(self._workcell, changes, by=by)
-        self._behind, self._refused = False, self._journal.writer.assets_refused
-        return here
+        # What is refused from here on makes it behind again.
+        refused, self._behind = self._journal.writer.assets_refused, False
+        try:
+            await self._catalogue.record(self._workcell, replace(changes, assets=own), by=by)
+        except BaseException:
+            self._behind = True
+            raise
+        self._refused = refused
 
     async def refill(
         self, assets: AssetManager, names: Collection[str] | None, run_id: UUID
@@ -187,11 +207,14 @@ class Stock:
         """
         if not self._tells:
             return await self.state(assets, names)
-        await self._journal.settled()
+        is_told = await self._is_told()
         why = f"refilled before every run, now for run {run_id}"
         by = By(HOST, why, AssetChangeKind.REPLACED)
         known, told = await self._catalogue.staged(self._workcell, self._initial, by, names)
-        return (await self._catch_up(known, assets, told) if self._is_behind else known), told
+        if is_told:
+            return known, told
+        await self._catch_up(known, assets, told)
+        return await self._catalogue.known(self._workcell)
 
     @property
     def _is_behind(self) -> bool:
@@ -235,6 +258,7 @@ class Stock:
         changes = assets.take_changes()
         if not changes or not self._tells:
             return None
+        self._told.update(changes.assets)
         try:
             return entries(self._workcell, changes, at, by)
         except ValueError as error:

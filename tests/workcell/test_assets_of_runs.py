@@ -6,12 +6,18 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from praxis_core.assets.catalogue import Catalogue
 from praxis_core.assets.corrections import Filling
 from praxis_core.assets.entries import By
 from praxis_core.assets.manager import AssetManager
-from praxis_core.errors import CommandInDoubt, DeviceStateUnexpected, RequestError
+from praxis_core.errors import (
+    CommandInDoubt,
+    DeviceStateUnexpected,
+    JournalError,
+    RequestError,
+)
 from praxis_core.journal.asset_tables import AssetStatus
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import Answer, RunStatus
@@ -28,6 +34,14 @@ from tests.assets.conftest import plain
 from tests.workcell.hosts import HostDiedError, World, transfer
 
 SOMEBODY = By("somebody", "a test")
+
+NOT_THE_STOCK = (
+    """CREATE FUNCTION not_the_stock() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN RAISE EXCEPTION 'not today' USING ERRCODE = 'check_violation'; END $$""",
+    """CREATE TRIGGER not_the_stock BEFORE INSERT ON praxis.asset_change FOR EACH ROW
+         WHEN (NEW.parts ? 'dye_stock') EXECUTE FUNCTION not_the_stock()""",
+)
+"""The database takes in nothing of one trough."""
 
 
 async def same(world: World, runtime: WorkcellRuntime) -> None:
@@ -374,6 +388,36 @@ async def test_labware_of_no_run_stands_where_somebody_put_it(by_hand: World) ->
     assert host.assets.take_changes().assets == {}
     here, known = host.assets.places(), await catalogue.standing("star")
     assert {name: here[name] for name in known} == known
+
+
+async def test_what_somebody_said_stays_said_although_something_else_was_not_written(
+    by_hand: World,
+) -> None:
+    """A host that has to tell again what the catalogue did not take in tells only that."""
+    world = by_hand
+    host = await world.host()
+    run = await world.begin(host)
+    async with world.journal.database.session() as session, session.begin():
+        for statement in NOT_THE_STOCK:
+            await session.execute(text(statement))
+    with pytest.raises(JournalError, match="not today"):
+        await world.carry_out(run, host.execute, pour)
+    await finish(world, host, run)
+    async with world.journal.database.session() as session, session.begin():
+        await session.execute(text("DROP TRIGGER not_the_stock ON praxis.asset_change"))
+    catalogue = Catalogue(world.journal.database)
+    assert (await catalogue.state("star")).containers["dye_stock"].volume == 50_000
+    await catalogue.move("star", "plate_02", "carrier_plates-4", SOMEBODY)
+    await catalogue.set_volume("star", "diluent", Filling(1_000), SOMEBODY)
+
+    await host.attach(await world.claim())
+
+    state = await catalogue.state("star")
+    assert state.containers["dye_stock"].volume == 49_900
+    assert state.locations["plate_02"].parent == "carrier_plates-4"
+    assert state.containers["diluent"].volume == 1_000
+    assert host.model.resources.get("plate_02").parent.name == "carrier_plates-4"
+    await same(world, host)
 
 
 async def test_what_was_discarded_does_not_come_back_by_itself(by_hand: World) -> None:
