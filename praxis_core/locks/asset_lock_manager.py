@@ -307,7 +307,7 @@ class AssetLockManager:
 
     async def _keep(self, lease: Lease, until: float) -> LeaseLost:
         """Renew the lease until it is lost, and say so. ``until``: its end by the loop's clock."""
-        clock = asyncio.get_running_loop().time
+        clock, task = asyncio.get_running_loop().time, _this_task()
         # No wait goes past the end of the lease: the block must not work on after it.
         while (left := until - clock()) > 0:
             await asyncio.sleep(min(left, self._seconds / _RENEWALS_PER_LEASE))
@@ -320,6 +320,8 @@ class AssetLockManager:
                 return lost
             except (ServiceError, TimeoutError) as error:
                 _log.warning("%s is not renewed: %s", lease, str(error) or "no answer in time")
+            # redis-py swallows it when it is cancelled while it connects or sends.
+            _notice_cancellation(task, 0)
         return _lost(lease, lease.assets[0])
 
     async def _give_back(

@@ -191,3 +191,15 @@ async def test_a_failed_renewal_does_not_outwait_the_lease(
 
     assert isinstance(lost, LeaseLost)
     assert waited_past_the_end < lease_seconds / 3 - 0.2
+
+
+async def test_a_block_ends_at_any_moment_of_a_renewal(aclient: redis.asyncio.Redis) -> None:
+    """Although redis-py swallows that its caller is cancelled, at some of them."""
+    locks = AssetLockManager(aclient, lease_seconds=0.09)
+    loop = asyncio.get_running_loop()
+    for turns in range(60):
+        async with asyncio.timeout(5), locks.hold(["a"], "run-1"):
+            end = loop.time() + 0.03  # then the first renewal begins
+            await asyncio.sleep(end - loop.time())
+            for _ in range(turns % 20):
+                await asyncio.sleep(0)
