@@ -36,7 +36,7 @@ _SERVER_SETTINGS = " ".join(
         "TimeZone": "UTC",
         # No statement of ours takes a second; one that does waits for something that is broken.
         "statement_timeout": "30s",
-        "idle_in_transaction_session_timeout": "60s",
+        "idle_in_transaction_session_timeout": "20s",
     }.items()
 )
 
