@@ -15,7 +15,7 @@ from praxis_core.orchestrator import RunPage
 from praxis_core.planning.plan import Plan
 
 WAITING = "Waiting"
-"""Name of the state of a run that waits for assets."""
+"""Name of the state of a run that waits for assets, or for material."""
 
 
 class PrefectPage(RunPage):
@@ -32,9 +32,13 @@ class PrefectPage(RunPage):
         """Show the state "Waiting", with the reason."""
         await self._show(WAITING, f"Waits for assets: {reason}")
 
+    async def short(self, reason: str) -> None:
+        """Show the state "Waiting", with what is missing."""
+        await self._show(WAITING, reason)
+
     async def going_on(self) -> None:
         """Show that it runs again."""
-        await self._show("Running", "It has the assets that it waited for.")
+        await self._show("Running", "It has what it waited for.")
 
     async def planned(self, plan: Plan) -> None:
         """Write the plan beside the logs."""

@@ -124,9 +124,15 @@ class Orchestrator:
         bench = _bench(attempt, course)
         async with self._initialised(attempt, bench) as (checked, attached):
             performance = Performance(
-                attempt, course, checked, bench, journal=self._journal, run_step=self._run_step
+                attempt,
+                course,
+                checked,
+                bench,
+                journal=self._journal,
+                run_step=self._run_step,
+                page=self._page,
             )
-            return await performance.carry_out(attached.last_deck_change)
+            return await performance.carry_out(attached)
 
     @asynccontextmanager
     async def _initialised(

@@ -1,6 +1,7 @@
 """What people say is otherwise than it is known: one line each, with who and why.
 
-Refused while a run has the asset: what it relies on must not change under it.
+Refused while a run has the asset: what it relies on must not change under it. Unless the run waits
+for it: then what is in it may be put right, and nothing else of it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from praxis_core.assets.inventory import (
     load,
 )
 from praxis_core.assets.manager import AssetManager
+from praxis_core.assets.shortages import lets_put_right
 from praxis_core.assets.standing import gone
 from praxis_core.assets.state import AssetManagerState, ContainerContents
 from praxis_core.errors import (
@@ -67,8 +69,17 @@ class Filling:
     lot: str | None = None
 
 
-async def require_free(session: AsyncSession, workcell: str, name: str) -> AssetRow:
+async def require_free(
+    session: AsyncSession, workcell: str, name: str, *, contents: bool = False
+) -> AssetRow:
     """Give an asset that may be changed; nobody claims it until this transaction ends.
+
+    Args:
+        session: In a transaction.
+        workcell: Its name.
+        name: Of the asset.
+        contents: Only what is in it is going to change, so that a run may have it that waits for
+            just that.
 
     Raises:
         AssetInUse: a run has it.
@@ -82,7 +93,9 @@ async def require_free(session: AsyncSession, workcell: str, name: str) -> Asset
             ClaimRow.workcell == workcell, ClaimRow.asset == name, ClaimRow.released_at.is_(None)
         )
     )
-    for run, status in held:
+    for run, status in held.all():
+        if contents and await lets_put_right(session, run, name):
+            continue
         raise AssetInUse(asset=name, workcell=workcell, run=run, status=status)
     row = await session.scalar(named(workcell).where(AssetRow.name == name))
     if row is None:
@@ -102,7 +115,8 @@ async def volume(
     session: AsyncSession, workcell: str, container: str, filling: Filling, by: By
 ) -> Changes:
     """Say what is in a container; see ``Catalogue.set_volume``."""
-    row = await require_free(session, workcell, await _owner(session, workcell, container))
+    owner = await _owner(session, workcell, container)
+    row = await require_free(session, workcell, owner, contents=True)
     assets = await manager_of(session, workcell)
     await fill(session, row, assets, {container: filling}, by)
     return await entered(session, workcell, assets, by)
@@ -145,7 +159,7 @@ async def fill(
 
 async def tips(session: AsyncSession, workcell: str, rack: str, used: str, by: By) -> Changes:
     """Say which tips of a rack are gone; see ``Catalogue.set_tips``."""
-    row = await require_free(session, workcell, rack)
+    row = await require_free(session, workcell, rack, contents=True)
     gone = set(spots(row.rack or (), used))
     assets = await manager_of(session, workcell)
     for spot in row.rack or ():
@@ -166,7 +180,7 @@ async def empty_heads(session: AsyncSession, workcell: str, device: str, by: By)
 
 async def fresh_tips(session: AsyncSession, workcell: str, rack: str, by: By) -> Changes:
     """Say that all tips of a rack are new; see ``Catalogue.fresh_tips``."""
-    row = await require_free(session, workcell, rack)
+    row = await require_free(session, workcell, rack, contents=True)
     if not row.rack:
         raise RequestError(what=f"{rack} is a {row.kind.replace('_', ' ')}, and holds no tips")
     assets = await manager_of(session, workcell)
@@ -230,7 +244,7 @@ async def new_in_its_place(
     session: AsyncSession, workcell: str, name: str, given: Description | None, by: By
 ) -> Changes:
     """Put a new thing of the same kind in the place of one; see ``Catalogue.replace``."""
-    row = await require_free(session, workcell, name)
+    row = await require_free(session, workcell, name, contents=True)
     fresh = await _fresh(session, row)
     if not fresh.tip_spots and not fresh.containers:
         raise JournalError(what=f"{name} of workcell {workcell} holds nothing; it stays itself")

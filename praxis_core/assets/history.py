@@ -50,6 +50,7 @@ _EVENTS = text("""
       LEFT JOIN praxis.protocol_run r ON r.id = c.run_id
       LEFT JOIN praxis.command k ON k.run_id = c.run_id AND k.attempt = c.attempt
         AND k.branch = c.branch AND k.ordinal = c.ordinal
+    WHERE k.method IS DISTINCT FROM 'take_stock'  -- what it takes up, somebody has said before
     ORDER BY c.id
 """).bindparams(bindparam("asset", type_=Uuid()))
 

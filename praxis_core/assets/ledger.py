@@ -56,6 +56,11 @@ class Ledger:
         self.touch([*self._parts, *self._places])
         self.touch([*state.containers, *state.tip_spots, *state.locations, *channels_of(state)])
 
+    def forget(self, names: Iterable[str]) -> None:
+        """Note that some parts are to be told as they are, also where nothing of them changed."""
+        for name in names:
+            self._parts.pop(name, None)
+
     def is_told(self, names: Iterable[str], state: AssetManagerState) -> None:
         """Note that what ``state`` says of some parts and resources is known already."""
         told = [*names]

@@ -190,6 +190,12 @@ _CHANGED_SINCE = text("""
         WHERE k.run_id = c.run_id AND k.workcell = a.workcell AND k.asset = a.name
           AND (k.released_at IS NULL OR k.released_at > :since)) END
       AND c.kind <> 'confirmed'
+      -- What people put right while the run had it, the run had asked for.
+      AND NOT EXISTS (
+        SELECT FROM praxis.claim k
+        WHERE c.who IS NOT NULL AND k.run_id = :run_id AND k.workcell = a.workcell
+          AND k.asset = a.name AND k.claimed_at <= c.at
+          AND (k.released_at IS NULL OR k.released_at >= c.at))
     ORDER BY a.name, c.id DESC
 """).bindparams(bindparam("run_id", type_=Uuid()))
 

@@ -337,6 +337,17 @@ class AssetManager:
         self._state.take_over(things.model_copy(deep=True))
         self._touched(touched)
 
+    def recount(self, things: AssetManagerState) -> None:
+        """Know what is in some containers and tip spots, which is told also where it is the same.
+
+        Args:
+            things: What is in them; of where things stand it says nothing.
+        """
+        parts = [*things.containers, *things.tip_spots]
+        self._state.take_over(things.model_copy(deep=True))
+        self._ledger.forget(parts)
+        self._touched(parts)
+
     def apply_deck_changes(self, changes: Sequence[DeckChange]) -> None:
         """Enter where resources were put, in order; what is new among them, ``add`` describes."""
         for change in changes:

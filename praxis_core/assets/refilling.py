@@ -53,8 +53,11 @@ async def refill(
     if names is None:
         left = movable & await _held(session, workcell)
         names = movable - left
+    here = await load(session, workcell)
     for name in names:
-        await require_free(session, workcell, name)
+        # A run that waits for it relies on its place: only what is in it is filled up.
+        there = here.locations.get(name) == wanted.locations.get(name)
+        await require_free(session, workcell, name, contents=there)
         if name not in movable:
             what = f"the definition of workcell {workcell} does not say what {name} holds"
             raise RequestError(what=f"{what}; say it with: praxis assets replace, or volume")

@@ -152,6 +152,13 @@ class AssetManagerState(BaseModel):
             grippers_unknown=_only(self.grippers_unknown, devices),
         ).model_copy(deep=True)
 
+    def contents(self, names: Iterable[str]) -> AssetManagerState:
+        """Give, as ``restricted``, only what is in the wells and tip spots of some labware."""
+        found = self.restricted(names)
+        return AssetManagerState(
+            containers=found.containers, tip_spots=found.tip_spots, used_tips=found.used_tips
+        )
+
     def take_over(self, other: AssetManagerState) -> None:
         """Say what another state says in place of all that the other one speaks of.
 

@@ -15,6 +15,7 @@ from pydantic_core import to_jsonable_python
 from rich.markup import escape
 from rich.table import Table
 
+from praxis_core.assets.shortages import Shortages
 from praxis_core.cli.console import console, print_json, table
 from praxis_core.cli.lost import is_lost
 from praxis_core.cli.opening import journal
@@ -84,6 +85,7 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
         attempts = await records.attempts(run_id)
         doubts = await records.doubts(run_id)
         claims = await records.claims(run.workcell)
+        shortage = await Shortages(records.database).of(run_id)
     with PrefectApi(settings) as api:
         url = api.run_url(run_id)
     flow_run = None if run.status is RunStatus.SUCCEEDED else in_prefect(settings, run_id)
@@ -101,9 +103,14 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
             name: [as_json(one) for one in part] for name, part in parts.items()
         }
         ended = None if lost is None else lost.state_name
-        print_json({"run": as_json(run), **listed, "ended_in_prefect": ended, "url": url})
+        short = None if shortage is None else as_json(shortage)
+        print_json(
+            {"run": as_json(run), **listed, "short": short, "ended_in_prefect": ended, "url": url}
+        )
         return
     _show_run(run, lost)
+    if shortage is not None:
+        console.print(escape(shortage.message))
     waiting = waits_for(settings, run, flow_run)
     if waiting is not None:
         console.print(escape(waiting))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 
+from praxis_core.assets.shortages import Shortages
 from praxis_core.cli import resuming
 from praxis_core.cli.console import console, print_json, table
 from praxis_core.cli.lost import lost_runs
@@ -86,21 +88,31 @@ def list_(
     """List runs, newest first."""
     settings = PraxisSettings()
 
-    async def read() -> list[Any]:
+    async def read() -> tuple[list[Any], set[UUID]]:
         async with journal(settings) as records:
-            return await records.runs(limit=limit)
+            short = await Shortages(records.database).all()
+            return await records.runs(limit=limit), {one.run_id for one in short}
 
-    runs = asyncio.run(read())
+    runs, short = asyncio.run(read())
     lost = {run_id: flow_run.state_name for run_id, flow_run in lost_runs(settings, runs).items()}
     if as_json_:
-        print_json([{**as_json(run), "ended_in_prefect": lost.get(run.run_id)} for run in runs])
+        print_json(
+            [
+                {
+                    **as_json(run),
+                    "ended_in_prefect": lost.get(run.run_id),
+                    "short": run.run_id in short,
+                }
+                for run in runs
+            ]
+        )
         return
     rows = [
         (
             str(run.run_id),
             run.protocol,
             run.workcell,
-            _status(run.status, lost.get(run.run_id)),
+            _status(run.status, lost.get(run.run_id), short=run.run_id in short),
             str(run.attempt),
             f"{run.created_at:%Y-%m-%d %H:%M:%S}",
         )
@@ -121,8 +133,8 @@ def show(
     asyncio.run(show_result(settings, run_id, as_json_=as_json_))
 
 
-def _status(status: RunStatus, in_prefect: str | None) -> str:
-    words = status.value.replace("_", " ")
+def _status(status: RunStatus, in_prefect: str | None, *, short: bool) -> str:
+    words = status.value.replace("_", " ") + (", short of material" if short else "")
     return words if in_prefect is None else f"{words} ({in_prefect} in Prefect)"
 
 

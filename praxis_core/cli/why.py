@@ -10,6 +10,7 @@ import typer
 from pydantic import JsonValue
 from rich.markup import escape
 
+from praxis_core.assets.shortages import Shortage, Shortages
 from praxis_core.cli.console import console, print_json
 from praxis_core.cli.opening import journal, run_id_of
 from praxis_core.cli.result import as_json
@@ -25,16 +26,25 @@ def why(
     *,
     as_json_: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
 ) -> None:
-    """Tell what a run waits for, who has it since when, and what to do."""
+    """Tell what a run waits for, who has it since when or what is missing, and what to do."""
     settings = PraxisSettings()
     run_id = None if run == "all" else asyncio.run(run_id_of(settings, run))
-    waits, held = asyncio.run(_read(settings, run_id))
+    waits, held, short = asyncio.run(_read(settings, run_id))
     if as_json_:
-        print_json({"waits": [as_json(one) for one in waits], "has": [*held]})
+        print_json(
+            {
+                "waits": [as_json(one) for one in waits],
+                "short": [as_json(one) for one in short],
+                "has": [*held],
+            }
+        )
         return
     for wait in waits:
         console.print(escape(f"{wait.holder} waits: {wait}. {_mend(wait)}"))
-    if not waits:
+    for shortage in short:
+        since = f"{shortage.at:%Y-%m-%d %H:%M:%S}"
+        console.print(escape(f"Run {shortage.run_id} waits since {since}. {shortage.message}"))
+    if not waits and not short:
         console.print("No run waits." if run_id is None else f"Run {run_id} waits for nothing.")
     for one in held:
         told = f"Run {one['run_id']} ({one['status']}) has {one['asset']} of {one['workcell']}"
@@ -43,12 +53,13 @@ def why(
 
 async def _read(
     settings: PraxisSettings, run_id: UUID | None
-) -> tuple[list[Wait], list[dict[str, JsonValue]]]:
+) -> tuple[list[Wait], list[dict[str, JsonValue]], list[Shortage]]:
     async with journal(settings) as records:
         client = connect_async(settings.addresses().redis_url)
         async with client:
             locks = AssetLockManager(client, journal=records)
             waits = await (locks.waiting() if run_id is None else locks.why(holder_of(run_id)))
+        shortages = await Shortages(records.database).all()
         status = {one.run_id: one.status for one in await records.runs(limit=1000)}
         claims = [
             claim
@@ -66,7 +77,7 @@ async def _read(
         }
         for claim in claims
     ]
-    return waits, held
+    return waits, held, [one for one in shortages if run_id in {None, one.run_id}]
 
 
 def _mend(wait: Wait) -> str:

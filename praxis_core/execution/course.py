@@ -20,12 +20,14 @@ from praxis_core.errors import (
 )
 from praxis_core.execution.deck_told import DeckTold
 from praxis_core.execution.replay import GoingLive, Replay
+from praxis_core.execution.supplies import Supplies
 from praxis_core.execution.trail import COMMAND, Deed, Trail
 from praxis_core.journal.records import CommandRecord
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import OutcomeStatus, RunStatus
 from praxis_core.to_the_end import to_the_end
-from praxis_core.workcell.branches import Branch, inside_protocol
+from praxis_core.workcell.branches import Branch, current_branch, inside_protocol
+from praxis_core.workcell.kinds import TAKE_STOCK
 from praxis_core.workcell.link import Link
 
 LIFECYCLE = frozenset({"setup", "stop"})
@@ -45,6 +47,8 @@ class Course:
         """Why nothing may happen any more, whatever the protocol catches."""
         self.link = link
         """How the devices are reached."""
+        self.supplies: Supplies | None = None
+        """What there is for the run; None: nobody asks."""
         self._replay: Replay | None = None
         self._deck = DeckTold((), 0)
         self._is_live = True
@@ -109,6 +113,8 @@ class Course:
             CommandInDoubt, ReplayDivergence, HostLost: now or earlier: the run cannot go on.
             PraxisError: as the link raises.
         """
+        if self.supplies is not None:
+            self.supplies.place(command.deck_changes)
         if command.branch in LIFECYCLE:
             return await self._lifecycle(command)
         if self.stopped is not None:
@@ -119,7 +125,7 @@ class Course:
         position = self.trail.add(Deed(COMMAND, command.branch, command.ordinal, name))
         self._deck.take(command.deck_changes)
         try:
-            return await self._replay.execute(command)
+            outcome = await self._replay.execute(command)
         except (CommandInDoubt, ReplayDivergence, HostLost, HostNotRunning) as stopped:
             # Of a host that is given up the link gets no answer any more.
             self.stop(stopped)
@@ -129,6 +135,9 @@ class Course:
             # for again.
             self.trail.blame(error, position + 1)
             raise
+        if self.supplies is not None:
+            self.supplies.follow(command, outcome)
+        return outcome
 
     async def until_live(self) -> None:
         """Wait until all that is known was given out.
@@ -140,6 +149,22 @@ class Course:
             raise self.stopped
         if self._replay is not None:
             await self._replay.until_known_is_over()
+
+    def upcoming(self) -> CommandRecord | None:
+        """Give what the calling branch asked for next in an earlier attempt; None: nothing."""
+        branch = current_branch()
+        if self._replay is None or branch is None:
+            return None
+        return self._replay.known(branch.path, branch.upcoming)
+
+    async def until_stock_is_taken(self, before: CommandRecord) -> None:
+        """Wait until all stock was taken up that had been taken before a command.
+
+        Raises:
+            ReplayDivergence: the protocol does not come to it.
+        """
+        if self._replay is not None:
+            await self._replay.until_given(TAKE_STOCK, before)
 
     @asynccontextmanager
     async def protocol(self) -> AsyncIterator[None]:

@@ -14,6 +14,9 @@ class RunPage:
     async def waiting(self, reason: str) -> None:
         """Show that the run waits for assets, and whom it waits for."""
 
+    async def short(self, reason: str) -> None:
+        """Show that the run waits for material, what is missing and how to mend it."""
+
     async def going_on(self) -> None:
         """Show that it waits no longer."""
 

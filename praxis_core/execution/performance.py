@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 from pydantic import JsonValue
 
+from praxis_core.assets.shortages import Shortages
 from praxis_core.execution.active_run import ActiveRun, StepRunner
 from praxis_core.execution.attempt import Attempt
 from praxis_core.execution.course import Course
 from praxis_core.execution.learned import Learning
+from praxis_core.execution.page import RunPage
 from praxis_core.execution.past import Known, known_of
 from praxis_core.execution.replay import GoingLive
+from praxis_core.execution.standing_by import StandingBy
+from praxis_core.execution.supplies import Supplies
 from praxis_core.journal.record import Journal
 from praxis_core.planning.checks import CheckedRequest
 from praxis_core.protocol.running import current_run
 from praxis_core.workcell.bench import Bench
+from praxis_core.workcell.link import Attached
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +39,7 @@ class Performance:
         bench: What it works on.
         journal: Where it is written down.
         run_step: How a step is carried out.
+        page: Where people see what it waits for.
     """
 
     def __init__(  # noqa: PLR0913  # what meets here, by name
@@ -44,6 +51,7 @@ class Performance:
         *,
         journal: Journal,
         run_step: StepRunner,
+        page: RunPage,
     ) -> None:
         self._attempt = attempt
         self._course = course
@@ -51,12 +59,13 @@ class Performance:
         self._bench = bench
         self._journal = journal
         self._run_step = run_step
+        self._page = page
 
-    async def carry_out(self, heard: int) -> Any:
+    async def carry_out(self, attached: Attached) -> Any:
         """Run the protocol: what is known is given to it, and what is new is sent.
 
         Args:
-            heard: Number of the last change of the deck that the devices' side has heard of.
+            attached: What it was given with its devices.
 
         Returns:
             What the protocol returned.
@@ -67,10 +76,11 @@ class Performance:
         course.follow(
             known.asked_for,
             run_id=attempt.run_id,
-            heard=heard,
+            heard=attached.last_deck_change,
             before_live=learning.write,
             going_live=partial(self._go_live, known) if attempt.past else None,
         )
+        await self._stand_by(attached)
         token = current_run.set(self._active(learning, known))
         try:
             function = partial(attempt.request.function, **self._arguments(learning))
@@ -80,6 +90,42 @@ class Performance:
         course.finish()
         await learning.write()
         return value
+
+    async def _stand_by(self, attached: Attached) -> None:
+        """Let calls wait for what is missing, if no plan could tell what the run will take."""
+        attempt, replica = self._attempt, self._bench.replica
+        shortages = Shortages(self._journal.database)
+        workcell, past = attempt.workcell, attempt.past
+        if past is not None:
+            await shortages.end(workcell.name, attempt.run_id, "A new attempt has begun.")
+        if not await shortages.may_come(attempt.run_id):
+            return
+        supplies = self._course.supplies = Supplies(
+            workcell.name,
+            past.begun_with if past else attached.assets,
+            {*workcell.devices, *(one.name for one in workcell.labware)},
+            replica.resources.get,
+            self._takes_some_of,
+        )
+        replica.provided = StandingBy(
+            attempt.run_id,
+            workcell.name,
+            course=self._course,
+            replica=replica,
+            supplies=supplies,
+            shortages=shortages,
+            page=self._page,
+        ).provided
+
+    def _takes_some_of(self, rack: str) -> bool:
+        """Whether the protocol says how many tips it needs of a rack."""
+        bound = self._checked.assets
+        return any(
+            one.needs is not None
+            and one.needs.tips is not None
+            and rack in _wholes(bound, one.name)
+            for one in self._attempt.definition.assets
+        )
 
     def _learning(self, known: Known) -> Learning:
         return Learning(
@@ -137,3 +183,9 @@ class Performance:
         if restored:
             what = "The devices were set again as the run had left them."
             await self._journal.event(attempt.run_id, "restored", what, restored)
+
+
+def _wholes(bound: Mapping[str, str | list[str]], requirement: str) -> set[str]:
+    """Name the assets that a requirement is bound to, or has parts of."""
+    named = bound.get(requirement, [])
+    return {one.partition("[")[0] for one in ([named] if isinstance(named, str) else named)}

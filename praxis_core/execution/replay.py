@@ -90,6 +90,8 @@ class Replay:
         """Their callers were cancelled while they waited."""
         self._over: asyncio.Future[None] | None = None
         """What live commands wait for as long as known ones are due."""
+        self._awaited: dict[Key, asyncio.Future[None]] = {}
+        """Outcomes that somebody else waits for than who asked for them."""
         self._settling = False
         self._watch: asyncio.TimerHandle | None = None
         self._replayed = 0
@@ -107,6 +109,22 @@ class Replay:
     def is_over(self) -> bool:
         """Whether all outcomes of the journal were given."""
         return not self._due
+
+    def known(self, branch: str, ordinal: int) -> CommandRecord | None:
+        """Give what was asked for at a place of the protocol; None: nothing yet."""
+        return self._records.get((branch, ordinal))
+
+    async def until_given(self, method: str, before: CommandRecord) -> None:
+        """Wait for the outcomes of a method that were written before a command was.
+
+        Raises:
+            ReplayDivergence: the protocol does not ask for one of them.
+        """
+        for one in [*self._due]:
+            if one.command.method == method and one.number < before.number:
+                key = _key(one.command)
+                loop = asyncio.get_running_loop()
+                await asyncio.shield(self._awaited.setdefault(key, loop.create_future()))
 
     async def execute(self, command: Command) -> Outcome:
         """Give the known outcome of a command, or carry it out.
@@ -187,6 +205,7 @@ class Replay:
         turn = self._waiting.pop(_key(head.command))
         if not turn.done():
             turn.set_result(None)
+        self._is_given(head)
         self._settling = True
         self._settle(TURNS)
 
@@ -206,8 +225,13 @@ class Replay:
             )
             if not left:
                 return
-            self._due.popleft()
+            self._is_given(self._due.popleft())
             self._replayed += 1
+
+    def _is_given(self, record: CommandRecord) -> None:
+        awaited = self._awaited.pop(_key(record.command), None)
+        if awaited is not None and not awaited.done():
+            awaited.set_result(None)
 
     def _nothing_earlier_is_unasked(self, head: CommandRecord) -> bool:
         """Whether all is asked for that had been when this outcome was given the first time."""
@@ -305,8 +329,9 @@ class Replay:
     def _stop(self, divergence: ReplayDivergence) -> None:
         """Let nothing happen any more, whatever the protocol catches."""
         self.divergence = divergence
-        waiting = list(self._waiting.values())
+        waiting = [*self._waiting.values(), *self._awaited.values()]
         self._waiting.clear()
+        self._awaited.clear()
         for turn in [*waiting, *([self._over] if self._over else [])]:
             if not turn.done():
                 turn.set_exception(divergence)

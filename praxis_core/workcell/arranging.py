@@ -22,6 +22,7 @@ from pylabrobot.resources.errors import NoTipError
 
 from praxis_core.assets.state import AssetManagerState
 from praxis_core.workcell.model import WorkcellModel
+from praxis_core.workcell.resource_index import ResourceIndex
 
 
 def arrange(
@@ -56,6 +57,26 @@ def arrange(
             _fill_spot(resource, there=state.tip_spots[resource.name])
         elif isinstance(resource, Container) and resource.name in state.containers:
             _fill_container(resource, state.containers[resource.name].volume)
+
+
+def restock(resources: ResourceIndex, state: AssetManagerState) -> None:
+    """Let labware hold what somebody says is in it, while commands are under way.
+
+    Args:
+        resources: Of the workcell.
+        state: What is in containers and tip spots.
+    """
+    for name, there in state.tip_spots.items():
+        spot = resources.find(name)
+        if isinstance(spot, TipSpot):
+            _fill_spot(spot, there=there)
+    for name, contents in state.containers.items():
+        container = resources.find(name)
+        if isinstance(container, Container):
+            tracker = container.tracker
+            pending = tracker.pending_volume - tracker.volume
+            _fill_container(container, contents.volume)
+            tracker.pending_volume = tracker.volume + pending
 
 
 def _moved(

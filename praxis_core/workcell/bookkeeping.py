@@ -119,6 +119,17 @@ class Bookkeeping:
         names = await self._counting(self._stock, names)
         self._take_over(*await self._stock.state(self.assets, names), names)
 
+    async def contents(self, names: Collection[str]) -> AssetManagerState:
+        """Tell what the catalogue says is in some labware; it is known once it is ``recounted``."""
+        if self._stock is None:
+            return self.assets.state.contents(names)
+        return await self._stock.contents(names)
+
+    def recounted(self, state: AssetManagerState, at: datetime) -> AssetValues | None:
+        """Know what is in some labware; give what is told of it with the outcome, which is all."""
+        self._knowledge.recount(state)
+        return self._changed(at)
+
     async def look_round(self) -> None:
         """Know where all labware stands: people also move what no run has."""
         if self._stock is None or not self._stocked:

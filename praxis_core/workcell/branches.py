@@ -56,6 +56,11 @@ class Branch:
         self._commands += 1
         return ordinal
 
+    @property
+    def upcoming(self) -> int:
+        """The number that its next command is going to have."""
+        return self._commands
+
     def next_child(self) -> Branch:
         """Begin the branch of a task that this one starts; children are numbered from 1."""
         self._children += 1

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pydantic import JsonValue
+
 from praxis_core.errors import DeviceNotConnected
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import OutcomeStatus
 from praxis_core.workcell.attending import AttendedRun
 from praxis_core.workcell.device import Device
-from praxis_core.workcell.exactly_once import ExactlyOnce, refuse_quarantined
+from praxis_core.workcell.exactly_once import Enter, ExactlyOnce, refuse_quarantined
 from praxis_core.workcell.in_flight import InFlight
-from praxis_core.workcell.kinds import LIFECYCLE, SET_ATTRIBUTES
+from praxis_core.workcell.kinds import LIFECYCLE, SET_ATTRIBUTES, TAKE_STOCK
 from praxis_core.workcell.stage import Stage
 from praxis_core.workcell.workplace import Workplace
 
@@ -42,9 +44,24 @@ class Commands:
                 # It may have been let go of while the command waited for its turn.
                 self._refuse_unless_usable(device, run, command)
                 in_flight.begin()
+                if command.method == TAKE_STOCK:
+                    return await self._take_stock(run, device, command)
                 return await self.exactly_once.carry_out(run, device, command)
 
         return await self.place.in_flight.start(command, in_turn).outcome()
+
+    async def _take_stock(self, run: AttendedRun, device: Device, command: Command) -> Outcome:
+        """Know what people say is in some labware of a run, and tell the run."""
+        given = command.kwargs.get("assets")
+        names = [str(name) for name in given] if isinstance(given, list) else []
+        books = self.place.books
+
+        async def look() -> tuple[JsonValue, Enter]:
+            state = await books.contents(names)
+            said = state.model_dump(mode="json")
+            return said, lambda _, outcome: books.recounted(state, outcome.ended_at)
+
+        return await self.exactly_once.look(run, device, command, look)
 
     def _refuse_unless_usable(self, device: Device, run: AttendedRun, command: Command) -> None:
         if not device.connected and device.quarantine is None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
+
+from pydantic import JsonValue
 
 from praxis_core.errors import (
     DeviceLinkLost,
@@ -58,6 +60,9 @@ _UNFINISHED = "it may have been sent, and the host ended before the device answe
 
 Enter = Callable[[Command, Outcome], AssetValues | None]
 """Enters how a command ended, and gives what is written of it with its outcome."""
+
+Look = Callable[[], Awaitable[tuple[JsonValue, Enter]]]
+"""Finds something out, and says what it is and how it is entered."""
 
 
 class Audience(Protocol):
@@ -166,6 +171,22 @@ class ExactlyOnce:
             work = replace(work, args=given[0], kwargs=given[1])
         await self._intend(work)
         return await self._send(work)
+
+    async def look(self, run: AttendedRun, device: Device, command: Command, look: Look) -> Outcome:
+        """Let something be found out without the device, as a command that observes.
+
+        Raises:
+            JournalError, ServiceUnreachable: it cannot be, or cannot be written.
+        """
+        earlier = await self._earlier(_Work(run, device, command, (), {}))
+        if earlier is not None and earlier.outcome is not None:
+            return earlier.outcome
+        run.written.add((command.branch, command.ordinal))
+        began = self._clock.now()
+        value, enter = await look()
+        outcome = Outcome(OutcomeStatus.SUCCEEDED, began, self._clock.now(), value=value)
+        await self._record(command, outcome, enter)
+        return outcome
 
     # --- what was done before ---------------------------------------------------------------------
 

@@ -39,6 +39,9 @@ LOCAL = frozenset({"set_racks"})
 SET_ATTRIBUTES = "set_attributes"
 """Method name of the command that carries what protocol code wrote on a backend's attributes."""
 
+TAKE_STOCK = "take_stock"
+"""Method name of the command by which a run takes up what people say is in its labware."""
+
 _OBSERVE = CommandKind.OBSERVE
 _REPEATABLE = CommandKind.REPEATABLE
 _ONCE = CommandKind.ONCE
@@ -126,6 +129,8 @@ def kind_of(backend: type[MachineBackend], method: str) -> CommandKind:
     """
     if method == SET_ATTRIBUTES:
         return _REPEATABLE
+    if method == TAKE_STOCK:
+        return _OBSERVE
     for cls in backend.__mro__:
         kind = KINDS.get(cls, {}).get(method)
         if kind is not None:

@@ -16,7 +16,7 @@ from praxis_core.journal.records import CommandRecord, Doubt
 from praxis_core.labware.inventory import inventory
 from praxis_core.protocol.command import Command, DeckChange, Outcome
 from praxis_core.protocol.lifecycle import Answer, DoubtSubject
-from praxis_core.workcell.arranging import arrange
+from praxis_core.workcell.arranging import arrange, restock
 from praxis_core.workcell.clock import Clock
 from praxis_core.workcell.deck_changes import DeckFollower, made, turn
 from praxis_core.workcell.device import Device
@@ -111,6 +111,11 @@ class Knowledge:
         """
         self.assets.take_over(state, names, wholes)
         self._arrange(state if names is None else state.restricted(names))
+
+    def recount(self, state: AssetManagerState) -> None:
+        """Know what somebody says is in some labware; of where it stands it says nothing."""
+        self.assets.recount(state)
+        restock(self._model.resources, state)
 
     def take_places(self, places: Mapping[str, Location], before: Mapping[str, Location]) -> None:
         """Know where the catalogue says that labware stands; see ``AssetManager.take_places``."""

@@ -1,4 +1,4 @@
-"""Leaving PyLabRobot's trackers clean when a pipetting call of a protocol fails.
+"""Around the pipetting calls of a protocol: what they want is there, and trackers are left clean.
 
 PyLabRobot 0.2.2 notes what a call is about to do on its trackers, well by well, before it checks
 the next well. A call that fails on the fifth leaves four notes behind, and the next good call makes
@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from pylabrobot.liquid_handling import LiquidHandler
 from pylabrobot.resources import Container, TipSpot, TipTracker, VolumeTracker
+
+from praxis_core.workcell.wanted import Wanted, wanted_by
 
 PIPETTING = (
     "pick_up_tips",
@@ -26,15 +29,41 @@ PIPETTING = (
 )
 
 
-class PendingGuard:
-    """Takes back what a failed pipetting call of one liquid handler left pending."""
+Provide = Callable[[Wanted], AbstractAsyncContextManager[None]]
 
-    def __init__(self, handler: LiquidHandler) -> None:
+
+class PendingGuard:
+    """Takes back what a failed pipetting call of one liquid handler left pending.
+
+    Args:
+        handler: The liquid handler.
+        provide: Tells what sees to it that what a call wants is there; None: nobody does.
+    """
+
+    def __init__(
+        self, handler: LiquidHandler, provide: Callable[[], Provide | None] = lambda: None
+    ) -> None:
         self._handler = handler
+        self._provide = provide
         self._under_way = 0
         self._failed = False
         for name in PIPETTING:
-            setattr(handler, name, self._guarded(getattr(handler, name)))
+            setattr(handler, name, self._provided(name, self._guarded(getattr(handler, name))))
+        # It takes a part of the deck away, and wants nothing of what is in it.
+        handler.pick_up_resource = self._provided("pick_up_resource", handler.pick_up_resource)
+
+    def _provided(
+        self, name: str, method: Callable[..., Awaitable[Any]]
+    ) -> Callable[..., Awaitable[Any]]:
+        @functools.wraps(method)
+        async def provided(*args: Any, **kwargs: Any) -> Any:
+            provide = self._provide()
+            if provide is None:
+                return await method(*args, **kwargs)
+            async with provide(wanted_by(self._handler, name, args, kwargs)):
+                return await method(*args, **kwargs)
+
+        return provided
 
     def _guarded(self, method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         @functools.wraps(method)

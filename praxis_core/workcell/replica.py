@@ -27,13 +27,13 @@ from praxis_core.labware.references import name_machine
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import CommandKind
 from praxis_core.workcell import timed
-from praxis_core.workcell.arranging import arrange
+from praxis_core.workcell.arranging import arrange, restock
 from praxis_core.workcell.attributes import PlainAttributes
 from praxis_core.workcell.boundary import shadow
 from praxis_core.workcell.branches import Branch, current_branch, outside_protocol
 from praxis_core.workcell.deck_changes import DeckRecorder
 from praxis_core.workcell.definition import DeviceDefinition, WorkcellDefinition, WorkcellMode
-from praxis_core.workcell.kinds import LIFECYCLE, SET_ATTRIBUTES, kind_of
+from praxis_core.workcell.kinds import LIFECYCLE, SET_ATTRIBUTES, TAKE_STOCK, kind_of
 from praxis_core.workcell.memento import Memento
 from praxis_core.workcell.model import (
     BackendFor,
@@ -43,10 +43,11 @@ from praxis_core.workcell.model import (
     simulated_backend,
 )
 from praxis_core.workcell.moves import bring, current_destination, name_destinations
-from praxis_core.workcell.pending import PendingGuard
+from praxis_core.workcell.pending import PendingGuard, Provide
 from praxis_core.workcell.raised import raised_by
 from praxis_core.workcell.resource_index import ResourceIndex
 from praxis_core.workcell.set_up import set_up_once
+from praxis_core.workcell.wanted import Provided
 
 Execute = Callable[[Command], Awaitable[Outcome]]
 Tell = Callable[[str, str, Any], Any]
@@ -101,6 +102,8 @@ class Replica:
         self._attempt = attempt
         self._step = step
         self._tell: Tell = _as_it_is
+        self.provided: Provided | None = None
+        """Sees to it that what a pipetting call wants is there; None: nobody does."""
         self._fingerprint: Fingerprint = fingerprint
         self._outside = Branch("outside")
         self._attached: set[str] = set()
@@ -117,7 +120,7 @@ class Replica:
             set_up_once(device)
             timed.install(device, partial(self._send, name))
             if isinstance(device, LiquidHandler):
-                PendingGuard(device)
+                PendingGuard(device, partial(self._provide, name))
                 name_destinations(device)
 
     @property
@@ -195,6 +198,16 @@ class Replica:
         for name in sorted(self._attached):
             await self._lifecycle(name, "stop")
 
+    async def take_stock(self, device: str, names: Iterable[str]) -> None:
+        """Take up what is known to be in some labware by now, as a command of the run.
+
+        Args:
+            device: The one that is to work with it.
+            names: Of the labware.
+        """
+        outcome = await self._ordered(device, TAKE_STOCK, (), {"assets": [*sorted(names)]})
+        restock(self.resources, AssetManagerState.model_validate(outcome.value))
+
     async def bring(self, resource: Resource, place: str) -> None:
         """Move labware to a named place of the workcell, with the first gripper of the run.
 
@@ -211,6 +224,9 @@ class Replica:
         shadow(backend, partial(self._send, name))
         self._shared[name] = PlainAttributes(backend)
         return backend
+
+    def _provide(self, device: str) -> Provide | None:
+        return None if self.provided is None else partial(self.provided, device)
 
     async def _send(
         self, device: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -160,6 +160,12 @@ class Stock:
             return self._initial.model_copy(deep=True), told  # rehearsed, and never used before
         return known, told
 
+    async def contents(self, names: Collection[str]) -> AssetManagerState:
+        """Read what is in some labware, with all that was told before, and what people say."""
+        await self._journal.settled()
+        known, _ = await self._catalogue.known(self._workcell, names)
+        return known.contents(names)
+
     async def places(self) -> dict[str, Location]:
         """Read where labware stands, with all that was told before; nothing, if that is behind."""
         return await self._catalogue.standing(self._workcell) if await self._is_told() else {}
