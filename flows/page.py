@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from uuid import UUID
 
 from httpx import HTTPError
@@ -11,6 +12,8 @@ from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 
 from flows.artifact import publish_plan
+from flows.form import PrefectForm
+from praxis_core.execution.page import Form, Said
 from praxis_core.orchestrator import RunPage
 from praxis_core.planning.plan import Plan
 
@@ -25,8 +28,11 @@ class PrefectPage(RunPage):
         run_id: The flow run.
     """
 
+    via = "prefect"
+
     def __init__(self, run_id: UUID) -> None:
         self._run_id = run_id
+        self._one_form = asyncio.Lock()
 
     async def waiting(self, reason: str) -> None:
         """Show the state "Waiting", with the reason."""
@@ -43,6 +49,11 @@ class PrefectPage(RunPage):
     async def planned(self, plan: Plan) -> None:
         """Write the plan beside the logs."""
         await publish_plan(self._run_id, plan)
+
+    async def asked(self, run_id: UUID, form: Form) -> Said:
+        """Show a form until somebody fills it in; one at a time."""
+        async with self._one_form:
+            return await PrefectForm(run_id, form).filled_in()
 
     async def _show(self, name: str, message: str) -> None:
         # To Prefect it runs all the time: its process is there, and can be cancelled. A run that is

@@ -41,6 +41,8 @@
     │   ├── RunNeedsAnswer
     │   ├── NothingToAnswer
     │   ├── AnswerRefused
+    │   ├── AlreadyAnswered
+    │   ├── NoAnswer
     │   ├── RunNotResumable
     │   ├── SourceChanged
     │   ├── ContentsUnknown
@@ -314,6 +316,14 @@ class NothingToAnswer(RequestError):
 
 class AnswerRefused(RequestError):
     """{answer!r} is no answer to the question of run {run_id}: {what}. Possible: {choices}"""
+
+
+class AlreadyAnswered(RequestError):
+    """Question {question} of run {run_id} was answered by {by} at {at}: {answer}. That stands; yours was not taken."""
+
+
+class NoAnswer(RequestError):
+    """Nobody answered {title!r} within {within}. Let the protocol give more time (within=...), or catch this error."""
 
 
 class RunNotResumable(RequestError):

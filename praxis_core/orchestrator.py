@@ -131,6 +131,7 @@ class Orchestrator:
                 journal=self._journal,
                 run_step=self._run_step,
                 page=self._page,
+                remind_seconds=self._settings.remind_seconds,
             )
             return await performance.carry_out(attached)
 

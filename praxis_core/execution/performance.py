@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from praxis_core.assets.shortages import Shortages
 from praxis_core.execution.active_run import ActiveRun, StepRunner
+from praxis_core.execution.asking import Asking
 from praxis_core.execution.attempt import Attempt
 from praxis_core.execution.course import Course
 from praxis_core.execution.learned import Learning
@@ -39,7 +40,8 @@ class Performance:
         bench: What it works on.
         journal: Where it is written down.
         run_step: How a step is carried out.
-        page: Where people see what it waits for.
+        page: Where people see what it waits for, and answer.
+        remind_seconds: After how long people are told again that the run asks something.
     """
 
     def __init__(  # noqa: PLR0913  # what meets here, by name
@@ -52,6 +54,7 @@ class Performance:
         journal: Journal,
         run_step: StepRunner,
         page: RunPage,
+        remind_seconds: float,
     ) -> None:
         self._attempt = attempt
         self._course = course
@@ -60,6 +63,7 @@ class Performance:
         self._journal = journal
         self._run_step = run_step
         self._page = page
+        self._remind_seconds = remind_seconds
 
     async def carry_out(self, attached: Attached) -> Any:
         """Run the protocol: what is known is given to it, and what is new is sent.
@@ -159,6 +163,13 @@ class Performance:
             run_step=self._run_step,
             learning=learning,
             trail=self._course.trail,
+            asking=Asking(
+                self._attempt.run_id,
+                self._attempt.number,
+                journal=self._journal,
+                page=self._page,
+                remind_seconds=self._remind_seconds,
+            ),
             done=known.steps,
         )
 
