@@ -344,6 +344,7 @@ def test_bookkeeping_of_a_command_and_its_changes_is_quick(
 
 
 def test_the_same_instant_of_two_zones_is_written_as_each_was_given() -> None:
+    """They are equal, and a time is written once for many wells."""
     first = datetime(2026, 1, 1, 12, tzinfo=UTC)
     times = [first, first.astimezone(timezone(timedelta(hours=2)))]
     state = AssetManagerState(
