@@ -182,7 +182,7 @@ def occupied(site: str, thing: str, named: str = "") -> Fault:
     return Fault(
         "site occupied",
         f"{thing} on {site}",
-        named or site,
+        named or f"{thing} stands there",
         lambda state: state.locations.update({thing: Location(parent=site)}),
     )
 
