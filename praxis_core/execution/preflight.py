@@ -145,7 +145,7 @@ class Preflight:
             raise
         except Exception as error:  # noqa: BLE001  # as for the plan of a whole run
             what = f"No plan could be made: {type(error).__name__}: {message_of(error)}"
-            await self._journal.event(attempt.run_id, "plan_not_made", what)
+            await self._journal.event(attempt.run_id, "rest_not_planned", what)
             return
         made.refuse_for_room()
 
