@@ -309,8 +309,8 @@ def _pours(program: Program) -> Iterator[tuple[str, float]]:
 def without_looks(program: Program) -> Program:
     """Leave out what decides by what a device says: from there on a plan knows nothing for sure.
 
-    What comes after a ``sense`` is conditional; where a device refuses what the plan's does not, the
-    plan ends. Such a run begins, and waits for what is missing, instead of being refused.
+    What comes after a ``sense`` is conditional; where only the real device refuses, the plan ends.
+    Such a run begins, and waits for what is missing, instead of being refused.
     """
     return [
         [kind, *(without_looks(each) for each in words)]
