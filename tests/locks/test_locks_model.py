@@ -243,6 +243,23 @@ class Model(RuleBasedStateMachine):
     )
     def ask(self, run: int, names: set[str], priority: int, again: bool, order: Any) -> None:
         """A process of a run asks; ``again``: of a new attempt, whatever the last one does."""
+        self._ask(run, names, priority, again=again, order=order)
+
+    @rule(
+        name=st.sampled_from(NAMES),
+        runs=st.permutations(range(RUNS)),
+        again=st.sets(st.integers(0, RUNS - 1), max_size=2),
+        order=st.randoms(use_true_random=False),
+    )
+    def rush(self, name: str, runs: list[int], again: set[int], order: Any) -> None:
+        """All who have nothing to do ask for the same, and some of them again: nobody overtakes."""
+        for run in runs:
+            self._ask(run, {name}, 0, again=False, order=order)
+        for run in again:
+            if any(one.run == run and one.lives for one in self.asked):
+                self._ask(run, {name}, 0, again=True, order=order)
+
+    def _ask(self, run: int, names: set[str], priority: int, *, again: bool, order: Any) -> None:
         if again:
             self.attempts[run] = self.do(self.journal.begin_attempt(self.requests[run]))
             for one in self.asked:
