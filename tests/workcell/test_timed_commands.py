@@ -28,12 +28,7 @@ DEVICES = {
     "pumps": (
         "pylabrobot.pumps:PumpArray",
         "pylabrobot.pumps.chatterbox:PumpArrayChatterboxBackend",
-        {
-            "calibration": {
-                "$object": "pylabrobot.pumps.calibration:PumpCalibration",
-                "fields": {"calibration": [2.0] * 8, "calibration_mode": "duration"},
-            }
-        },
+        {"calibration": {"calibration": [2.0] * 8, "calibration_mode": "duration"}},
     ),
     "cycler": (
         "pylabrobot.thermocycling:Thermocycler",
