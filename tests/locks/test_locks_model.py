@@ -248,13 +248,16 @@ class Model(RuleBasedStateMachine):
     @rule(
         name=st.sampled_from(NAMES),
         runs=st.permutations(range(RUNS)),
+        hurried=st.sets(st.integers(0, RUNS - 1), max_size=2),
         again=st.sets(st.integers(0, RUNS - 1), max_size=2),
         order=st.randoms(use_true_random=False),
     )
-    def rush(self, name: str, runs: list[int], again: set[int], order: Any) -> None:
-        """All who have nothing to do ask for the same, and some of them again: nobody overtakes."""
+    def rush(
+        self, name: str, runs: list[int], hurried: set[int], again: set[int], order: Any
+    ) -> None:
+        """All who have nothing to do ask for the same, and some again: nobody overtakes unduly."""
         for run in runs:
-            self._ask(run, {name}, 0, again=False, order=order)
+            self._ask(run, {name}, 5 * (run in hurried), again=False, order=order)
         for run in again:
             if any(one.run == run and one.lives for one in self.asked):
                 self._ask(run, {name}, 0, again=True, order=order)
