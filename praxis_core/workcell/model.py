@@ -290,12 +290,24 @@ def _frontend_config(frontend: type[Any], config: Mapping[str, JsonValue]) -> di
     return decoded
 
 
+def calibration_of(device: DeviceDefinition) -> PumpCalibration | None:
+    """Give how much pumps give by the definition; None: nobody says.
+
+    Raises:
+        ValueError: that is no calibration.
+    """
+    found: PumpCalibration | None = _frontend_config(class_of(device.frontend), device.config).get(
+        "calibration"
+    )
+    return found
+
+
 def _pump_calibration(value: Any) -> PumpCalibration:
     """Take what PyLabRobot serialises; a dictionary would fail when something is pumped."""
     match value:
         case PumpCalibration():
             return value
         case {"calibration": list(each), "calibration_mode": str(mode), **others} if not others:
-            return PumpCalibration(each, mode)  # type: ignore[arg-type]  # it looks at it itself
+            return PumpCalibration(each, mode)
     example = "{calibration: [12.5], calibration_mode: duration}"
     raise ValueError(f"a calibration is written {example} (volume per s and channel), not {value}")

@@ -53,8 +53,6 @@ async def taught(
     if not lessons.values and lessons.heights.get(device.name) is None:
         return asked
     method = getattr(device.backend, command.method, None)
-    if method is None:
-        return asked
     target = None
     if command.method != _PICK_UP and command.new_parent is not None and lessons.model is not None:
         target = lessons.model.resources.find(command.new_parent)
