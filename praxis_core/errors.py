@@ -303,7 +303,7 @@ class PlaceUnknown(RequestError):
 
 
 class PlaceOccupied(RequestError):
-    """{resource} cannot be brought to {place!r}: {by} stands there. Nothing has moved."""
+    """{resource} cannot be brought to {place!r}: {by} stands there. Nothing has moved. Put {by} elsewhere, then: praxis assets move {by} PLACE -w {workcell}"""
 
 
 class RunNeedsAnswer(RequestError):
