@@ -523,7 +523,9 @@ class QuestionRow(Base):
     )
 
     id: Mapped[int] = mapped_column(
-        BigInteger, primary_key=True, server_default=text("nextval('praxis.doubt_id_seq'::regclass)")
+        BigInteger,
+        primary_key=True,
+        server_default=text("nextval('praxis.doubt_id_seq'::regclass)"),
     )
     run_id: Mapped[UUID]
     attempt: Mapped[int]
