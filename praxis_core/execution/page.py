@@ -11,6 +11,9 @@ class RunPage:
     What its methods raise ends the run, so that one that cannot be written says so by itself.
     """
 
+    async def with_water(self) -> None:
+        """Show that the run is done with water in place of everything else."""
+
     async def waiting(self, reason: str) -> None:
         """Show that the run waits for assets, and whom it waits for."""
 
