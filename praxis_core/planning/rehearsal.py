@@ -30,7 +30,7 @@ from praxis_core.assets.manager import AssetManager
 from praxis_core.assets.names import channels_of
 from praxis_core.assets.operations import left_empty
 from praxis_core.assets.state import AssetManagerState, Liquid
-from praxis_core.assets.water import Fillings, how_to_mend, told
+from praxis_core.assets.water import Fillings, how_to_mend, only_water, told
 from praxis_core.labware.encoder import message_of
 from praxis_core.labware.inventory import inventory
 from praxis_core.planning.checks import CheckedRequest
@@ -289,8 +289,17 @@ class Rehearsal:
             return
         found = self._assets.not_water(command, self._task.water, self._is_waste)
         for name, liquid in found.items():
+            if not self._began_otherwise(name):
+                continue  # it is so because of what has been noted already
             key = self._whole(name), planned.conditional
             self._not_water.setdefault(key, (planned, {}))[1].setdefault(name, liquid)
+
+    def _began_otherwise(self, name: str) -> bool:
+        """Whether a container, or a used tip, was not known to be water from the beginning."""
+        start, fillings = self._task.state, self._task.water or {}
+        if name in start.containers:
+            return not only_water(start.containers[name], fillings)
+        return name not in start.tip_spots or name in start.used_tips
 
     def _is_waste(self, name: str) -> bool:
         return isinstance(self._replica.resources.find(name), Trash)
