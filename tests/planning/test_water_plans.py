@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from flows.library import workcell_files
 from praxis_core.cli import app
 from praxis_core.journal.record import Journal
 
@@ -43,3 +44,20 @@ def test_a_plan_with_water_tells_what_is_no_water_and_what_to_type(praxis: CliRu
 
     assert shown.exit_code == 0, shown.output
     assert "with water; 78 commands; no faults" in shown.output
+
+
+def test_a_deck_that_is_set_back_before_each_run_cannot_be_filled_with_water(
+    praxis: CliRunner, tmp_path: Path
+) -> None:
+    """So the plan does not say to do that."""
+    [file] = workcell_files()
+    deck = tmp_path / "pretend.yaml"
+    text = file.read_text().replace("name: star\n", "name: pretend\n", 1)
+    deck.write_text(text.replace("refill: by_hand", "refill: every_run"))
+    assert praxis.invoke(app, ["workcell", "add", str(deck)]).exit_code == 0
+
+    words = ["plan", "serial-dilution/pretend", *RACK_AND_STOCK, "--water"]
+    shown = " ".join(praxis.invoke(app, words).output.split())
+
+    assert "(it is set back before each run: write refill: by_hand into its workcell)" in shown
+    assert "--reagent water" not in shown
