@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from praxis_core.assets.description import blocks, called
 from praxis_core.assets.manager import AssetManager
+from praxis_core.assets.readings import Contents
 from praxis_core.assets.state import AssetManagerState
 from praxis_core.assets.water import WATER
 from praxis_core.labware.inventory import inventory
@@ -165,7 +166,7 @@ class Supplies:
 
     def _too_little(self, name: str, volume: float) -> Lack | None:
         there = self._assets.contents(name)
-        if there.unknown or volume <= there.volume + _ROUNDING:
+        if there.unknown or volume <= there.volume + _ROUNDING or _no_room(there, volume):
             return None
         container, whole = called(name), self._whole(name)
         what = (
@@ -184,6 +185,8 @@ class Supplies:
         most = there.max_volume
         if there.unknown or most is None or there.volume + volume <= most + _ROUNDING:
             return None
+        if _no_room(there, volume):
+            return None
         what = f"{called(name)} holds {_number(there.volume)} of {_number(most)} µL; "
         what += f"{_number(volume)} µL more do not fit. Empty it, then:"
         then = f"praxis assets volume {called(name)} --set 0uL{self._of}"
@@ -197,6 +200,11 @@ class Supplies:
         except LookupError:
             return part
         return next((name for name in chain if name in wholes), part)
+
+
+def _no_room(there: Contents, volume: float) -> bool:
+    """Whether a volume fits into a container at no time, so that nobody can put it right."""
+    return there.max_volume is not None and volume > there.max_volume + _ROUNDING
 
 
 def _number(volume: float) -> str:
