@@ -64,6 +64,8 @@ def start(
     as_json_: AsJson = False,
 ) -> None:
     """Start a run and follow it to its end."""
+    if water and simulate:
+        raise RequestError(what="a water run uses the real devices: say --simulate or --water")
     settings = PraxisSettings()
     request: dict[str, Any] = {**assigned(parameter), "simulate": simulate}
     if asset:
