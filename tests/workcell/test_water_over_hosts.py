@@ -13,8 +13,7 @@ from praxis_core.workcell.definition import Refill
 from tests.workcell.hosts import HostDiedError, World, transfer
 
 
-@pytest.mark.parametrize("method", ["aspirate", "dispense"])
-async def test_what_is_settled_by_another_host_leaves_no_lineage(world: World, method: str) -> None:
+async def test_what_is_settled_by_another_host_leaves_no_lineage(world: World) -> None:
     """And the run touches again what nobody knew because of it."""
     catalogue = Catalogue(world.journal.database)
     world.definition = world.definition.model_copy(update={"refill": Refill.BY_HAND})
@@ -25,7 +24,7 @@ async def test_what_is_settled_by_another_host_leaves_no_lineage(world: World, m
     first = await world.host()
     run = await world.begin(first)
     with pytest.raises(HostDiedError):
-        await world.carry_out(run, world.dying(first, method, before=False), transfer)
+        await world.carry_out(run, world.dying(first, "aspirate", before=False), transfer)
 
     second = await world.host()
     [question] = await world.journal.open_doubts(run.run_id)
