@@ -20,6 +20,9 @@ from praxis_core.planning.plan import Plan
 WAITING = "Waiting"
 """Name of the state of a run that waits for assets, or for material."""
 
+WATER = "water"
+"""Tag of a run that is done with water."""
+
 
 class PrefectPage(RunPage):
     """The page of one flow run; that it cannot be written ends no run.
@@ -33,6 +36,16 @@ class PrefectPage(RunPage):
     def __init__(self, run_id: UUID) -> None:
         self._run_id = run_id
         self._one_form = asyncio.Lock()
+
+    async def with_water(self) -> None:
+        """Give the flow run the tag ``water``."""
+        try:
+            async with get_client() as client:
+                flow_run = await client.read_flow_run(self._run_id)
+                tags = {*flow_run.tags, WATER}
+                await client.update_flow_run(self._run_id, tags=tags)
+        except (PrefectException, HTTPError) as error:
+            get_run_logger().warning("That it is a water run is not on this page: %s", error)
 
     async def waiting(self, reason: str) -> None:
         """Show the state "Waiting", with the reason."""
