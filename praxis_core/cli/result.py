@@ -22,6 +22,7 @@ from praxis_core.cli.opening import journal
 from praxis_core.cli.waiting import in_prefect, not_in_history, waits_for
 from praxis_core.errors import RunNotFound
 from praxis_core.execution.readout import PlateReadout, of_attempt, plate_readouts
+from praxis_core.execution.timeliness import PROMISE_BROKEN, flags
 from praxis_core.journal.records import (
     AttemptRecord,
     Doubt,
@@ -55,6 +56,7 @@ TOLD = frozenset(
         "resume_refused",
         "calibration_changed",
         "calibration_expired",
+        PROMISE_BROKEN,
     }
 )
 """Kinds of events that say what a person has to know of a run."""
@@ -102,6 +104,8 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
         listed: dict[str, JsonValue] = {
             name: [as_json(one) for one in part] for name, part in parts.items()
         }
+        flag_of = flags(events)
+        listed["measurements"] = [{**as_json(one), "flag": flag_of(one)} for one in measurements]
         ended = None if lost is None else lost.state_name
         short = None if shortage is None else as_json(shortage)
         print_json(
@@ -124,7 +128,7 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
     ]
     console.print(table("\nSteps", ("", "step", "status", "duration"), rows))
     _show_taught(events)
-    for readout in plate_readouts(measurements):
+    for readout in plate_readouts(measurements, flags(events)):
         console.print(_plate(readout))
     _show_single_values(measurements)
     for file in files:

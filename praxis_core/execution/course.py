@@ -21,6 +21,7 @@ from praxis_core.errors import (
 from praxis_core.execution.deck_told import DeckTold
 from praxis_core.execution.replay import GoingLive, Replay
 from praxis_core.execution.supplies import Supplies
+from praxis_core.execution.timeliness import Timeliness
 from praxis_core.execution.trail import COMMAND, Deed, Trail
 from praxis_core.journal.records import CommandRecord
 from praxis_core.protocol.command import Command, Outcome
@@ -49,6 +50,8 @@ class Course:
         """How the devices are reached."""
         self.supplies: Supplies | None = None
         """What there is for the run; None: nobody asks."""
+        self.timeliness: Timeliness | None = None
+        """What of it comes too late; None: its protocol promises nothing."""
         self._replay: Replay | None = None
         self._deck = DeckTold((), 0)
         self._is_live = True
@@ -137,6 +140,9 @@ class Course:
             raise
         if self.supplies is not None:
             self.supplies.follow(command, outcome)
+        if self.timeliness is not None:
+            self.timeliness.promises.note(command, outcome)
+            await self.timeliness.write()
         return outcome
 
     async def until_live(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from praxis_core.planning.marks import Unknown, Watch, plain
+from praxis_core.planning.promises import Promises
 from praxis_core.planning.virtual_time import VirtualLoop
 from praxis_core.protocol.running import StepCall
 from praxis_core.workcell.replica import Replica
@@ -27,10 +28,17 @@ class PlannedRun:
         watch: Follows what nobody knows yet.
         start: When the run is taken to begin.
         loop: Tells the time since.
+        promises: What the steps promise about time.
     """
 
-    def __init__(
-        self, run_id: UUID, replica: Replica, watch: Watch, start: datetime, loop: VirtualLoop
+    def __init__(  # noqa: PLR0913, PLR0917  # what a protocol may ask for
+        self,
+        run_id: UUID,
+        replica: Replica,
+        watch: Watch,
+        start: datetime,
+        loop: VirtualLoop,
+        promises: Promises,
     ) -> None:
         self.run_id = run_id
         self.random: Random = PlannedRandom(watch)
@@ -42,6 +50,7 @@ class PlannedRun:
         self._watch = watch
         self._start = start
         self._loop = loop
+        self._promises = promises
 
     def time(self) -> datetime:
         """The plan's time."""
@@ -60,7 +69,7 @@ class PlannedRun:
 
     async def step(self, call: StepCall) -> Any:
         """Carry out one step."""
-        with _titled(call.name):
+        with _titled(call.name), self._promises.during(call):
             try:
                 return await call.invoke()
             except BaseException as error:

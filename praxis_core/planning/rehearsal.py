@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -39,6 +39,7 @@ from praxis_core.planning.plan import PlanFault, PlannedCommand
 from praxis_core.planning.planned_run import PlannedRun, current_title
 from praxis_core.planning.planned_state import PlannedState
 from praxis_core.planning.pretending import PretendDevices, seconds_of
+from praxis_core.planning.promises import Late, Promises
 from praxis_core.planning.virtual_time import (
     NothingComes,
     OutOfTime,
@@ -122,6 +123,8 @@ class Rehearsed:
     left_out: list[str] = field(default_factory=list)
     seconds: float = 0.0
     not_estimated: set[str] = field(default_factory=set)
+    late: list[tuple[Late, PlannedCommand]] = field(default_factory=list)
+    """What comes later than its step promises, and the command with which it comes."""
     decided_at: int | None = None
     """How many commands there were when something was decided."""
 
@@ -168,6 +171,7 @@ class Rehearsal:
         self._run: PlannedRun | None = None
         self._devices: PretendDevices | None = None
         self._numbers: dict[tuple[str, int], int] = {}
+        self._promises = Promises(replica)
 
     def carry_out(self) -> Rehearsed:
         """Carry it out.
@@ -191,12 +195,22 @@ class Rehearsal:
                 done.failure = self._failure(error)
         if self._run is not None:
             done.left_out = self._run.left_out
+        for one in self._promises.late:
+            number = self._numbers[one.touch.branch, one.touch.ordinal]
+            done.late.append((one, done.commands[number - 1]))
         return done
 
     async def _main(self) -> None:
         loop = self._loop = asyncio.get_running_loop()  # type: ignore[assignment]
         task, replica, watch = self._task, self._replica, self._done.watch
-        self._run = PlannedRun(task.run_id, replica, watch, task.start, loop)  # type: ignore[arg-type]
+        self._run = PlannedRun(
+            task.run_id,
+            replica,
+            watch,
+            task.start,
+            loop,  # type: ignore[arg-type]
+            self._promises,
+        )
         self._devices = PretendDevices(replica, self._assets, self._run.time)
         replica.arrange(task.state)
         if self._generous:
@@ -257,6 +271,7 @@ class Rehearsal:
             seconds = self._seconds(command)
             if seconds:
                 await asyncio.sleep(seconds)
+        self._promises.note(command, replace(outcome, ended_at=self._run.time()))
         before = [self._in_the_way(command), self._not_there(command)]
         changes = self._assets.apply(command, outcome, self._run.time())
         self._done.account.enter(command, changes if outcome.error is None else ())

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from praxis_core.errors import NoRun
+from praxis_core.protocol.promise import TimePromise
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +32,8 @@ class StepCall:
     function: Callable[..., Awaitable[Any]]
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
+    promise: TimePromise | None = None
+    """What the author promised about the time since an earlier step."""
 
     async def invoke(self) -> Any:
         """Call the function itself."""
