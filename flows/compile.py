@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from blocks import PraxisDatabase, PraxisStateStore
 from flows.artifact import publish_result
 from flows.page import PrefectPage
+from flows.telling import low_told, troubles_told
 from praxis_core.errors import NoRun, RequestError
 from praxis_core.host.link import HostLink
 from praxis_core.journal.record import Journal
@@ -72,7 +73,8 @@ def compile_protocol(
     definition = define(function)
 
     async def run_protocol(**arguments: Any) -> Any:
-        return await _run(function, blocks, arguments)
+        with troubles_told(_flow_run_id()):
+            return await _run(function, blocks, arguments)
 
     signature = _signature(function, workcell)
     run_protocol.__name__ = run_protocol.__qualname__ = function.__name__
@@ -163,16 +165,26 @@ def _whole(priority: Any) -> int:
         raise RequestError(what=f"priority {priority!r} is no whole number") from None
 
 
-async def _run(
-    function: Callable[..., Awaitable[Any]], blocks: str, arguments: dict[str, Any]
-) -> Any:
+def _flow_run_id() -> UUID:
+    """Tell which run this is.
+
+    Raises:
+        NoRun: it is none: Prefect is not there.
+    """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         raise NoRun(what="A compiled protocol")
+    return context.flow_run.id
+
+
+async def _run(
+    function: Callable[..., Awaitable[Any]], blocks: str, arguments: dict[str, Any]
+) -> Any:
+    run_id = _flow_run_id()
     carry_from = arguments.pop("carry_from")
     request = RunRequest(
-        run_id=context.flow_run.id,
-        run_name=flow_run.name or str(context.flow_run.id),
+        run_id=run_id,
+        run_name=flow_run.name or str(run_id),
         function=function,
         workcell=arguments.pop("workcell"),
         assets=arguments.pop("assets"),
@@ -198,4 +210,5 @@ async def _run(
         finally:
             await orchestrator.close()
         await publish_result(Journal(database), result)
+        await low_told(Journal(database), result.run_id)
     return result.summary

@@ -22,6 +22,7 @@ from praxis_core.cli.opening import journal
 from praxis_core.cli.waiting import in_prefect, not_in_history, waits_for
 from praxis_core.errors import RunNotFound
 from praxis_core.execution.readout import PlateReadout, of_attempt, plate_readouts
+from praxis_core.execution.running_low import CONSUMABLES_LOW
 from praxis_core.execution.timeliness import PROMISE_BROKEN, flags
 from praxis_core.journal.records import (
     AttemptRecord,
@@ -57,6 +58,7 @@ TOLD = frozenset(
         "calibration_changed",
         "calibration_expired",
         PROMISE_BROKEN,
+        CONSUMABLES_LOW,
     }
 )
 """Kinds of events that say what a person has to know of a run."""

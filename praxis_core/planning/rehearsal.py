@@ -172,6 +172,7 @@ class Rehearsal:
         self._devices: PretendDevices | None = None
         self._numbers: dict[tuple[str, int], int] = {}
         self._promises = Promises(replica)
+        self._is_timed = any(one.max_gap is not None for one in task.definition.steps)
 
     def carry_out(self) -> Rehearsed:
         """Carry it out.
@@ -271,7 +272,8 @@ class Rehearsal:
             seconds = self._seconds(command)
             if seconds:
                 await asyncio.sleep(seconds)
-        self._promises.note(command, replace(outcome, ended_at=self._run.time()))
+        if self._is_timed:
+            self._promises.note(command, replace(outcome, ended_at=self._run.time()))
         before = [self._in_the_way(command), self._not_there(command)]
         changes = self._assets.apply(command, outcome, self._run.time())
         self._done.account.enter(command, changes if outcome.error is None else ())
