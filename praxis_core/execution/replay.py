@@ -28,7 +28,8 @@ STALL_SECONDS = 60.0
 
 TURNS = 8
 """Turns of the event loop between two outcomes: whoever waited acts on the first before the second,
-through a few layers of tasks that wait for each other."""
+through a few layers of tasks that wait for each other. New outcomes keep this distance as well: two
+that came at once would else be acted upon in an order that no replay could give again."""
 
 Execute = Callable[[Command], Awaitable[Outcome]]
 Key = tuple[str, int]
@@ -92,6 +93,8 @@ class Replay:
         """What live commands wait for as long as known ones are due."""
         self._awaited: dict[Key, asyncio.Future[None]] = {}
         """Outcomes that somebody else waits for than who asked for them."""
+        self._new: deque[asyncio.Future[None]] = deque()
+        """Callers of new commands, whose outcomes have come, in that order."""
         self._settling = False
         self._watch: asyncio.TimerHandle | None = None
         self._replayed = 0
@@ -148,7 +151,9 @@ class Replay:
             await self._reach_the_end_of_the_known(command)
         elif self._switch is not None and not self._switch.done():
             await asyncio.shield(self._switch)
-        return await self._live(command)
+        outcome = await self._live(command)
+        await self._new_turn()
+        return outcome
 
     def finish(self) -> None:
         """At the end of the protocol: see that it asked for all that was done.
@@ -183,10 +188,23 @@ class Replay:
                 self._hand_out()
             raise
 
+    async def _new_turn(self) -> None:
+        """Wait until whoever was given the outcome before has acted on it."""
+        turn = asyncio.get_running_loop().create_future()
+        self._new.append(turn)
+        self._hand_out()
+        await turn
+
     def _hand_out(self) -> None:
         """Give the next outcome, if it is asked for, and watch that the one after it will be."""
         if self._settling:
             return
+        while self._new:
+            turn = self._new.popleft()
+            if not turn.done():  # its caller may have been cancelled
+                turn.set_result(None)
+                self._begin_to_settle()
+                return
         self._pass_over()
         if not self._due:
             self._end()
@@ -206,6 +224,9 @@ class Replay:
         if not turn.done():
             turn.set_result(None)
         self._is_given(head)
+        self._begin_to_settle()
+
+    def _begin_to_settle(self) -> None:
         self._settling = True
         self._settle(TURNS)
 
