@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 from pydantic import JsonValue
 
-from praxis_core.errors import PraxisError
+from praxis_core.errors import PraxisError, ServiceRefused
 from praxis_core.services import external
 from praxis_core.services.database import prepare_for_prefect, upgrade
 from praxis_core.services.environment import environment
@@ -272,7 +272,10 @@ def _start_prefect(settings: PraxisSettings, home: Home, say: Say) -> None:
     with PrefectApi(settings) as api:
         api.create_work_pool(WORK_POOL)
         watch_heartbeats(api)
-        create_automations(api)
+        try:
+            create_automations(api)
+        except ServiceRefused as refused:  # a server of others may allow only a few
+            say(f"Of runs that fail or wait nobody is told: {refused}")
 
 
 def _tell_missed(settings: PraxisSettings, say: Say, *, skip: bool) -> None:
