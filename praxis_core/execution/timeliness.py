@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from praxis_core.errors import ServiceError
+from praxis_core.errors import PraxisError
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import EventRecord, Measurement
 from praxis_core.planning.promises import Promises
@@ -53,7 +53,7 @@ class Timeliness:
                         await self._journal.event(
                             self._run_id, PROMISE_BROKEN, str(late), late.details
                         )
-                    except ServiceError as error:
+                    except PraxisError as error:
                         _log.warning("not written yet: %s (%s)", late, error)
                         return
                     _log.warning("%s", late)
