@@ -12,6 +12,7 @@ from prefect.logging import get_run_logger
 from pydantic import JsonValue
 
 from praxis_core.execution.readout import PlateReadout, of_attempt, plate_readouts
+from praxis_core.execution.timeliness import PROMISE_BROKEN, flags
 from praxis_core.journal.record import Journal
 from praxis_core.orchestrator import RunResult
 from praxis_core.planning.plan import Plan, PlanFault
@@ -22,10 +23,12 @@ DIGITS = 5
 async def publish_result(journal: Journal, result: RunResult) -> None:
     """Write the summary and the readings of a run's plates beside its logs."""
     measurements = of_attempt(await journal.measurements(result.run_id), result.attempt)
+    events = await journal.events(result.run_id)
     files = await journal.data_files(result.run_id)
     parts = [
         _summary(result.summary),
-        *(_plate(readout) for readout in plate_readouts(measurements)),
+        *(_plate(readout) for readout in plate_readouts(measurements, flags(events))),
+        _list("Came later than promised", (e.message for e in events if e.kind == PROMISE_BROKEN)),
         *(f"Data: `{file.path}`" for file in files),
         f"In a terminal: `praxis run show {result.run_id}`",
     ]

@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from blocks import PraxisDatabase, PraxisStateStore
 from flows.artifact import publish_result
 from flows.page import PrefectPage
+from flows.telling import low_told, troubles_told
 from praxis_core.errors import CommandInDoubt, NoRun, RequestError, RunNeedsAnswer
 from praxis_core.execution.in_doubt import settled
 from praxis_core.host.link import HostLink
@@ -175,17 +176,27 @@ def _read(kind: type[_Given], given: Any, what: str) -> _Given:
         raise RequestError(what=what) from None
 
 
-async def _run(
-    function: Callable[..., Awaitable[Any]], blocks: str, arguments: dict[str, Any]
-) -> Any:
+def _flow_run_id() -> UUID:
+    """Tell which run this is.
+
+    Raises:
+        NoRun: it is none: Prefect is not there.
+    """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         raise NoRun(what="A compiled protocol")
+    return context.flow_run.id
+
+
+async def _run(
+    function: Callable[..., Awaitable[Any]], blocks: str, arguments: dict[str, Any]
+) -> Any:
+    run_id = _flow_run_id()
     carry_from, priority = arguments.pop("carry_from"), arguments.pop("priority")
     water = arguments.pop("water_run")
     request = RunRequest(
-        run_id=context.flow_run.id,
-        run_name=flow_run.name or str(context.flow_run.id),
+        run_id=run_id,
+        run_name=flow_run.name or str(run_id),
         function=function,
         workcell=arguments.pop("workcell"),
         assets=arguments.pop("assets"),
@@ -213,6 +224,7 @@ async def _run(
         finally:
             await orchestrator.close()
         await publish_result(Journal(database), result)
+        await low_told(Journal(database), result.run_id)
     return result.summary
 
 
@@ -226,7 +238,8 @@ async def _carried_out(
     """Carry a run out; what it is in doubt about is asked, and with the answers it goes on."""
     while True:
         try:
-            return await orchestrator.run(request)
+            with troubles_told(request.run_id):
+                return await orchestrator.run(request)
         except (CommandInDoubt, RunNeedsAnswer):
             wait = settings.answer_wait_seconds
             if not wait or not await settled(journal, request.run_id, page, wait):

@@ -14,7 +14,7 @@ from pathlib import Path
 from prefect_redis.blocks import RedisDatabase
 from pydantic import SecretStr
 
-from blocks import PraxisDatabase, PraxisStateStore, Workcell
+from blocks import PraxisDatabase, PraxisEmail, PraxisStateStore, Workcell
 from flows.library import PROTOCOLS, workcell_files
 from praxis_core.errors import ServiceCommandFailed
 from praxis_core.journal.database import Database
@@ -56,7 +56,7 @@ async def store_library(journal: Journal) -> list[str]:
 
 async def save_blocks(addresses: Addresses, workcells: list[str]) -> None:
     """Register the block types and save the documents that the library uses."""
-    for block in (RedisDatabase, PraxisDatabase, PraxisStateStore, Workcell):
+    for block in (RedisDatabase, PraxisDatabase, PraxisEmail, PraxisStateStore, Workcell):
         await block.aregister_type_and_schema()
     database = PraxisDatabase(url=SecretStr(addresses.database_url))
     store = PraxisStateStore(redis=RedisDatabase(connection_url=SecretStr(addresses.redis_url)))

@@ -11,6 +11,7 @@ from praxis_core.cli import (
     calibration,
     database,
     demo,
+    notifying,
     planning,
     protocols,
     runs,
@@ -43,6 +44,7 @@ app.add_typer(calibration.app, name="calibration")
 app.command()(why.why)
 app.command()(state.state)
 app.add_typer(database.app, name="db")
+app.command()(notifying.notify)
 
 
 def main() -> None:

@@ -98,7 +98,8 @@ def _planned(
                 rehearse, function, define(function), stored, parameters, assets
             )
             over = await Calibrations(records.database).expired(workcell)
-            return rehearsed.model_copy(update={"warnings": tuple(map(not_used, over))})
+            warnings = (*rehearsed.warnings, *map(not_used, over))
+            return rehearsed.model_copy(update={"warnings": warnings})
 
     return asyncio.run(made())
 

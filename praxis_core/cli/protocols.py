@@ -13,6 +13,7 @@ from praxis_core.cli.opening import journal
 from praxis_core.cli.result import as_json
 from praxis_core.protocol.definition import ProtocolDefinition, define
 from praxis_core.protocol.loading import load_protocol
+from praxis_core.protocol.promise import time_told
 from praxis_core.settings import PraxisSettings
 
 app = typer.Typer(help="Which protocols there are and what they need.", no_args_is_help=True)
@@ -77,6 +78,10 @@ def _show(definition: ProtocolDefinition) -> None:
         for asset in definition.assets
     ]
     console.print(table("\nAssets", ("name", "class", "", "", "needs"), assets))
+    for step in definition.steps:
+        if step.since is not None and step.max_gap is not None:
+            promised = f"at most {time_told(step.max_gap)} after {step.since!r}"
+            console.print(escape(f"\n{step.name!r} promises to come {promised}"))
     if definition.warnings:
         console.print("\n[bold]What a resumed run could not repeat exactly[/bold]")
     for warning in definition.warnings:

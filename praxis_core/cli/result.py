@@ -24,6 +24,8 @@ from praxis_core.cli.opening import journal
 from praxis_core.cli.waiting import in_prefect, not_in_history, waits_for
 from praxis_core.errors import RunNotFound
 from praxis_core.execution.readout import PlateReadout, of_attempt, plate_readouts
+from praxis_core.execution.running_low import CONSUMABLES_LOW
+from praxis_core.execution.timeliness import PROMISE_BROKEN, flags
 from praxis_core.journal.questions import Question, Questions, wanted
 from praxis_core.journal.records import (
     AttemptRecord,
@@ -58,6 +60,8 @@ TOLD = frozenset(
         "resume_refused",
         "calibration_changed",
         "calibration_expired",
+        PROMISE_BROKEN,
+        CONSUMABLES_LOW,
     }
 )
 """Kinds of events that say what a person has to know of a run."""
@@ -109,6 +113,8 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
         listed: dict[str, JsonValue] = {
             name: [as_json(one) for one in part] for name, part in parts.items()
         }
+        flag_of = flags(events)
+        listed["measurements"] = [{**as_json(one), "flag": flag_of(one)} for one in measurements]
         ended = None if lost is None else lost.state_name
         short = None if shortage is None else as_json(shortage)
         print_json(
@@ -134,7 +140,7 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
     ]
     console.print(table("\nSteps", ("", "step", "status", "duration"), rows))
     _show_taught(events)
-    for readout in plate_readouts(measurements):
+    for readout in plate_readouts(measurements, flags(events)):
         console.print(_plate(readout))
     _show_single_values(measurements)
     for file in files:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Annotated, Any
 from uuid import UUID
 
 import typer
+from rich.markup import escape
 
 from praxis_core.assets.shortages import Shortages
 from praxis_core.cli import answering, resuming
 from praxis_core.cli.console import console, print_json, table
-from praxis_core.cli.lost import lost_runs
+from praxis_core.cli.lost import ASKED_SECONDS, lost_runs
 from praxis_core.cli.opening import journal, run_id_of
 from praxis_core.cli.result import as_json, show_result
 from praxis_core.cli.starting import announce, follow_deployed, run_here, start_deployed
-from praxis_core.errors import RequestError
+from praxis_core.errors import RequestError, ServiceError
 from praxis_core.protocol.lifecycle import RunStatus
+from praxis_core.services.missed import Missed, missed_runs
+from praxis_core.services.prefect_api import PrefectApi
 from praxis_core.settings import PraxisSettings
 
 app = typer.Typer(help="Start runs, follow them, go on with them.", no_args_is_help=True)
@@ -129,6 +133,8 @@ def list_(
         for run in runs
     ]
     console.print(table("Runs", ("id", "protocol", "workcell", "status", "attempt", "since"), rows))
+    for one in _missed(settings):
+        console.print(escape(f"Not begun: {one}. Is the worker there? praxis status"))
 
 
 @app.command()
@@ -141,6 +147,12 @@ def show(
     settings = PraxisSettings()
     run_id = asyncio.run(run_id_of(settings, run))
     asyncio.run(show_result(settings, run_id, as_json_=as_json_))
+
+
+def _missed(settings: PraxisSettings) -> list[Missed]:
+    with suppress(ServiceError), PrefectApi(settings, timeout=ASKED_SECONDS) as api:
+        return missed_runs(api)
+    return []
 
 
 def _status(status: RunStatus, in_prefect: str | None, *, short: bool) -> str:

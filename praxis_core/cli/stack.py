@@ -19,10 +19,15 @@ from praxis_core.settings import PraxisSettings
 COLUMNS = ("service", "state", "address", "pid", "uptime", "health")
 
 
-def up() -> None:
+def up(
+    *,
+    skip_missed: Annotated[
+        bool, typer.Option("--skip-missed", help="Leave out runs that nobody began at their time.")
+    ] = False,
+) -> None:
     """Start the services, and bring database, deployments and library up to date."""
     settings = PraxisSettings()
-    services = stack.up(settings, say=_say)
+    services = stack.up(settings, say=_say, skip_missed=skip_missed)
     _show(services)
     console.print(f"\nPrefect: {settings.addresses().prefect_ui_url}   Stop with: praxis down")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,7 @@ from praxis_core.execution.learned import Learning
 from praxis_core.execution.plain_data import describe_error
 from praxis_core.execution.protocol_state import ProtocolState, StepProgress
 from praxis_core.execution.step_paths import StepPaths
+from praxis_core.execution.timeliness import Timeliness
 from praxis_core.execution.trail import Trail
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import Measurement, StepRecord, StepStart
@@ -77,6 +79,7 @@ class ActiveRun:
         trail: What it did, in its order.
         asking: How people are asked.
         done: Steps that earlier attempts completed, by their paths.
+        timeliness: Watches what steps promise about time; None: they promise nothing.
     """
 
     def __init__(  # noqa: PLR0913  # what a protocol may ask for, by name
@@ -91,6 +94,7 @@ class ActiveRun:
         trail: Trail,
         asking: Asking,
         done: Mapping[str, StepRecord],
+        timeliness: Timeliness | None = None,
     ) -> None:
         self._progress = progress
         self._journal = journal
@@ -101,6 +105,7 @@ class ActiveRun:
         self._trail = trail
         self._asking = asking
         self._done = done
+        self._timeliness = timeliness
         self._paths = StepPaths()
 
     @property
@@ -187,16 +192,24 @@ class ActiveRun:
         """Call the function of a step as the code of the branch that called it."""
         token = _position.set(position)
         try:
-            with inside_protocol(branch):
-                return await call.invoke()
+            with inside_protocol(branch), self._timed(call):
+                result = await call.invoke()
         except BaseException as error:
             if isinstance(error, Exception):
                 self._trail.blame(error)
             failed = describe_error(error)
             await self._ended(position.path, StepStatus.FAILED, self._clock.now(), failed)
             raise
+        else:
+            if self._timeliness is not None:
+                await self._timeliness.write()
+            return result
         finally:
             _position.reset(token)
+
+    def _timed(self, call: StepCall) -> AbstractContextManager[None]:
+        watched = self._timeliness
+        return nullcontext() if watched is None else watched.promises.during(call)
 
     def _next_path(self, branch: Branch) -> str:
         parent = _position.get()

@@ -21,6 +21,7 @@ from praxis_core.execution.data_file import write_measurements
 from praxis_core.execution.ending import set_tail_aside
 from praxis_core.execution.plain_data import describe_error
 from praxis_core.execution.readout import of_attempt
+from praxis_core.execution.timeliness import flags
 from praxis_core.journal.record import Journal
 from praxis_core.labware.encoder import message_of
 from praxis_core.protocol.lifecycle import RunStatus
@@ -143,7 +144,8 @@ class Closing:
         # A folder for each attempt: the file of an earlier one stays what its hash says.
         folder = self._settings.home_path / "runs" / str(run_id) / f"attempt-{number}"
         try:
-            file = write_measurements(folder, measurements)
+            flag_of = flags(await self._journal.events(run_id))
+            file = write_measurements(folder, measurements, flag_of)
         except OSError as error:
             # The measurements are in the database: no reason to fail the run.
             await self._journal.event(run_id, "data_file_not_written", str(error))

@@ -21,6 +21,7 @@ from praxis_core.errors import (
 from praxis_core.execution.deck_told import DeckTold
 from praxis_core.execution.replay import GoingLive, Replay
 from praxis_core.execution.supplies import Supplies
+from praxis_core.execution.timeliness import Timeliness
 from praxis_core.execution.trail import COMMAND, Deed, Trail
 from praxis_core.journal.records import CommandRecord
 from praxis_core.protocol.command import Command, Outcome
@@ -51,6 +52,8 @@ class Course:
         """What there is for the run; None: nobody asks."""
         self.refused: Callable[[Command], None] = lambda _command: None
         """Hears of each command that has failed, before the protocol does."""
+        self.timeliness: Timeliness | None = None
+        """What of it comes too late; None: its protocol promises nothing."""
         self._replay: Replay | None = None
         self._deck = DeckTold((), 0)
         self._is_live = True
@@ -137,11 +140,18 @@ class Course:
             # for again.
             self.trail.blame(error, position + 1)
             raise
+        await self._note(command, outcome)
+        return outcome
+
+    async def _note(self, command: Command, outcome: Outcome) -> None:
+        """Follow what a command did, before the protocol hears of it."""
         if self.supplies is not None:
             self.supplies.follow(command, outcome)
         if outcome.error is not None:
             self.refused(command)
-        return outcome
+        if self.timeliness is not None:
+            self.timeliness.promises.note(command, outcome)
+            await self.timeliness.write()
 
     async def until_live(self) -> None:
         """Wait until all that is known was given out.

@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from praxis_core.execution.timeliness import FlagOf
 from praxis_core.journal.records import Measurement
 
-COLUMNS = ("asset", "well", "quantity", "value", "unit", "time")
+COLUMNS = ("asset", "well", "quantity", "value", "unit", "time", "flag")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +24,15 @@ class DataFile:
     media_type: str = "text/csv"
 
 
-def write_measurements(folder: Path, measurements: Iterable[Measurement]) -> DataFile:
+def write_measurements(
+    folder: Path, measurements: Iterable[Measurement], flag_of: FlagOf
+) -> DataFile:
     """Write measurements to ``folder/measurements.csv``, whole or not at all."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(COLUMNS)
     writer.writerows(
-        (one.asset, one.well, one.quantity, one.value, one.unit, one.at.isoformat())
+        (one.asset, one.well, one.quantity, one.value, one.unit, one.at.isoformat(), flag_of(one))
         for one in measurements
     )
     content = text.getvalue().encode()

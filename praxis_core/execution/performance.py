@@ -21,8 +21,10 @@ from praxis_core.execution.past import Known, known_of
 from praxis_core.execution.replay import GoingLive
 from praxis_core.execution.standing_by import StandingBy
 from praxis_core.execution.supplies import Supplies
+from praxis_core.execution.timeliness import Timeliness
 from praxis_core.journal.record import Journal
 from praxis_core.planning.checks import CheckedRequest
+from praxis_core.planning.promises import Promises
 from praxis_core.protocol.command import Command
 from praxis_core.protocol.running import current_run
 from praxis_core.workcell.bench import Bench
@@ -86,15 +88,26 @@ class Performance:
             going_live=partial(self._go_live, known) if attempt.past else None,
         )
         await self._stand_by(attached)
+        await self._watch_times()
         token = current_run.set(self._active(learning, known))
         try:
             function = partial(attempt.request.function, **self._arguments(learning))
             value = await course.carry_out(function)
         finally:
             current_run.reset(token)
+            if course.timeliness is not None:
+                await course.timeliness.write()
         course.finish()
         await learning.write()
         return value
+
+    async def _watch_times(self) -> None:
+        """Measure the times between steps, if the protocol promises anything about them."""
+        attempt = self._attempt
+        if any(one.max_gap is not None for one in attempt.definition.steps):
+            known = await self._journal.events(attempt.run_id) if attempt.past else ()
+            promises = Promises(self._bench.replica)
+            self._course.timeliness = Timeliness(attempt.run_id, promises, self._journal, known)
 
     async def _stand_by(self, attached: Attached) -> None:
         """Let calls wait for what is missing, where no plan could tell what the run will take.
@@ -188,6 +201,7 @@ class Performance:
                 remind_seconds=self._remind_seconds,
             ),
             done=known.steps,
+            timeliness=self._course.timeliness,
         )
 
     async def _go_live(self, known: Known, going: GoingLive) -> None:

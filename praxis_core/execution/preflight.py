@@ -168,14 +168,17 @@ class Preflight:
         """Write the plan down, and show it; its commands are in the journal as they come."""
         values = Calibrations(self._journal.database)
         over = await values.expired(self._attempt.workcell.name, checked.asset_names)
-        made = made.model_copy(update={"warnings": tuple(not_used(one) for one in over)})
+        run_id = self._attempt.run_id
+        for late in made.warnings:
+            await self._journal.event(run_id, "promise_at_risk", late)
+        expired = tuple(map(not_used, over))
+        for one in expired:
+            await self._journal.event(run_id, "calibration_expired", one)
+        made = made.model_copy(update={"warnings": (*made.warnings, *expired)})
         details = json_object(made.model_dump(exclude={"commands"}))
         details |= {"commands": len(made.commands), "planned_in_seconds": round(seconds, 3)}
         taught = await values.stamp(self._attempt.workcell.name, checked.asset_names)
         details |= {"calibration": taught}
-        run_id = self._attempt.run_id
-        for warning in made.warnings:
-            await self._journal.event(run_id, "calibration_expired", warning)
         await self._journal.event(run_id, "planned", f"Planned: {made.summary}.", details)
         if made.not_made:
             what = f"The plan ends where the protocol failed in it: {made.not_made}"

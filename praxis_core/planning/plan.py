@@ -45,8 +45,8 @@ class PlanFault(_Part):
     description: str = ""
     """The command, in words."""
     of_material: bool = True
-    """Whether it is about what is there, how much of it, and where it stands. Else the protocol
-    itself failed in the plan, which it need not do in a run."""
+    """Whether it is about what is there, how much of it, where it stands, and how long it waits.
+    Else the protocol itself failed in the plan, which it need not do in a run."""
     by: str = ""
     """Labware that stands where something is to be put; empty: nothing does."""
 
@@ -113,7 +113,8 @@ class Plan(_Part):
     left_out: tuple[str, ...]
     """Outside effects (``run.once``) that were not brought about."""
     warnings: tuple[str, ...] = ()
-    """What does not stand against it, and somebody should know: taught values that are over."""
+    """What does not stand against it, and somebody should know: taught values that are over, steps
+    that will probably come later than they promise."""
     ended: str = ""
     """Why the plan ends before the protocol does; empty: it is complete."""
     water: bool = False

@@ -13,6 +13,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from praxis_core.planning.marks import Unknown, Watch, plain
+from praxis_core.planning.promises import Promises
 from praxis_core.planning.virtual_time import VirtualLoop
 from praxis_core.protocol.asking import Asked, Imagined
 from praxis_core.protocol.running import StepCall
@@ -30,6 +31,7 @@ class PlannedRun:
         watch: Follows what nobody knows yet.
         start: When the run is taken to begin.
         loop: Tells the time since.
+        promises: What the steps promise about time.
         water: Whether it is a water run.
     """
 
@@ -41,6 +43,7 @@ class PlannedRun:
         start: datetime,
         loop: VirtualLoop,
         *,
+        promises: Promises,
         water: bool,
     ) -> None:
         self.run_id = run_id
@@ -55,6 +58,7 @@ class PlannedRun:
         self._watch = watch
         self._start = start
         self._loop = loop
+        self._promises = promises
 
     def time(self) -> datetime:
         """The plan's time."""
@@ -73,7 +77,7 @@ class PlannedRun:
 
     async def step(self, call: StepCall) -> Any:
         """Carry out one step."""
-        with _titled(call.name):
+        with _titled(call.name), self._promises.during(call):
             try:
                 return await call.invoke()
             except BaseException as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -153,7 +154,8 @@ def _planned(task: Task, workcell: str, replica: Replica) -> Plan:
         raise RunRefused(
             protocol=task.definition.name, workcell=workcell, count=1, problems=[problem]
         ) from None
-    return _plan_of(task, workcell, done)
+    made = _plan_of(task, workcell, done)
+    return _with_late_steps(made, task, replica, done) if done.late else made
 
 
 async def _nobody(command: Command) -> Outcome:
@@ -207,6 +209,40 @@ def _plan_of(task: Task, workcell: str, done: Rehearsed) -> Plan:
         left_out=tuple(done.left_out),
         ended=ended,
         water=task.water is not None,
+    )
+
+
+def _with_late_steps(made: Plan, task: Task, replica: Replica, done: Rehearsed) -> Plan:
+    """Say which steps come later than they promise.
+
+    How long commands take is an estimate, on which no run is refused; but what comes too late even
+    if they took no time at all, because of what the protocol itself waits for, is a fault.
+    """
+    at_best = _rehearsed(replace(task, durations={}), replica)
+    sure = {(one.promise, command.number) for one, command in at_best.late}
+    faults, possible, warnings = [*made.faults], [*made.possible_faults], [*made.warnings]
+    for late, command in done.late:
+        fault = PlanFault(
+            asset=late.where,
+            what=late.what,
+            mend="let less come between the two steps, or promise more",
+            step=command.step,
+            command=command.number,
+            where=command.where,
+            description=command.description,
+        )
+        if command.conditional:
+            possible.append(fault)
+        elif (late.promise, command.number) in sure:
+            faults.append(fault)
+        else:
+            warnings.append(f"{fault.problem.where}: by what commands took before, {late}")
+    return made.model_copy(
+        update={
+            "faults": tuple(faults),
+            "possible_faults": tuple(possible),
+            "warnings": tuple(warnings),
+        }
     )
 
 

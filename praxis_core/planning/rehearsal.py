@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -43,6 +43,7 @@ from praxis_core.planning.plan import PlanFault, PlannedCommand
 from praxis_core.planning.planned_run import PlannedRun, current_title
 from praxis_core.planning.planned_state import PlannedState
 from praxis_core.planning.pretending import PretendDevices, seconds_of
+from praxis_core.planning.promises import Late, Promises
 from praxis_core.planning.virtual_time import (
     NothingComes,
     OutOfTime,
@@ -142,6 +143,8 @@ class Rehearsed:
     left_out: list[str] = field(default_factory=list)
     seconds: float = 0.0
     not_estimated: set[str] = field(default_factory=set)
+    late: list[tuple[Late, PlannedCommand]] = field(default_factory=list)
+    """What comes later than its step promises, and the command with which it comes."""
     decided_at: int | None = None
     """How many commands there were when something was decided."""
 
@@ -196,6 +199,9 @@ class Rehearsal:
         self._has_looked = False
         """Whether what others did since is known by now."""
 
+        self._promises = Promises(replica)
+        self._is_timed = any(one.max_gap is not None for one in task.definition.steps)
+
     def carry_out(self) -> Rehearsed:
         """Carry it out.
 
@@ -219,6 +225,9 @@ class Rehearsal:
         if self._run is not None:
             done.left_out = self._run.left_out
         self._tell_what_is_no_water()
+        for one in self._promises.late:
+            number = self._numbers[one.touch.branch, one.touch.ordinal]
+            done.late.append((one, done.commands[number - 1]))
         return done
 
     async def _main(self) -> None:
@@ -230,6 +239,7 @@ class Rehearsal:
             watch,
             task.start,
             loop,  # type: ignore[arg-type]
+            promises=self._promises,
             water=task.water is not None,
         )
         self._devices = PretendDevices(replica, self._assets, self._run.time)
@@ -298,6 +308,8 @@ class Rehearsal:
             seconds = self._seconds(command)
             if seconds:
                 await asyncio.sleep(seconds)
+        if self._is_timed:
+            self._promises.note(command, replace(outcome, ended_at=self._run.time()))
         before = [self._in_the_way(command), self._not_there(command)]
         self._look_for_water(planned, command)
         changes = self._assets.apply(command, outcome, self._run.time())

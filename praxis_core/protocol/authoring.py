@@ -10,8 +10,10 @@ import functools
 import inspect
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
+from praxis_core.protocol.promise import TimePromise, seconds_in
 from praxis_core.protocol.running import StepCall, current_run
 from praxis_core.protocol.step_name import StepName
 
@@ -37,6 +39,18 @@ class StepMark:
     name: StepName
     function: Callable[..., Any]
     """The author's function, without the step around it."""
+    max_gap: object = None
+    """Most that may lie between it and the step ``since``, as the author wrote it."""
+    since: object = None
+    """That step."""
+
+    @property
+    def promise(self) -> TimePromise | None:
+        """What it promises about time; None: nothing, or nothing that can be read."""
+        seconds, earlier = seconds_in(self.max_gap), step_mark(self.since)
+        if seconds is None or earlier is None:
+            return None
+        return TimePromise(earlier.function, earlier.name.template, seconds)
 
 
 @overload
@@ -85,12 +99,20 @@ def step(
 
 @overload
 def step(
-    name: str, /
+    name: str,
+    /,
+    *,
+    max_gap: str | timedelta | None = None,
+    since: Callable[..., Any] | None = None,
 ) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Callable[P, Coroutine[Any, Any, R]]]: ...
 
 
 def step(
-    name: str | Callable[P, Coroutine[Any, Any, R]], /
+    name: str | Callable[P, Coroutine[Any, Any, R]],
+    /,
+    *,
+    max_gap: str | timedelta | None = None,
+    since: Callable[..., Any] | None = None,
 ) -> (
     Callable[P, Coroutine[Any, Any, R]]
     | Callable[[Callable[P, Coroutine[Any, Any, R]]], Callable[P, Coroutine[Any, Any, R]]]
@@ -103,21 +125,33 @@ def step(
         name: What people call it, with the function's arguments as fields if wanted:
             ``"Dilute column {column}"``; labware shows by its name. Left out, it is made from the
             function's name.
+        max_gap: The most that may lie, for each sample, between the end of the step ``since`` and
+            what is done with it here: ``"10 min"``. A plan says when that cannot be kept, and a run
+            flags what came late; nothing is stopped for it.
+        since: The earlier step: its function.
 
     Example::
 
         @step("Transfer {volume:.0f} µL to {target}")
         async def transfer(lh: LiquidHandler, target: Plate, volume: float) -> None: ...
+
+        @step("Read at 450 nm", max_gap="10 min", since=transfer)
+        async def read(reader: PlateReader) -> None: ...
     """
     if isinstance(name, str):
-        return functools.partial(_step, name)
+        return functools.partial(_step, name, max_gap=max_gap, since=since)
     return _step(name.__name__.replace("_", " ").strip().capitalize(), name)
 
 
 def _step(
-    name: str, function: Callable[P, Coroutine[Any, Any, R]], /
+    name: str,
+    function: Callable[P, Coroutine[Any, Any, R]],
+    /,
+    *,
+    max_gap: object = None,
+    since: object = None,
 ) -> Callable[P, Coroutine[Any, Any, R]]:
-    mark = StepMark(StepName(name, inspect.signature(function)), function)
+    mark = StepMark(StepName(name, inspect.signature(function)), function, max_gap, since)
 
     @functools.wraps(function)
     async def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -125,7 +159,7 @@ def _step(
         if here is None:
             return await function(*args, **kwargs)
         title = mark.name.title(args, kwargs)
-        return cast("R", await here.step(StepCall(title, function, args, kwargs)))
+        return cast("R", await here.step(StepCall(title, function, args, kwargs, mark.promise)))
 
     vars(call)[_MARK] = mark
     return call

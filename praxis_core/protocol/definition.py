@@ -94,7 +94,7 @@ def define(function: Callable[..., Any]) -> ProtocolDefinition:
         # Without what is not said: a new kind of need leaves the versions of others as they are.
         "assets": [asset.model_dump(exclude_none=True) for asset in parameters.assets],
         "state_parameter": parameters.state,
-        "steps": [step.model_dump() for step in steps],
+        "steps": [step.model_dump(exclude_none=True) for step in steps],
         "source_hash": faults.source.hash,
     }
     return ProtocolDefinition(

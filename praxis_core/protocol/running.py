@@ -20,6 +20,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from praxis_core.errors import NoRun
+from praxis_core.protocol.promise import TimePromise
 
 if TYPE_CHECKING:
     from praxis_core.protocol.asking import Asked
@@ -36,6 +37,8 @@ class StepCall:
     function: Callable[..., Awaitable[Any]]
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
+    promise: TimePromise | None = None
+    """What the author promised about the time since an earlier step."""
 
     async def invoke(self) -> Any:
         """Call the function itself."""

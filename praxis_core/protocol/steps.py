@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from praxis_core.protocol.authoring import StepMark, step_mark
 from praxis_core.protocol.docstring import docstring
 from praxis_core.protocol.faults import Faults
+from praxis_core.protocol.promise import MEND, seconds_in
 from praxis_core.protocol.source import Source
 
 
@@ -25,6 +26,9 @@ class StepDefinition(BaseModel):
     function: str
     """``module:qualified_name`` of the function."""
     description: str
+    since: str | None = None
+    """Name of the step after which it comes at most ``max_gap`` seconds later."""
+    max_gap: float | None = None
 
 
 def read_steps(function: Callable[..., Any], faults: Faults) -> tuple[StepDefinition, ...]:
@@ -53,14 +57,34 @@ def read_steps(function: Callable[..., Any], faults: Faults) -> tuple[StepDefini
             mend = "give each step its own name; a run's history tells them apart by it"
             faults.elsewhere(source, source.decorator_line("step"), what, mend)
         by_name.setdefault(template, source)
+        _check_promise(mark, source, faults)
+        promise = mark.promise
         steps.append(
             StepDefinition(
                 name=template,
                 function=f"{part.__module__}:{part.__qualname__}",
                 description=docstring(part).prose,
+                since=promise.name if promise else None,
+                max_gap=promise.seconds if promise else None,
             )
         )
     return tuple(steps)
+
+
+def _check_promise(mark: StepMark, source: Source, faults: Faults) -> None:
+    """Say what of a promise about time cannot be read."""
+    line, of = source.decorator_line("step"), f"the step {mark.name.template!r}"
+    if mark.since is None and mark.max_gap is not None:
+        what = f"{of} has max_gap and does not say since which step"
+        faults.elsewhere(source, line, what, "name it: since=mix, the function of that step")
+    elif mark.max_gap is None and mark.since is not None:
+        what = f"{of} has since and does not say how long after"
+        faults.elsewhere(source, line, what, 'write also max_gap="10 min"')
+    if mark.max_gap is not None and seconds_in(mark.max_gap) is None:
+        faults.elsewhere(source, line, f"{of} has max_gap={mark.max_gap!r}", MEND)
+    if mark.since is not None and step_mark(mark.since) is None:
+        what = f"{of} has since={mark.since!r}, which is no step"
+        faults.elsewhere(source, line, what, "name the function of an earlier step: since=mix")
 
 
 def _visit(

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 
 from praxis_core.errors import (
     ProtocolNotFound,
+    RequestError,
     RunNotFound,
     ServiceNotRunning,
     ServiceRefused,
@@ -57,6 +58,7 @@ class FlowRun:
         started_at: when it first ran.
         ended_at: when it ended.
         deployment_id: the deployment that it is a run of; none for a run of one's own file.
+        due: when it was to begin.
     """
 
     id: UUID
@@ -67,6 +69,7 @@ class FlowRun:
     started_at: datetime | None
     ended_at: datetime | None
     deployment_id: UUID | None = None
+    due: datetime | None = None
 
     @property
     def ended(self) -> bool:
@@ -197,14 +200,29 @@ class PrefectApi:
         raise ProtocolNotFound(name=name, hint=hint)
 
     def create_flow_run(
-        self, deployment: UUID, parameters: Mapping[str, Any], *, tags: tuple[str, ...] = ()
+        self,
+        deployment: UUID,
+        parameters: Mapping[str, Any],
+        *,
+        tags: tuple[str, ...] = (),
+        at: datetime | None = None,
     ) -> FlowRun:
-        """Start a deployment; the server checks the parameters against their schema."""
-        body = {
+        """Start a deployment; the server checks the parameters against their schema.
+
+        Args:
+            deployment: Its id.
+            parameters: Of the run.
+            tags: Of the run.
+            at: When it is to begin; None: now.
+        """
+        body: dict[str, Any] = {
             "parameters": dict(parameters),
             "tags": list(tags),
             "enforce_parameter_schema": True,
         }
+        if at is not None:
+            due = {"scheduled_time": at.isoformat()}
+            body["state"] = {"type": "SCHEDULED", "state_details": due}
         answer = self._ask("POST", f"/deployments/{deployment}/create_flow_run", json=body)
         return _flow_run(answer.json())
 
@@ -231,6 +249,34 @@ class PrefectApi:
             _flow_run(row) for row in self._ask("POST", "/flow_runs/filter", json=wanted).json()
         ]
 
+    def late_runs(self, pool: str, before: datetime) -> list[FlowRun]:
+        """List the flow runs that were to begin before a time and that nobody took, oldest first.
+
+        Those that wait for a slot, or for another attempt, are not among them.
+        """
+        wanted = {
+            "work_pools": {"name": {"any_": [pool]}},
+            "flow_runs": {
+                "state": {"name": {"any_": ["Scheduled", "Late"]}},
+                "expected_start_time": {"before_": before.isoformat()},
+            },
+            "sort": "EXPECTED_START_TIME_ASC",
+            "limit": PAGE,
+        }
+        return [
+            _flow_run(row) for row in self._ask("POST", "/flow_runs/filter", json=wanted).json()
+        ]
+
+    def deployment_name(self, deployment: UUID) -> str:
+        """Give ``flow/deployment``."""
+        row = self._ask("GET", f"/deployments/{deployment}").json()
+        flow = self._ask("GET", f"/flows/{row['flow_id']}").json()
+        return f"{flow['name']}/{row['name']}"
+
+    def pause_work_pool(self, name: str, *, paused: bool) -> None:
+        """Let the workers of a work pool begin no run, or begin runs again."""
+        self._ask("PATCH", f"/work_pools/{name}", json={"is_paused": paused})
+
     def set_state(
         self, run_id: UUID, state_type: str, *, name: str | None = None, message: str | None = None
     ) -> str:
@@ -243,23 +289,95 @@ class PrefectApi:
         answer = self._ask("POST", f"/flow_runs/{run_id}/set_state", json=body)
         return str(answer.json()["status"])
 
-    def save_automation(self, name: str, body: Mapping[str, Any]) -> bool:
+    def save_automation(
+        self, name: str, body: Mapping[str, Any], *, keep: Sequence[str] = ()
+    ) -> bool:
         """Create an automation, or bring it up to date; say whether anything was to be done.
 
         Args:
             name: Its name, by which it is known.
             body: The rest of it; a person's own changes of anything else in it stay.
+            keep: What of it stays as it is, when it is there.
         """
         wanted = {**body, "name": name}
-        by_name = {"automations": {"name": {"any_": [name]}}}
-        known = self._ask("POST", "/automations/filter", json=by_name).json()
-        if not known:
+        known = self.automation(name)
+        if known is None:
             self._ask("POST", "/automations/", json=wanted)
             return True
-        if _contains(known[0], wanted):
+        wanted |= {key: known[key] for key in keep}
+        if _contains(known, wanted):
             return False
-        self._ask("PUT", f"/automations/{known[0]['id']}", json=wanted)
+        self._ask("PUT", f"/automations/{known['id']}", json=wanted)
         return True
+
+    def automation(self, name: str) -> dict[str, Any] | None:
+        """Read an automation as the server has it; None: there is none of this name."""
+        by_name = {"automations": {"name": {"any_": [name]}}}
+        known: list[dict[str, Any]] = self._ask("POST", "/automations/filter", json=by_name).json()
+        return known[0] if known else None
+
+    def change_automation(self, name: str, *, actions: Sequence[Mapping[str, Any]]) -> None:
+        """Let an automation do something else, if there is one of this name."""
+        known = self.automation(name)
+        if known is not None and known["actions"] != list(actions):
+            kept = {key: known[key] for key in ("name", "description", "enabled", "trigger")}
+            changed = {**kept, "actions": list(actions)}
+            self._ask("PUT", f"/automations/{known['id']}", json=changed)
+
+    def save_block(self, slug: str, name: str, data: Mapping[str, Any]) -> str:
+        """Create a block document, or replace what is in it; give its id.
+
+        Args:
+            slug: Of its type.
+            name: Its name.
+            data: Its fields; secrets among them are stored as such.
+
+        Raises:
+            RequestError: the server does not know the type.
+        """
+        found = self._ask("GET", f"/block_types/slug/{slug}", allow=(NOT_FOUND,))
+        if found.status_code == NOT_FOUND:
+            what = f"Prefect does not know blocks of the type {slug}. Run: praxis up"
+            raise RequestError(what=what)
+        of_type = {"block_schemas": {"block_type_id": {"any_": [found.json()["id"]]}}}
+        schemas = self._ask("POST", "/block_schemas/filter", json=of_type).json()
+        schema = max(schemas, key=lambda one: str(one["created"]))["id"]
+        body = {"data": dict(data), "block_schema_id": schema}
+        path = f"/block_types/slug/{slug}/block_documents/name/{name}"
+        known = self._ask("GET", path, allow=(NOT_FOUND,))
+        if known.is_success:
+            block = str(known.json()["id"])
+            replaced = {**body, "merge_existing_data": False}
+            self._ask("PATCH", f"/block_documents/{block}", json=replaced)
+            return block
+        new = {**body, "name": name, "block_type_id": found.json()["id"]}
+        return str(self._ask("POST", "/block_documents/", json=new).json()["id"])
+
+    def emit(self, event: str, resource: str, payload: Mapping[str, Any]) -> datetime:
+        """Tell the server of an event that has just happened; give when."""
+        at = datetime.now(UTC)
+        body = {
+            "id": str(uuid4()),
+            "occurred": at.isoformat(),
+            "event": event,
+            "resource": {"prefect.resource.id": resource},
+            "payload": dict(payload),
+        }
+        self._ask("POST", "/events", json=[body])
+        return at
+
+    def actions_ended(self, automation: str, since: datetime) -> list[str]:
+        """Say how the actions of an automation went that ended since then."""
+        outcomes = {f"prefect.automation.action.{one}": one for one in ("executed", "failed")}
+        wanted = {
+            "filter": {
+                "event": {"name": list(outcomes)},
+                "resource": {"id": [f"prefect.automation.{automation}"]},
+                "occurred": {"since": since.isoformat()},
+            }
+        }
+        found = self._ask("POST", "/events/filter", json=wanted).json()["events"]
+        return [": ".join([outcomes[one["event"]], *_why(one["payload"])]) for one in found]
 
     def logs(self, run_id: UUID) -> list[LogLine]:
         """Read the log of a flow run, oldest line first."""
@@ -310,6 +428,11 @@ class PrefectApi:
             return ServiceNotRunning(service=NAME, address=address, what=what)
         setting = "PREFECT_API_URL"
         return ServiceUnreachable(service=NAME, address=address, setting=setting, what=what)
+
+
+def _why(payload: Mapping[str, Any]) -> list[str]:
+    """Say why an action failed."""
+    return [str(payload[key]) for key in ("reason", "notification_log") if payload.get(key)]
 
 
 def _said(answer: httpx.Response) -> str:
@@ -363,4 +486,5 @@ def _flow_run(row: Mapping[str, Any]) -> FlowRun:
         started_at=_time(row["start_time"]),
         ended_at=_time(row["end_time"]),
         deployment_id=UUID(row["deployment_id"]) if row.get("deployment_id") else None,
+        due=_time(row.get("expected_start_time")),
     )

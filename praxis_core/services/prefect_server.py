@@ -152,6 +152,9 @@ class EmbeddedPrefect:
             f"{server}_API_PORT": str(port),
             f"{server}_UI_API_URL": addresses.prefect_api_url,
             f"{server}_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+            # A run that waits for the one before it of its deployment looks again so often: devices
+            # do not stand idle for half a minute.
+            f"{server}_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",
             # By default events are read one by one: nine task runs a second, shown after 10 s.
             "PREFECT_REDIS_MESSAGING_PUBLISHER_PUBLISH_EVERY": "1",
             f"{server}_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",

@@ -9,12 +9,14 @@ from typing import Protocol, TypeVar
 
 from pydantic import JsonValue
 
-from praxis_core.errors import PraxisError
+from praxis_core.errors import PraxisError, ServiceRefused
 from praxis_core.services import external
 from praxis_core.services.database import prepare_for_prefect, upgrade
 from praxis_core.services.environment import environment
 from praxis_core.services.heartbeats import watch_heartbeats
 from praxis_core.services.home import Home, home_of, locked, prepare
+from praxis_core.services.missed import leave_out, missed_runs
+from praxis_core.services.notifications import create_automations
 from praxis_core.services.postgres import EmbeddedPostgres
 from praxis_core.services.prefect_api import PrefectApi
 from praxis_core.services.prefect_server import EmbeddedPrefect
@@ -96,6 +98,7 @@ def up(
     *,
     register: Sequence[str] | None = COMMAND,
     say: Say = lambda _: None,
+    skip_missed: bool = False,
 ) -> list[ServiceStatus]:
     """Start what does not run, and bring database, work pool and library up to date.
 
@@ -105,6 +108,7 @@ def up(
         settings: whose stack.
         register: command that registers the library; none leaves that out.
         say: is told what is being done.
+        skip_missed: whether runs that nobody began at their time are left out.
 
     Raises:
         ServiceError: a service does not start, or an external one cannot be used.
@@ -115,6 +119,8 @@ def up(
         _check_external(settings)
         _start_storage(settings, home, say)
         _start_prefect(settings, home, say)
+        # Before the worker is there, which begins them at once.
+        _tell_missed(settings, say, skip=skip_missed)
         worker = EmbeddedWorker(home, settings)
         running = _launch(worker, "worker", say)
         # After Prefect's server: our view joins its tables when they are there.
@@ -266,6 +272,21 @@ def _start_prefect(settings: PraxisSettings, home: Home, say: Say) -> None:
     with PrefectApi(settings) as api:
         api.create_work_pool(WORK_POOL)
         watch_heartbeats(api)
+        try:
+            create_automations(api)
+        except ServiceRefused as refused:  # a server of others may allow only a few
+            say(f"Of runs that fail or wait nobody is told: {refused}")
+
+
+def _tell_missed(settings: PraxisSettings, say: Say, *, skip: bool) -> None:
+    with PrefectApi(settings) as api:
+        missed = missed_runs(api)
+        if skip:
+            leave_out(api, missed)
+    for one in missed:
+        say(f"Missed: {one}; {'it is left out' if skip else 'it begins now'}.")
+    if missed and not skip:
+        say("To leave out what was missed: praxis up --skip-missed")
 
 
 def _launch(service: Service, name: str, say: Say) -> ProcessRecord:
