@@ -11,13 +11,14 @@ from uuid import UUID
 from prefect import Flow, flow
 from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
+from prefect.states import Failed
 from pydantic import Field, SecretStr, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from blocks import PraxisDatabase, PraxisStateStore
 from flows.artifact import publish_result
 from flows.page import PrefectPage
-from praxis_core.errors import NoRun, RequestError
+from praxis_core.errors import NoRun, RequestError, RunStopped
 from praxis_core.host.link import HostLink
 from praxis_core.journal.record import Journal
 from praxis_core.journal.schema import require_current
@@ -46,6 +47,13 @@ CarryFrom = Annotated[
 Priority = Annotated[
     int,
     Field(description="Among runs that wait for the same assets the greater is served first."),
+]
+Until = Annotated[
+    str | None,
+    Field(
+        description='Stop after this step, by its name or its number; "each": after every step. '
+        "The run then goes on with praxis run resume."
+    ),
 ]
 
 
@@ -114,6 +122,7 @@ def _signature(function: Callable[..., Any], workcell: str) -> inspect.Signature
         inspect.Parameter("simulate", kind, default=False, annotation=Simulate),
         inspect.Parameter("carry_from", kind, default=None, annotation=CarryFrom),
         inspect.Parameter("priority", kind, default=0, annotation=Priority),
+        inspect.Parameter("until", kind, default=None, annotation=Until),
     ]
     return inspect.Signature([*parameters, *places])
 
@@ -179,6 +188,7 @@ async def _run(
         simulate=arguments.pop("simulate"),
         carry_from=UUID(str(carry_from)) if carry_from else None,
         priority=_whole(arguments.pop("priority")),
+        until=str(arguments.pop("until") or "") or None,
         parameters=arguments,
     )
     store = cast("PraxisStateStore", await PraxisStateStore.aload(blocks))
@@ -195,6 +205,9 @@ async def _run(
         )
         try:
             result = await orchestrator.run(request)
+        except RunStopped as stopped:
+            # To Prefect it has ended and can be retried, which is how it goes on.
+            return Failed(name="Stopped", message=str(stopped))
         finally:
             await orchestrator.close()
         await publish_result(Journal(database), result)

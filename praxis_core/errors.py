@@ -42,6 +42,8 @@
     │   ├── NothingToAnswer
     │   ├── AnswerRefused
     │   ├── RunNotResumable
+    │   ├── RunStopped
+    │   ├── DecisionRefused
     │   ├── SourceChanged
     │   ├── ContentsUnknown
     │   └── ReplayDivergence
@@ -62,6 +64,7 @@
     │   ├── ClaimLost
     │   ├── HostReplaced
     │   ├── CommandInDoubt
+    │   ├── RedoFailed
     │   ├── DeviceQuarantined
     │   ├── DeviceStillHangs
     │   ├── DeviceLinkLost
@@ -320,6 +323,14 @@ class RunNotResumable(RequestError):
     """Run {run_id} cannot be resumed: {what}"""
 
 
+class RunStopped(RequestError):
+    """Run {run_id} has stopped after step {path} ({name}), as was asked; it goes on from there with: praxis run resume {run_id}. To let it stop again: --until STEP, or --step-by-step"""
+
+
+class DecisionRefused(RequestError):
+    """Run {run_id}: {what}. Nothing was decided, and nothing has moved."""
+
+
 class SourceChanged(RequestError):
     """The source of protocol {protocol} changed since run {run_id} began ({before} then, {after} now); nothing has moved. To go on under the new code: praxis run resume {run_id} --with-current-code. It replays what happened and stops if the new code would have done anything else."""
 
@@ -407,6 +418,10 @@ class HostReplaced(DeviceError):
 
 class CommandInDoubt(DeviceError):
     """Nobody knows whether {command} happened: {what}. It is not repeated on a guess, and the run has stopped. Look at the deck, then say what is true: {choices}"""
+
+
+class RedoFailed(DeviceError):
+    """Run {run_id} has stopped: {what}. Look at it: praxis run show {run_id}. When it is resumed, it is tried again."""
 
 
 class DeviceQuarantined(DeviceError):

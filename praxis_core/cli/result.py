@@ -53,6 +53,13 @@ TOLD = frozenset(
         "claim_taken_over",
         "host_lost",
         "resume_refused",
+        "stop_asked",
+        "stopped_as_asked",
+        "stop_not_reached",
+        "command_left_out",
+        "step_left_out",
+        "to_do_again",
+        "done_again",
         "calibration_changed",
         "calibration_expired",
     }

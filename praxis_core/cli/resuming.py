@@ -15,6 +15,7 @@ import psutil
 import typer
 from pydantic import JsonValue
 
+from praxis_core.cli import deciding
 from praxis_core.cli.console import console, print_json, say
 from praxis_core.cli.lost import ASKED_SECONDS
 from praxis_core.cli.opening import journal, run_id_of
@@ -62,6 +63,11 @@ def resume(
             "anything else so far.",
         ),
     ] = False,
+    skip: deciding.Skip = None,
+    redo: deciding.Redo = None,
+    value: deciding.Value = None,
+    until: deciding.Until = None,
+    step_by_step: deciding.StepByStep = False,
     detach: Annotated[bool, typer.Option(help="Do not wait for the run's end.")] = False,
     as_json_: AsJson = False,
 ) -> None:
@@ -72,8 +78,12 @@ def resume(
     with PrefectApi(settings) as api:
         flow_run = api.read_flow_run(run_id)
     _refuse_while_it_works(record, flow_run)
+    if skip or redo or value is not None:
+        asyncio.run(deciding.decide(settings, run_id, skip, redo, value))
     if with_current_code:
         asyncio.run(_allow(settings, run_id))
+    if stop := deciding.asked_stop(until, step_by_step=step_by_step):
+        asyncio.run(deciding.stop_after(settings, run_id, stop))
     if flow_run.deployment_id is None:
         words = [entrypoint, "--resume", str(run_id)]
         run_here(

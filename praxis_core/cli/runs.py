@@ -10,7 +10,8 @@ from uuid import UUID
 import typer
 
 from praxis_core.assets.shortages import Shortages
-from praxis_core.cli import resuming
+from praxis_core.cli import deciding, resuming
+from praxis_core.cli.commands_told import show_commands
 from praxis_core.cli.console import console, print_json, table
 from praxis_core.cli.lost import lost_runs
 from praxis_core.cli.opening import journal, run_id_of
@@ -55,6 +56,8 @@ def start(
     priority: Annotated[
         int, typer.Option(help="Among runs that wait for the same assets the greater goes first.")
     ] = 0,
+    until: deciding.Until = None,
+    step_by_step: deciding.StepByStep = False,
     detach: Annotated[bool, typer.Option(help="Do not wait for the run's end.")] = False,
     as_json_: AsJson = False,
 ) -> None:
@@ -69,6 +72,8 @@ def start(
         request["carry_from"] = str(asyncio.run(run_id_of(settings, carry_from)))
     if priority:
         request["priority"] = priority
+    if stop := deciding.asked_stop(until, step_by_step=step_by_step):
+        request["until"] = stop
     if is_file(protocol):
         run_here(settings, [protocol], request, detach=detach, as_json_=as_json_)
     else:
@@ -125,11 +130,17 @@ def list_(
 def show(
     run: Annotated[str, typer.Argument(help="Id of the run, or its first characters.")],
     *,
+    commands: Annotated[
+        bool, typer.Option("--commands", help="List its commands by their numbers instead.")
+    ] = False,
     as_json_: AsJson = False,
 ) -> None:
     """Show what a run did and measured."""
     settings = PraxisSettings()
     run_id = asyncio.run(run_id_of(settings, run))
+    if commands:
+        asyncio.run(show_commands(settings, run_id, as_json_=as_json_))
+        return
     asyncio.run(show_result(settings, run_id, as_json_=as_json_))
 
 

@@ -13,6 +13,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from praxis_core.execution.learned import Learning
+from praxis_core.execution.leaving_out import LeavingOut
 from praxis_core.execution.plain_data import describe_error
 from praxis_core.execution.protocol_state import ProtocolState, StepProgress
 from praxis_core.execution.step_paths import StepPaths
@@ -73,6 +74,8 @@ class ActiveRun:
         learning: What the protocol learns.
         trail: What it did, in its order.
         done: Steps that earlier attempts completed, by their paths.
+        after_step: Called with the path and the name of each step that is complete.
+        leaving_out: What of it is left out.
     """
 
     def __init__(  # noqa: PLR0913  # what a protocol may ask for, by name
@@ -86,6 +89,8 @@ class ActiveRun:
         learning: Learning,
         trail: Trail,
         done: Mapping[str, StepRecord],
+        after_step: Callable[[str, str], Awaitable[None]],
+        leaving_out: LeavingOut,
     ) -> None:
         self._progress = progress
         self._journal = journal
@@ -95,6 +100,8 @@ class ActiveRun:
         self._learning = learning
         self._trail = trail
         self._done = done
+        self._after_step = after_step
+        self._leaving_out = leaving_out
         self._paths = StepPaths()
 
     @property
@@ -155,6 +162,7 @@ class ActiveRun:
         # Tasks that the engine starts around the step are not the protocol's.
         with outside_protocol():
             await self._run_step(call.name, body)
+            await self._after_step(path, call.name)
         # What the step returned never enters the engine, which would read meaning into some values.
         return result[0]
 
@@ -166,6 +174,7 @@ class ActiveRun:
             result = await self._inside(call, branch, position)
             ended = done.ended_at or self._clock.now()
             await self._ended(done.path, StepStatus.SUCCEEDED, ended)
+            await self._after_step(done.path, done.name)
         return result
 
     async def _inside(self, call: StepCall, branch: Branch, position: StepPosition) -> Any:
@@ -173,7 +182,7 @@ class ActiveRun:
         token = _position.set(position)
         try:
             with inside_protocol(branch):
-                return await call.invoke()
+                return await self._leaving_out.step(position.path, call.invoke)
         except BaseException as error:
             if isinstance(error, Exception):
                 self._trail.blame(error)

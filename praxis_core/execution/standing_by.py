@@ -99,6 +99,8 @@ class StandingBy:
                 await self._course.until_stock_is_taken(known)
                 return True
             await self._replica.take_stock(known.command.device, _assets(known))
+        if self._course.leaves_out_the_next():
+            return True
         await self._course.until_live()
         return False
 
