@@ -336,7 +336,7 @@ class SourceChanged(RequestError):
 
 
 class ReplayDivergence(RequestError):
-    """Run {run_id} cannot go on: at command {number} the protocol asks for {now}, and the journal says that {then} was done there. Nothing has moved. The protocol depends on something that was not recorded (a clock, random numbers, a file, changed code); use run.now(), run.random and run.once() for these."""
+    """Run {run_id} cannot go on: at command {number} the protocol asks for {now}, and the journal says that {then} was done there. Nothing has moved. The protocol depends on something that was not recorded (a clock, random numbers, a file, changed code); use run.now(), run.random and run.once() for these. All that would be otherwise: praxis run diff {run_id}"""
 
 
 class StateDivergence(ReplayDivergence):

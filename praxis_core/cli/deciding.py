@@ -49,6 +49,10 @@ Value = Annotated[
     str | None,
     typer.Option(metavar="JSON", help="What the protocol is given for what is left out."),
 ]
+Anyway = Annotated[
+    bool,
+    typer.Option("--anyway", help="Although the plan of the rest says that it cannot go well."),
+]
 
 
 def asked_stop(until: str | None, *, step_by_step: bool) -> str | None:
@@ -79,13 +83,14 @@ async def stop_after(settings: PraxisSettings, run_id: UUID, step: str) -> None:
         await ask_to_stop(records, run_id, getpass.getuser(), step, done)
 
 
-async def decide(  # noqa: PLR0917  # what may be decided
+async def decide(  # what may be decided
     settings: PraxisSettings,
     run_id: UUID,
     skip: Sequence[str] | None,
     redo: Sequence[str] | None,
     value: str | None,
-    by: str | None = None,
+    *,
+    anyway: bool = False,
 ) -> None:
     """Write down what is left out and what is done once more, if the run can go on with all of it.
 
@@ -96,11 +101,16 @@ async def decide(  # noqa: PLR0917  # what may be decided
     if value is not None and len(skip or ()) != 1:
         raise RequestError(what="--value is what one --skip gives; name that one alone")
     async with journal(settings) as records:
-        deciding = await Deciding.about(records, run_id, by or getpass.getuser())
+        deciding = await Deciding.about(records, run_id, getpass.getuser())
         for one in skip or ():
             deciding.skip(one, _read(value), has_value=value is not None)
         for one in redo or ():
             deciding.redo(one)
+        problems = [] if anyway else await deciding.look_ahead()
+        if problems:
+            listed = "".join(f"\n- {one}" for one in problems)
+            what = f"the rest of it cannot go well then:{listed}\nTo do it all the same: --anyway"
+            raise DecisionRefused(run_id=run_id, what=what)
         await deciding.write()
 
 

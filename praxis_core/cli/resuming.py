@@ -66,6 +66,7 @@ def resume(
     skip: deciding.Skip = None,
     redo: deciding.Redo = None,
     value: deciding.Value = None,
+    anyway: deciding.Anyway = False,
     until: deciding.Until = None,
     step_by_step: deciding.StepByStep = False,
     detach: Annotated[bool, typer.Option(help="Do not wait for the run's end.")] = False,
@@ -79,7 +80,7 @@ def resume(
         flow_run = api.read_flow_run(run_id)
     _refuse_while_it_works(record, flow_run)
     if skip or redo or value is not None:
-        asyncio.run(deciding.decide(settings, run_id, skip, redo, value))
+        asyncio.run(deciding.decide(settings, run_id, skip, redo, value, anyway=anyway))
     if with_current_code:
         asyncio.run(_allow(settings, run_id))
     if stop := deciding.asked_stop(until, step_by_step=step_by_step):

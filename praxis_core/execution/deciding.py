@@ -6,8 +6,8 @@ leave it on two places, and a tip that is gone cannot be taken again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -15,17 +15,8 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from praxis_core.assets.catalogue import Catalogue
-from praxis_core.assets.contents import apply
 from praxis_core.assets.description import describe
 from praxis_core.assets.manager import AssetManager
-from praxis_core.assets.operations import (
-    Aspirate,
-    Dispense,
-    DropTip,
-    PickTip,
-    operations_of,
-    uses_head96,
-)
 from praxis_core.assets.state import AssetManagerState
 from praxis_core.errors import DecisionRefused
 from praxis_core.execution.decisions import (
@@ -33,13 +24,16 @@ from praxis_core.execution.decisions import (
     STEP_LEFT_OUT,
     TO_DO_AGAIN,
     Decisions,
+    Skip,
+    StepSkip,
     decisions_of,
 )
 from praxis_core.execution.doing_again import again
 from praxis_core.execution.numbered import STEP, Numbered, numbered
+from praxis_core.execution.revisiting import Revisiting
+from praxis_core.execution.supply_check import lacking
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import CommandRecord
-from praxis_core.protocol.command import Command
 from praxis_core.protocol.lifecycle import CommandKind
 from praxis_core.protocol.loading import load_protocol
 from praxis_core.protocol.steps import gives_a_value
@@ -110,6 +104,21 @@ class Deciding:
             state=state,
         )
 
+    async def look_ahead(self) -> list[str]:
+        """Plan the rest of the run with what was taken so far.
+
+        Returns:
+            What would go wrong in it for certain.
+
+        Raises:
+            DecisionRefused: the run would not come to where it was.
+        """
+        revisiting = Revisiting(self._journal, self._run_id, self._function)
+        found = await revisiting.carry_out(self._decisions, self._state)
+        if found.divergence:
+            raise self._refused(found.divergence)
+        return [str(fault.problem) for fault in found.faults]
+
     async def write(self) -> None:
         """Write down what was taken; from then on it counts."""
         for one in self.made:
@@ -160,6 +169,9 @@ class Deciding:
             "value": value,
         }
         message = f"{self._by} leaves out command {number}, {describe(command)}."
+        skip = Skip(number, command.fingerprint, f'"{describe(command)}"', value, datetime.now(UTC))
+        commands = {**self._decisions.commands, record.key: skip}
+        self._decisions = replace(self._decisions, commands=commands)
         self.made.append(Decision(COMMAND_LEFT_OUT, message, details))
 
     def _skip_step(self, named: str, value: JsonValue, *, has_value: bool) -> None:
@@ -175,6 +187,8 @@ class Deciding:
             raise self._refused(what)
         message = f"{self._by} leaves out what is left of step {path}, {step.name}."
         details: dict[str, JsonValue] = {"path": path, "name": step.name, "value": value}
+        steps = {**self._decisions.steps, path: StepSkip(value)}
+        self._decisions = replace(self._decisions, steps=steps)
         self.made.append(Decision(STEP_LEFT_OUT, message, details))
 
     # --- doing again ------------------------------------------------------------------------------
@@ -241,34 +255,6 @@ async def present_state(journal: Journal, run_id: UUID, workcell: str) -> AssetM
         if record.tail or outcome is not None:
             assets.settle(record.command, outcome, at)
     return assets.state
-
-
-def lacking(commands: Sequence[Command], state: AssetManagerState) -> Iterator[str]:
-    """Say what stands against some commands as things are.
-
-    Args:
-        commands: What is to be done, in order.
-        state: What is where; it is changed as they would change it.
-    """
-    at = datetime.now(UTC)
-    for command in commands:
-        yield from without_tips(command, state)
-        for change in apply(state, command, at):
-            if change.flag:
-                yield f"{change.asset}: {change.flag}"
-            elif change.what == "volume" and change.before is None:
-                yield f"nobody knows what is in {change.asset}"
-
-
-def without_tips(command: Command, state: AssetManagerState) -> Iterator[str]:
-    """Say which channels carry no tip that are to use one, and of which tips nobody knows."""
-    heads = state.heads96 if uses_head96(command) else state.heads
-    carried = heads.get(command.device, {})
-    for one in operations_of(command, state):
-        if isinstance(one, Aspirate | Dispense | DropTip) and one.channel not in carried:
-            yield f"channel {one.channel} of {command.device} carries no tip"
-        if isinstance(one, PickTip) and state.tip_spots.get(one.spot) is None:
-            yield f"nobody knows whether a tip is in {one.spot}"
 
 
 def _moved(before: AssetManagerState, then: AssetManagerState) -> list[str]:

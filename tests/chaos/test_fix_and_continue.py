@@ -116,10 +116,15 @@ class Bench:
             self.world.gate.turn_back()
 
     def decides(
-        self, skip: Sequence[str] = (), redo: Sequence[str] = (), value: str | None = None
+        self,
+        skip: Sequence[str] = (),
+        redo: Sequence[str] = (),
+        value: str | None = None,
+        *,
+        anyway: bool = False,
     ) -> None:
         """Decide as ``praxis run resume`` does."""
-        asyncio.run(decide(self.world.settings, self.run_id, skip, redo, value))
+        asyncio.run(decide(self.world.settings, self.run_id, skip, redo, value, anyway=anyway))
 
     def refused(self, **words: Any) -> str:
         """Decide what is refused; give the words."""
@@ -206,6 +211,18 @@ def test_a_step_that_is_left_out_ends_where_it_is(bench: Bench) -> None:
     done = bench.happened()
     assert (done["0/3"], done["0/4"], done["0/5"], done["0/6"]) == (1, 0, 1, 1)
     bench.is_as_recorded()
+
+
+def test_what_makes_the_rest_impossible_is_refused(bench: Bench) -> None:
+    """The plan of the rest says so; nothing is written down. A person may know better."""
+    bench.fails("star", "pick_up_tips")
+    said = bench.refused(skip=["1"])
+    assert "the rest of it cannot go well then" in said
+    assert "channel 0 of star carries no tip" in said
+    assert "To do it all the same: --anyway" in said
+    assert bench.listed()[-1]["number"] == 1
+    bench.decides(skip=["1"], anyway=True)
+    assert bench.listed()[-1]["end"] == "left out"
 
 
 def test_labware_is_not_believed_to_be_where_it_was_not_brought(bench: Bench) -> None:
