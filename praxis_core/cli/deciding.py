@@ -106,7 +106,7 @@ async def decide(  # what may be decided
             deciding.skip(one, _read(value), has_value=value is not None)
         for one in redo or ():
             deciding.redo(one)
-        problems = [] if anyway else await deciding.look_ahead()
+        problems = [] if anyway else await deciding.look_ahead(settings)
         if problems:
             listed = "".join(f"\n- {one}" for one in problems)
             what = f"the rest of it cannot go well then:{listed}\nTo do it all the same: --anyway"

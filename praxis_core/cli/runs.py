@@ -10,7 +10,7 @@ from uuid import UUID
 import typer
 
 from praxis_core.assets.shortages import Shortages
-from praxis_core.cli import deciding, resuming
+from praxis_core.cli import comparing, deciding, resuming
 from praxis_core.cli.commands_told import show_commands
 from praxis_core.cli.console import console, print_json, table
 from praxis_core.cli.lost import lost_runs
@@ -26,6 +26,7 @@ app = typer.Typer(help="Start runs, follow them, go on with them.", no_args_is_h
 app.command()(resuming.resume)
 app.command()(resuming.answer)
 app.command()(resuming.abandon)
+app.command()(comparing.diff)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 

@@ -34,9 +34,11 @@ from praxis_core.execution.revisiting import Revisiting
 from praxis_core.execution.supply_check import lacking
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import CommandRecord
+from praxis_core.planning.virtual_time import StillRunning
 from praxis_core.protocol.lifecycle import CommandKind
 from praxis_core.protocol.loading import load_protocol
 from praxis_core.protocol.steps import gives_a_value
+from praxis_core.settings import PraxisSettings
 from praxis_core.workcell.kinds import TAKE_STOCK
 from praxis_core.workcell.knowledge import undone
 
@@ -104,8 +106,11 @@ class Deciding:
             state=state,
         )
 
-    async def look_ahead(self) -> list[str]:
+    async def look_ahead(self, settings: PraxisSettings) -> list[str]:
         """Plan the rest of the run with what was taken so far.
+
+        Args:
+            settings: Where its state is.
 
         Returns:
             What would go wrong in it for certain.
@@ -113,8 +118,11 @@ class Deciding:
         Raises:
             DecisionRefused: the run would not come to where it was.
         """
-        revisiting = Revisiting(self._journal, self._run_id, self._function)
-        found = await revisiting.carry_out(self._decisions, self._state)
+        revisiting = Revisiting(self._journal, settings, self._run_id, self._function)
+        try:
+            found = await revisiting.carry_out(self._decisions, self._state)
+        except StillRunning:
+            return ["the plan of the rest is stuck in a call that does not return"]
         if found.divergence:
             raise self._refused(found.divergence)
         return [str(fault.problem) for fault in found.faults]

@@ -22,7 +22,7 @@ from praxis_core.execution.decisions import Decisions
 from praxis_core.execution.difference import difference, told
 from praxis_core.execution.learned import NOW, ONCE, SLEEP, Learning
 from praxis_core.execution.leaving_out import LeavingOut
-from praxis_core.execution.past import Known, Past, known_of, past_of
+from praxis_core.execution.past import Known, Past, known_of, past_of, state_to_go_back_to
 from praxis_core.execution.replay import Replay
 from praxis_core.execution.step_paths import StepPaths
 from praxis_core.execution.supply_check import without_tips
@@ -32,11 +32,15 @@ from praxis_core.journal.records import CommandRecord
 from praxis_core.planning.checks import check_request
 from praxis_core.planning.plan import PlanFault, PlannedCommand
 from praxis_core.planning.planned_run import PlannedRun, current_title
+from praxis_core.planning.recalled_state import RecalledState, RecalledStore
 from praxis_core.planning.rehearsal import LIMITS, Rehearsal, Rehearsed, Task
 from praxis_core.planning.virtual_time import VirtualLoop
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.definition import define
 from praxis_core.protocol.running import StepCall
+from praxis_core.redis_connection import connect
+from praxis_core.settings import PraxisSettings
+from praxis_core.state import PraxisState
 from praxis_core.workcell.branches import Branch, current_branch
 from praxis_core.workcell.clock import SimulatedClock
 from praxis_core.workcell.definition import WorkcellDefinition
@@ -143,9 +147,12 @@ class _Revisiting(Rehearsal):
         known: Known,
         decisions: Decisions,
         journal: Journal,
+        store: RecalledStore | None,
         all_differences: bool,
     ) -> None:
         super().__init__(task, replica)
+        self._store = store
+        self._learning: Learning | None = None
         self._past = past
         self._known = known
         self._journal = journal
@@ -168,7 +175,7 @@ class _Revisiting(Rehearsal):
 
     def _planned_run(self, loop: VirtualLoop) -> PlannedRun:
         task = self._task
-        learning = Learning(
+        learning = self._learning = Learning(
             task.run_id,
             self._past.last.number,
             journal=self._journal,
@@ -180,6 +187,11 @@ class _Revisiting(Rehearsal):
         )
         planned = (task.run_id, self._replica, self._done.watch, task.start, loop)
         return _RevisitedRun(*planned, learning=learning, leaving_out=self.leaving_out)
+
+    def _state(self) -> PraxisState:
+        if self._store is None or self._learning is None:
+            return super()._state()
+        return RecalledState(self._store, self._learning.state_identity, self._replica.asset)
 
     def _stop(self, why: PraxisError) -> None:
         self._stopped = self._stopped or why
@@ -256,12 +268,16 @@ class Revisiting:
 
     Args:
         journal: What is known of it.
+        settings: Where its state is.
         run_id: The run.
         function: Its protocol, as it is now.
     """
 
-    def __init__(self, journal: Journal, run_id: UUID, function: Any) -> None:
+    def __init__(
+        self, journal: Journal, settings: PraxisSettings, run_id: UUID, function: Any
+    ) -> None:
         self._journal = journal
+        self._settings = settings
         self._run_id = run_id
         self._function = function
 
@@ -341,9 +357,18 @@ class Revisiting:
             known=known,
             decisions=decisions,
             journal=self._journal,
+            store=await self._store(past) if definition.state_parameter else None,
             all_differences=all_differences,
         )
         return await asyncio.to_thread(rehearsal.carry_out), rehearsal
+
+    async def _store(self, past: Past) -> RecalledStore:
+        last = await state_to_go_back_to(self._journal, past)
+        redis = connect(self._settings.addresses().redis_url)
+        try:
+            return await asyncio.to_thread(RecalledStore, self._run_id, redis, last)
+        finally:
+            redis.close()
 
 
 async def _nobody(command: Command) -> Outcome:
