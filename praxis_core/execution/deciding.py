@@ -21,17 +21,20 @@ from praxis_core.assets.state import AssetManagerState
 from praxis_core.errors import DecisionRefused
 from praxis_core.execution.decisions import (
     COMMAND_LEFT_OUT,
+    LASTING,
     STEP_LEFT_OUT,
     TO_DO_AGAIN,
     Decisions,
     Skip,
     StepSkip,
     decisions_of,
+    last_decision,
 )
 from praxis_core.execution.doing_again import again
 from praxis_core.execution.numbered import STEP, Numbered, numbered
 from praxis_core.execution.revisiting import Revisiting
 from praxis_core.execution.supply_check import lacking
+from praxis_core.journal.decided import write_decisions
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import CommandRecord
 from praxis_core.planning.virtual_time import StillRunning
@@ -67,6 +70,7 @@ class Deciding:
         done: What the run did.
         decisions: What was decided before.
         state: What is where now, and how much of it.
+        seen: Its last attempt, and the id of its last decision.
     """
 
     def __init__(  # noqa: PLR0913  # what a decision is compared with, by name
@@ -79,7 +83,9 @@ class Deciding:
         done: Numbered,
         decisions: Decisions,
         state: AssetManagerState,
+        seen: tuple[int, int],
     ) -> None:
+        self._attempt, self._last = seen
         self._journal = journal
         self._run_id = run_id
         self._by = by
@@ -93,8 +99,8 @@ class Deciding:
     @classmethod
     async def about(cls, journal: Journal, run_id: UUID, by: str) -> Deciding:
         """Look up what there is to decide about."""
+        run, last = await journal.run(run_id), await last_decision(journal, run_id)
         decisions = await decisions_of(journal, run_id)
-        run = await journal.run(run_id)
         state = await present_state(journal, run_id, run.workcell)
         return cls(
             journal,
@@ -104,6 +110,7 @@ class Deciding:
             done=await numbered(journal, run_id, decisions),
             decisions=decisions,
             state=state,
+            seen=(run.attempt, last),
         )
 
     async def look_ahead(self, settings: PraxisSettings) -> list[str]:
@@ -128,10 +135,25 @@ class Deciding:
         return [str(fault.problem) for fault in found.faults]
 
     async def write(self) -> None:
-        """Write down what was taken; from then on it counts."""
-        for one in self.made:
-            details: dict[str, JsonValue] = {"by": self._by, **one.details}
-            await self._journal.event(self._run_id, one.kind, one.message, details)
+        """Write down what was taken; from then on it counts.
+
+        Raises:
+            DecisionRefused: the run is not any more as it was when this began.
+        """
+        lines: list[tuple[str, str, JsonValue]] = [
+            (one.kind, one.message, {"by": self._by, **one.details}) for one in self.made
+        ]
+        written = await write_decisions(
+            self._journal.database,
+            self._run_id,
+            lines,
+            attempt=self._attempt,
+            last=self._last,
+            kinds=LASTING,
+        )
+        if not written:
+            what = "meanwhile it has gone on, or somebody else has decided about it. Look again: "
+            raise self._refused(f"{what}praxis run show {self._run_id}")
 
     # --- leaving out ------------------------------------------------------------------------------
 

@@ -34,6 +34,9 @@ STEP_LEFT_OUT = "step_left_out"
 TO_DO_AGAIN = "to_do_again"
 """Kind of the event that says which commands are done once more before the run goes on."""
 
+LASTING = frozenset({COMMAND_LEFT_OUT, STEP_LEFT_OUT, TO_DO_AGAIN})
+"""Kinds of the decisions that nothing takes back."""
+
 END = "end"
 """What is asked for instead of a step by who wants the run to go on to its end."""
 EACH = "each"
@@ -157,6 +160,12 @@ async def ask_to_stop(
     what = f"wants the run to stop after {after}" if step != END else "lets it go on to its end"
     details: dict[str, JsonValue] = {"by": by, "step": step, "passed": [*sorted(passed)]}
     await journal.event(run_id, STOP_ASKED, f"{by} {what}.", details)
+
+
+async def last_decision(history: History, run_id: UUID) -> int:
+    """Give the id of the last event that decides something for good; 0: there is none."""
+    events = await history.events(run_id)
+    return max((event.id for event in events if event.kind in LASTING), default=0)
 
 
 async def decisions_of(history: History, run_id: UUID) -> Decisions:

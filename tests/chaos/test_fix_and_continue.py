@@ -18,7 +18,10 @@ from typer.testing import CliRunner
 from praxis_core.cli import app
 from praxis_core.cli.deciding import decide
 from praxis_core.errors import DecisionRefused, RequestError
+from praxis_core.execution.deciding import Deciding
 from praxis_core.host.asking import ask_host
+from praxis_core.journal.database import Database
+from praxis_core.journal.record import Journal
 from praxis_core.protocol import protocol, step
 from praxis_core.protocol.lifecycle import RunStatus
 from praxis_core.simulator.comparison import differences
@@ -53,8 +56,13 @@ async def carry(lh: LiquidHandler, shaker: HeaterShaker, plate: Plate) -> None:
 
 
 @protocol(name="chaos-mixing", version="1.0.0")
-async def mixing(
-    lh: LiquidHandler, shaker: HeaterShaker, tips: TipRack, plate: Plate, diluent: Trough
+async def mixing(  # noqa: PLR0913, PLR0917  # what it uses
+    lh: LiquidHandler,
+    shaker: HeaterShaker,
+    tips: TipRack,
+    plate: Plate,
+    diluent: Trough,
+    choosy: bool = False,
 ) -> float:
     """Mix three columns, feel how warm it is, carry the plate about.
 
@@ -64,6 +72,7 @@ async def mixing(
         tips: Tips.
         plate: An empty plate.
         diluent: A trough.
+        choosy: Whether it decides by what it reads, so that no plan can say all that it takes.
 
     Returns:
         How warm it is, °C.
@@ -72,7 +81,8 @@ async def mixing(
     for column in (1, 2, 3):
         await mix(lh, diluent, plate, column=column)
     warm = await feel(shaker)
-    await carry(lh, shaker, plate)
+    if not choosy or warm > -100:
+        await carry(lh, shaker, plate)
     await lh.return_tips()
     return warm
 
@@ -92,6 +102,7 @@ class Bench:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.story = MIXING
         self.run_id = uuid4()
         self.person = Person(world, self.run_id)
 
@@ -103,12 +114,12 @@ class Bench:
 
     def ends(self) -> int | None:
         """Let the run go on until its attempt ends."""
-        return self.world.end_of(self.world.start(MIXING, self.run_id))
+        return self.world.end_of(self.world.start(self.story, self.run_id))
 
     def is_killed(self, branch: str, ordinal: int) -> None:
         """Let it go on, and kill it when it is to send a command."""
         with self.world.gate.closed_for(branch, ordinal, Event.INTENT):
-            process = self.world.start(MIXING, self.run_id)
+            process = self.world.start(self.story, self.run_id)
             wait_for(lambda: self.world.gate.waiting() or not process.is_alive())
             assert process.is_alive(), self.world.said(self.run_id)
             process.kill()
@@ -169,8 +180,10 @@ def bench(open_world: OpenWorld) -> Bench:
     return Bench(open_world(MIXING))
 
 
-def test_a_command_that_is_left_out_is_never_sent(bench: Bench) -> None:
+@pytest.mark.parametrize("choosy", [False, True])
+def test_a_command_that_is_left_out_is_never_sent(bench: Bench, *, choosy: bool) -> None:
     """Whatever is killed after it was decided; what follows goes on from what is there."""
+    bench.story = MIXING.told(choosy=choosy)
     bench.fails("star", "dispense", nth=2)
     assert [one["number"] for one in bench.listed()] == [1, 2, 3, 4, 5]
     assert bench.listed()[-1]["end"] == "failed: fault on request: before; comes next"
@@ -207,8 +220,10 @@ def test_what_is_left_out_gives_the_protocol_what_somebody_says(bench: Bench) ->
     assert summary(bench) == 36.5
 
 
-def test_a_step_that_is_left_out_ends_where_it_is(bench: Bench) -> None:
+@pytest.mark.parametrize("choosy", [False, True])
+def test_a_step_that_is_left_out_ends_where_it_is(bench: Bench, *, choosy: bool) -> None:
     """What it did stays, and what it was to do is not done."""
+    bench.story = MIXING.told(choosy=choosy)
     bench.fails("star", "dispense", nth=2)
     assert "step 1 (Mix column 1) is complete" in bench.refused(skip=["step:1"])
     assert "it has come to no step 'Carry'" in bench.refused(skip=["step:Carry"])
@@ -231,6 +246,28 @@ def test_what_makes_the_rest_impossible_is_refused(bench: Bench) -> None:
     assert bench.listed()[-1]["number"] == 1
     bench.decides(skip=["1"], anyway=True)
     assert bench.listed()[-1]["end"] == "left out"
+
+
+def test_of_two_who_decide_at_once_one_is_told_to_look_again(bench: Bench) -> None:
+    """Neither overlooks what the other wants: nothing is left out and done again by chance."""
+    bench.fails("star", "aspirate", nth=3)
+    settings, run_id = bench.world.settings, bench.run_id
+
+    async def both() -> str:
+        async with Database(settings.addresses().database_url) as database:
+            one, other = [
+                await Deciding.about(Journal(database), run_id, who) for who in ("Ada", "Ben")
+            ]
+            one.redo("4-5")
+            other.redo("step:2")
+            await one.write()
+            with pytest.raises(DecisionRefused) as refused:
+                await other.write()
+            return str(refused.value)
+
+    assert "somebody else has decided about it" in asyncio.run(both())
+    assert bench.ends() == Ended.SUCCEEDED, bench.world.said(run_id)
+    assert bench.volume("A2") == 60.0
 
 
 def test_labware_is_not_believed_to_be_where_it_was_not_brought(bench: Bench) -> None:
