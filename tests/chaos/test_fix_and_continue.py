@@ -150,13 +150,17 @@ class Bench:
 
     def praxis(self, *words: str) -> Any:
         """Type a command about the run; give its JSON."""
+        return json.loads(self.says(*words, "--json"))
+
+    def says(self, *words: str) -> str:
+        """Type a command about the run; give what it prints."""
         places = {
             f"PRAXIS_{name.upper()}": str(self.world.places[name])
             for name in ("home", "database_url", "redis_url")
         }
-        done = CliRunner().invoke(app, [*words, str(self.run_id), "--json"], env=places)
+        done = CliRunner().invoke(app, [*words, str(self.run_id)], env=places)
         assert done.exit_code == 0, (done.output, done.exception)
-        return json.loads(done.stdout)
+        return done.stdout
 
     def happened(self) -> Counter[str]:
         """Count what happened, by branch and ordinal."""
@@ -244,7 +248,12 @@ def test_what_makes_the_rest_impossible_is_refused(bench: Bench) -> None:
     assert "channel 0 of star carries no tip" in said
     assert "To do it all the same: --anyway" in said
     assert bench.listed()[-1]["number"] == 1
+    assert "The past is the same for all 0 commands; it goes on at" in flat(
+        bench.says("run", "diff")
+    )
     bench.decides(skip=["1"], anyway=True)
+    assert "channel 0 of star carries no tip" in flat(bench.says("run", "diff"))
+    assert "left out" in bench.says("run", "show", "--commands")
     assert bench.listed()[-1]["end"] == "left out"
 
 
@@ -332,6 +341,11 @@ def test_a_host_that_dies_while_something_is_done_once_more_loses_nothing(bench:
     bench.world.finish(MIXING, bench.run_id)
     assert (bench.happened()["r1000001/0"], bench.happened()["r1000001/1"]) == (1, 1)
     assert bench.volume("A2") == 60.0
+
+
+def flat(text: str) -> str:
+    """Join the lines that the width of the screen has made."""
+    return " ".join(text.split())
 
 
 def summary(bench: Bench) -> Any:
