@@ -11,6 +11,7 @@ from uuid import UUID
 from prefect import Flow, flow
 from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
+from prefect.states import Failed
 from pydantic import Field, SecretStr, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
@@ -18,7 +19,7 @@ from blocks import PraxisDatabase, PraxisStateStore
 from flows.artifact import publish_result
 from flows.page import PrefectPage
 from flows.telling import low_told, troubles_told
-from praxis_core.errors import CommandInDoubt, NoRun, RequestError, RunNeedsAnswer
+from praxis_core.errors import CommandInDoubt, NoRun, RequestError, RunNeedsAnswer, RunStopped
 from praxis_core.execution.in_doubt import settled
 from praxis_core.host.link import HostLink
 from praxis_core.journal.record import Journal
@@ -50,6 +51,13 @@ CarryFrom = Annotated[
 Priority = Annotated[
     int,
     Field(description="Among runs that wait for the same assets the greater is served first."),
+]
+Until = Annotated[
+    str | None,
+    Field(
+        description='Stop after this step, by its name or its number; "each": after every step. '
+        "The run then goes on with praxis run resume."
+    ),
 ]
 
 WaterRun = Annotated[
@@ -127,6 +135,7 @@ def _signature(function: Callable[..., Any], workcell: str) -> inspect.Signature
         inspect.Parameter("carry_from", kind, default=None, annotation=CarryFrom),
         inspect.Parameter("priority", kind, default=0, annotation=Priority),
         inspect.Parameter("water_run", kind, default=False, annotation=WaterRun),
+        inspect.Parameter("until", kind, default=None, annotation=Until),
     ]
     return inspect.Signature([*parameters, *places])
 
@@ -204,6 +213,7 @@ async def _run(
         carry_from=UUID(str(carry_from)) if carry_from else None,
         priority=_read(int, priority, f"priority {priority!r} is no whole number"),
         water=_read(bool, water, f"water_run {water!r} is neither true nor false"),
+        until=str(arguments.pop("until") or "") or None,
         parameters=arguments,
     )
     store = cast("PraxisStateStore", await PraxisStateStore.aload(blocks))
@@ -221,6 +231,9 @@ async def _run(
         )
         try:
             result = await _carried_out(orchestrator, request, Journal(database), page, settings)
+        except RunStopped as stopped:
+            # To Prefect it has ended and can be retried, which is how it goes on.
+            return Failed(name="Stopped", message=str(stopped))
         finally:
             await orchestrator.close()
         await publish_result(Journal(database), result)

@@ -45,6 +45,8 @@
     │   ├── AlreadyAnswered
     │   ├── NoAnswer
     │   ├── RunNotResumable
+    │   ├── RunStopped
+    │   ├── DecisionRefused
     │   ├── SourceChanged
     │   ├── ContentsUnknown
     │   └── ReplayDivergence
@@ -65,6 +67,7 @@
     │   ├── ClaimLost
     │   ├── HostReplaced
     │   ├── CommandInDoubt
+    │   ├── RedoFailed
     │   ├── DeviceQuarantined
     │   ├── DeviceStillHangs
     │   ├── DeviceLinkLost
@@ -335,12 +338,20 @@ class RunNotResumable(RequestError):
     """Run {run_id} cannot be resumed: {what}"""
 
 
+class RunStopped(RequestError):
+    """Run {run_id} has stopped after step {path} ({name}), as was asked; it goes on from there with: praxis run resume {run_id}. To let it stop again: --until STEP, or --step-by-step"""
+
+
+class DecisionRefused(RequestError):
+    """Run {run_id}: {what}. Nothing was decided, and nothing has moved."""
+
+
 class SourceChanged(RequestError):
     """The source of protocol {protocol} changed since run {run_id} began ({before} then, {after} now); nothing has moved. To go on under the new code: praxis run resume {run_id} --with-current-code. It replays what happened and stops if the new code would have done anything else."""
 
 
 class ReplayDivergence(RequestError):
-    """Run {run_id} cannot go on: at command {number} the protocol asks for {now}, and the journal says that {then} was done there. Nothing has moved. The protocol depends on something that was not recorded (a clock, random numbers, a file, changed code); use run.now(), run.random and run.once() for these."""
+    """Run {run_id} cannot go on: at command {number} the protocol asks for {now}, and the journal says that {then} was done there. Nothing has moved. The protocol depends on something that was not recorded (a clock, random numbers, a file, changed code); use run.now(), run.random and run.once() for these. All that would be otherwise: praxis run diff {run_id}"""
 
 
 class StateDivergence(ReplayDivergence):
@@ -422,6 +433,10 @@ class HostReplaced(DeviceError):
 
 class CommandInDoubt(DeviceError):
     """Nobody knows whether {command} happened: {what}. It is not repeated on a guess, and the run has stopped. Look at the deck, then say what is true: {choices}"""
+
+
+class RedoFailed(DeviceError):
+    """Run {run_id} has stopped: {what}. Look at it: praxis run show {run_id}. When it is resumed, it is tried again."""
 
 
 class DeviceQuarantined(DeviceError):

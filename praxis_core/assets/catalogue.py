@@ -224,6 +224,26 @@ class Catalogue:
                 since = {"run": run_id, "number": number}
                 await inventory.put_back(session, workcell, before, by, since)
 
+    async def state_put_back(
+        self, workcell: str, run_id: UUID, numbers: Iterable[int]
+    ) -> AssetManagerState:
+        """Tell what is where once all is as before some commands of a run; nothing is written.
+
+        Args:
+            workcell: Its name.
+            run_id: The run.
+            numbers: Of the commands, ascending; of one that its host has undone, nothing changes.
+        """
+        async with self._database.session() as session, session.begin():
+            known = await inventory.load(session, workcell)
+            for number in numbers:
+                by = inventory.back_before(run_id, number)
+                if not await inventory.was_said(session, workcell, by):
+                    before = await pictures.deck_at(session, run_id, number - 1)
+                    since = {"run": run_id, "number": number}
+                    known = await inventory.as_before(session, known, before, since)
+            return known
+
     async def record(
         self, workcell: str, changes: Changes, of: Command | None = None, by: By | None = None
     ) -> None:

@@ -99,13 +99,13 @@ async def positions(
 
 
 _NUMBERS = text("""
-    SELECT number FROM praxis.command WHERE run_id = :run AND NOT tail ORDER BY number
-    OFFSET :before LIMIT 1
+    SELECT number FROM praxis.command WHERE run_id = :run AND NOT tail AND branch !~ '^r'
+    ORDER BY number OFFSET :before LIMIT 1
 """).bindparams(bindparam("run", type_=Uuid()))
 
-_COUNT = text("SELECT count(*) FROM praxis.command WHERE run_id = :run AND NOT tail").bindparams(
-    bindparam("run", type_=Uuid())
-)
+_COUNT = text("""
+    SELECT count(*) FROM praxis.command WHERE run_id = :run AND NOT tail AND branch !~ '^r'
+""").bindparams(bindparam("run", type_=Uuid()))
 
 
 async def number_of(session: AsyncSession, run: UUID, command: int) -> int:

@@ -313,6 +313,40 @@ async def was_said(session: AsyncSession, workcell: str, by: By) -> bool:
     return bool(await session.scalar(_SAID, values))
 
 
+HOST = "host"
+"""Who says what no person and no command said."""
+
+
+def back_before(run_id: object, number: int) -> By:
+    """Say who puts things back to what they were before a command of a run, and why."""
+    return By(HOST, f"somebody put them back to what they were before command {number} of {run_id}")
+
+
+async def as_before(
+    session: AsyncSession,
+    known: AssetManagerState,
+    before: AssetManagerState,
+    since: Mapping[str, object],
+) -> AssetManagerState:
+    """Tell how all would be if what a run has changed since a command were as it was before.
+
+    Args:
+        session: In a transaction.
+        known: How all is.
+        before: How it was.
+        since: ``run`` and ``number`` of the command.
+    """
+    target = known.model_copy(deep=True)
+    for name, what in await session.execute(_CHANGED, since):
+        if what == "part":
+            put_part(target, name, part(before, name))
+        else:
+            put_place(target, name, place(before, name))
+    for key in await session.scalars(_DOUBTED, since):
+        target.doubts.pop(key, None)
+    return target
+
+
 async def put_back(
     session: AsyncSession,
     workcell: str,
@@ -330,14 +364,7 @@ async def put_back(
         since: ``run`` and ``number`` of the command.
     """
     known = await load(session, workcell)
-    target = known.model_copy(deep=True)
-    for name, what in await session.execute(_CHANGED, since):
-        if what == "part":
-            put_part(target, name, part(before, name))
-        else:
-            put_place(target, name, place(before, name))
-    for key in await session.scalars(_DOUBTED, since):
-        target.doubts.pop(key, None)
+    target = await as_before(session, known, before, since)
     changes = difference(known, target, {*(await ids(session, workcell))})
     if changes:
         await enter(session, workcell, changes, by)

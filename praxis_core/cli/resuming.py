@@ -12,6 +12,7 @@ from uuid import UUID
 import psutil
 import typer
 
+from praxis_core.cli import deciding
 from praxis_core.cli.console import console, print_json
 from praxis_core.cli.opening import journal, run_id_of
 from praxis_core.cli.starting import announce, follow_deployed, run_here
@@ -52,6 +53,12 @@ def resume(
             "anything else so far.",
         ),
     ] = False,
+    skip: deciding.Skip = None,
+    redo: deciding.Redo = None,
+    value: deciding.Value = None,
+    anyway: deciding.Anyway = False,
+    until: deciding.Until = None,
+    step_by_step: deciding.StepByStep = False,
     detach: Annotated[bool, typer.Option(help="Do not wait for the run's end.")] = False,
     as_json_: AsJson = False,
 ) -> None:
@@ -62,8 +69,12 @@ def resume(
     with PrefectApi(settings) as api:
         flow_run = api.read_flow_run(run_id)
     _refuse_while_it_works(record, flow_run)
+    if skip or redo or value is not None:
+        asyncio.run(deciding.decide(settings, run_id, skip, redo, value, anyway=anyway))
     if with_current_code:
         asyncio.run(_allow(settings, run_id))
+    if stop := deciding.asked_stop(until, step_by_step=step_by_step):
+        asyncio.run(deciding.stop_after(settings, run_id, stop))
     if flow_run.deployment_id is None:
         words = [entrypoint, "--resume", str(run_id)]
         run_here(

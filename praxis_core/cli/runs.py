@@ -12,7 +12,8 @@ import typer
 from rich.markup import escape
 
 from praxis_core.assets.shortages import Shortages
-from praxis_core.cli import answering, resuming
+from praxis_core.cli import answering, comparing, deciding, resuming
+from praxis_core.cli.commands_told import show_commands
 from praxis_core.cli.console import console, print_json, table
 from praxis_core.cli.lost import ASKED_SECONDS, lost_runs
 from praxis_core.cli.opening import journal, run_id_of
@@ -30,6 +31,7 @@ app.command()(resuming.resume)
 app.command()(answering.answer)
 app.command()(answering.questions)
 app.command()(resuming.abandon)
+app.command()(comparing.diff)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
@@ -65,6 +67,8 @@ def start(
     priority: Annotated[
         int, typer.Option(help="Among runs that wait for the same assets the greater goes first.")
     ] = 0,
+    until: deciding.Until = None,
+    step_by_step: deciding.StepByStep = False,
     detach: Annotated[bool, typer.Option(help="Do not wait for the run's end.")] = False,
     as_json_: AsJson = False,
 ) -> None:
@@ -72,17 +76,18 @@ def start(
     if water and simulate:
         raise RequestError(what="a water run uses the real devices: say --simulate or --water")
     settings = PraxisSettings()
-    request: dict[str, Any] = {**assigned(parameter), "simulate": simulate}
-    if asset:
-        request["assets"] = {name: names(value) for name, value in pairs(asset)}
-    if workcell:
-        request["workcell"] = workcell
-    if carry_from:
-        request["carry_from"] = str(asyncio.run(run_id_of(settings, carry_from)))
-    if priority:
-        request["priority"] = priority
-    if water:
-        request["water_run"] = True
+    carried = str(asyncio.run(run_id_of(settings, carry_from))) if carry_from else None
+    said: dict[str, Any] = {
+        "assets": {name: names(value) for name, value in pairs(asset)} if asset else None,
+        "workcell": workcell,
+        "carry_from": carried,
+        "priority": priority,
+        "water_run": water,
+        "until": deciding.asked_stop(until, step_by_step=step_by_step),
+    }
+    # What nobody said is left to the deployment.
+    given = {name: value for name, value in said.items() if value}
+    request = {**assigned(parameter), "simulate": simulate, **given}
     if is_file(protocol):
         run_here(settings, [protocol], request, detach=detach, as_json_=as_json_)
     else:
@@ -141,11 +146,17 @@ def list_(
 def show(
     run: Annotated[str, typer.Argument(help="Id of the run, or its first characters.")],
     *,
+    commands: Annotated[
+        bool, typer.Option("--commands", help="List its commands by their numbers instead.")
+    ] = False,
     as_json_: AsJson = False,
 ) -> None:
     """Show what a run did and measured."""
     settings = PraxisSettings()
     run_id = asyncio.run(run_id_of(settings, run))
+    if commands:
+        asyncio.run(show_commands(settings, run_id, as_json_=as_json_))
+        return
     asyncio.run(show_result(settings, run_id, as_json_=as_json_))
 
 

@@ -16,8 +16,10 @@ import typer
 
 from praxis_core.cli.console import console, print_json, say
 from praxis_core.cli.following import follow
+from praxis_core.cli.opening import journal
 from praxis_core.cli.result import show_result
 from praxis_core.errors import RequestError, ServiceError, ServiceRefused
+from praxis_core.execution.decisions import has_stopped_as_asked
 from praxis_core.protocol.lifecycle import RunStatus
 from praxis_core.services.environment import environment
 from praxis_core.services.prefect_api import CONFLICT, PrefectApi
@@ -160,8 +162,16 @@ def run_here(
 
 def _show_end(settings: PraxisSettings, run_id: UUID, status: RunStatus, *, as_json_: bool) -> None:
     asyncio.run(show_result(settings, run_id, as_json_=as_json_))
+    if status is RunStatus.INTERRUPTED and asyncio.run(_as_asked(settings, run_id)):
+        return
     if status is not RunStatus.SUCCEEDED:
         raise typer.Exit(1)
+
+
+async def _as_asked(settings: PraxisSettings, run_id: UUID) -> bool:
+    """Whether a run stopped where somebody wanted it to."""
+    async with journal(settings) as records:
+        return await has_stopped_as_asked(records, run_id)
 
 
 def _not_started(name: str, error: ServiceRefused) -> RequestError:

@@ -16,6 +16,7 @@ from pydantic import JsonValue
 
 from praxis_core.execution.asking import Asking
 from praxis_core.execution.learned import Learning
+from praxis_core.execution.leaving_out import LeavingOut
 from praxis_core.execution.plain_data import describe_error
 from praxis_core.execution.protocol_state import ProtocolState, StepProgress
 from praxis_core.execution.step_paths import StepPaths
@@ -80,6 +81,8 @@ class ActiveRun:
         asking: How people are asked.
         done: Steps that earlier attempts completed, by their paths.
         timeliness: Watches what steps promise about time; None: they promise nothing.
+        after_step: Called with the path and the name of each step that is complete.
+        leaving_out: What of it is left out.
     """
 
     def __init__(  # noqa: PLR0913  # what a protocol may ask for, by name
@@ -95,6 +98,8 @@ class ActiveRun:
         asking: Asking,
         done: Mapping[str, StepRecord],
         timeliness: Timeliness | None = None,
+        after_step: Callable[[str, str], Awaitable[None]],
+        leaving_out: LeavingOut,
     ) -> None:
         self._progress = progress
         self._journal = journal
@@ -106,6 +111,8 @@ class ActiveRun:
         self._asking = asking
         self._done = done
         self._timeliness = timeliness
+        self._after_step = after_step
+        self._leaving_out = leaving_out
         self._paths = StepPaths()
 
     @property
@@ -175,6 +182,7 @@ class ActiveRun:
         # Tasks that the engine starts around the step are not the protocol's.
         with outside_protocol():
             await self._run_step(call.name, body)
+            await self._after_step(path, call.name)
         # What the step returned never enters the engine, which would read meaning into some values.
         return result[0]
 
@@ -186,6 +194,7 @@ class ActiveRun:
             result = await self._inside(call, branch, position)
             ended = done.ended_at or self._clock.now()
             await self._ended(done.path, StepStatus.SUCCEEDED, ended)
+            await self._after_step(done.path, done.name)
         return result
 
     async def _inside(self, call: StepCall, branch: Branch, position: StepPosition) -> Any:
@@ -193,7 +202,7 @@ class ActiveRun:
         token = _position.set(position)
         try:
             with inside_protocol(branch), self._timed(call):
-                result = await call.invoke()
+                result = await self._leaving_out.step(position.path, call.invoke)
         except BaseException as error:
             if isinstance(error, Exception):
                 self._trail.blame(error)

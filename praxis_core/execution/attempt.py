@@ -8,6 +8,7 @@ from uuid import UUID
 from praxis_core.errors import CommandInDoubt, PraxisError, RequestError, RunNeedsAnswer
 from praxis_core.execution.consent import current_code_allowed
 from praxis_core.execution.course import Course
+from praxis_core.execution.decisions import NO_DECISIONS, ask_to_stop, decisions_of, require_step
 from praxis_core.execution.learned import Learning
 from praxis_core.execution.past import Past, past_of, state_to_go_back_to
 from praxis_core.execution.plain_data import json_object
@@ -69,6 +70,8 @@ class Attempt:
         """Where its commands pass; None: it has none yet."""
         self.learning: Learning | None = None
         """What its protocol learns; None: that has not begun."""
+        self.decisions = NO_DECISIONS
+        """What people decided about the run before this attempt began."""
         self._asked = asked
 
     @property
@@ -96,6 +99,11 @@ class Attempt:
         self.progress.attempt = await journal.begin_attempt(self._asked)
         self.state.begin(resuming=self.past is not None)
         self.state_begun = True
+        self.decisions = await decisions_of(journal, self.run_id)
+        until = self.request.until
+        if until and self.past is None and self.decisions.stop is None:
+            await ask_to_stop(journal, self.run_id, self.request.asked_by, until)
+            self.decisions = await decisions_of(journal, self.run_id)
 
     async def prepare_state(self, journal: Journal, other: PraxisState | None) -> None:
         """Bring the state to where the run goes on; an error of the past is no error now.
@@ -157,6 +165,8 @@ async def load(journal: Journal, request: RunRequest, state: PraxisState) -> Att
         what = "a water run uses the real devices: ask for simulate or for water, not for both"
         raise RequestError(what=what)
     definition = define(request.function)
+    if request.until is not None:
+        require_step(definition, request.run_id, request.until)
     past = await past_of(journal, request.run_id)
     workcell = past.workcell if past else await journal.workcell(request.workcell)
     if past is None and request.carry_from is not None:

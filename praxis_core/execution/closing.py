@@ -13,11 +13,13 @@ from praxis_core.errors import (
     HostNotRunning,
     ImpossibleTransition,
     PraxisError,
+    RunStopped,
     ServiceError,
     StateError,
 )
 from praxis_core.execution.attempt import ERROR_FLAG, Attempt
 from praxis_core.execution.data_file import write_measurements
+from praxis_core.execution.decisions import STOPPED
 from praxis_core.execution.ending import set_tail_aside
 from praxis_core.execution.plain_data import describe_error
 from praxis_core.execution.readout import of_attempt
@@ -95,9 +97,7 @@ class Closing:
         attempt = self._attempt
         attempt.progress.status = status
         if status is RunStatus.INTERRUPTED:
-            lost = isinstance(error, HostLost | HostNotRunning)
-            kind = "host_lost" if lost else "resume_refused"
-            await self._journal.event(attempt.run_id, kind, message_of(error))
+            await self._say_why(error)
             # The host may have been faster: it misses the run, or asks about its last command.
             with suppress(ImpossibleTransition):
                 await self._journal.set_status(attempt.run_id, status, attempt=attempt.number)
@@ -107,6 +107,19 @@ class Closing:
             attempt.state[ERROR_FLAG] = attempt.progress.error
         except (ServiceError, StateError) as lost:
             _log.warning("run %s could not flag its error: %s", attempt.run_id, lost)
+
+    async def _say_why(self, error: BaseException) -> None:
+        """Write down what has interrupted the attempt."""
+        run_id, course = self._attempt.run_id, self._attempt.course
+        stopped = None if course is None else course.stopped
+        if isinstance(stopped, RunStopped):
+            details = {name: str(stopped.details[name]) for name in ("path", "name")}
+            await self._journal.event(run_id, STOPPED, str(stopped), {**details})
+            return
+        lost = isinstance(error, HostLost | HostNotRunning)
+        await self._journal.event(
+            run_id, "host_lost" if lost else "resume_refused", message_of(error)
+        )
 
     async def _set_tail_aside(self, error: BaseException) -> None:
         attempt, tail = self._attempt, self._attempt.tail_of(error)

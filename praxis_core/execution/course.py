@@ -17,8 +17,10 @@ from praxis_core.errors import (
     HostNotRunning,
     PraxisError,
     ReplayDivergence,
+    RunStopped,
 )
 from praxis_core.execution.deck_told import DeckTold
+from praxis_core.execution.leaving_out import LeavingOut
 from praxis_core.execution.replay import GoingLive, Replay
 from praxis_core.execution.supplies import Supplies
 from praxis_core.execution.timeliness import Timeliness
@@ -57,6 +59,8 @@ class Course:
         self._replay: Replay | None = None
         self._deck = DeckTold((), 0)
         self._is_live = True
+        self.leaving_out: LeavingOut | None = None
+        """What of the protocol is left out; None: nothing."""
         self._token: int | None = None
         self._attributes: Mapping[str, Mapping[str, JsonValue]] = {}
         self._before_live: Callable[[], Awaitable[None]] | None = None
@@ -106,7 +110,7 @@ class Course:
         match self.stopped:
             case CommandInDoubt():
                 return RunStatus.IN_DOUBT
-            case HostLost() | HostNotRunning():
+            case HostLost() | HostNotRunning() | RunStopped():
                 return RunStatus.INTERRUPTED
             case _:
                 return RunStatus.FAILED
@@ -130,6 +134,9 @@ class Course:
         position = self.trail.add(Deed(COMMAND, command.branch, command.ordinal, name))
         self._deck.take(command.deck_changes)
         try:
+            left_out = None if self.leaving_out is None else self.leaving_out.outcome(command)
+            if left_out is not None:
+                return left_out
             outcome = await self._replay.execute(command)
         except (CommandInDoubt, ReplayDivergence, HostLost, HostNotRunning) as stopped:
             # Of a host that is given up the link gets no answer any more.
@@ -153,6 +160,22 @@ class Course:
             self.timeliness.promises.note(command, outcome)
             await self.timeliness.write()
 
+    async def again(self, command: Command) -> Outcome:
+        """Send what was done before once more; the protocol does not hear of it.
+
+        Raises:
+            CommandInDoubt, HostLost: the run cannot go on.
+            PraxisError: as the link raises; nothing was sent, and the run cannot go on either.
+        """
+        try:
+            outcome = await self.link.execute(replace(command, token=self._token))
+        except PraxisError as stopped:
+            self.stop(stopped)
+            raise
+        if self.supplies is not None:
+            self.supplies.follow(command, outcome)
+        return outcome
+
     async def until_live(self) -> None:
         """Wait until all that is known was given out.
 
@@ -163,6 +186,14 @@ class Course:
             raise self.stopped
         if self._replay is not None:
             await self._replay.until_known_is_over()
+
+    def known(self, branch: str, ordinal: int) -> CommandRecord | None:
+        """Give what was asked for at a place of the protocol before; None: nothing yet."""
+        return None if self._replay is None else self._replay.known(branch, ordinal)
+
+    def leaves_out_the_next(self) -> bool:
+        """Whether the next command of the calling branch is going to be left out."""
+        return self.leaving_out is not None and self.leaving_out.comes_next()
 
     def upcoming(self) -> CommandRecord | None:
         """Give what the calling branch asked for next in an earlier attempt; None: nothing."""

@@ -183,6 +183,23 @@ class Learning:
             self._trail.blame(error, position)
             return {"raised": _error(error)}
 
+    def recall(self, kind: str, name: str = "") -> tuple[bool, Any]:
+        """Give what was learned here before, and learn nothing; for who only looks.
+
+        Returns:
+            Whether something was, and what.
+
+        Raises:
+            ReplayDivergence: something else was learned there.
+            Exception: what an outside effect raised.
+        """
+        deed, position = self._next(kind, name)
+        known = self._recorded(deed)
+        if known is None or (kind == ONCE and known.done_at is None):
+            return False, None
+        whole = kind in {NOW, SLEEP}
+        return True, known.value if whole else self._again(known.value, position)
+
     async def _sleep(self, deed: Deed, known: Learned | None, seconds: float) -> None:
         if known is None:
             deadline = self._clock.now() + timedelta(seconds=max(seconds, 0.0))

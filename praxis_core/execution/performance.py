@@ -11,11 +11,15 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from praxis_core.assets.shortages import OFF_PLAN, Shortages
+from praxis_core.errors import RunStopped
 from praxis_core.execution.active_run import ActiveRun, StepRunner
 from praxis_core.execution.asking import Asking
 from praxis_core.execution.attempt import Attempt
 from praxis_core.execution.course import Course
+from praxis_core.execution.decisions import EACH
+from praxis_core.execution.doing_again import DoingAgain
 from praxis_core.execution.learned import Learning
+from praxis_core.execution.leaving_out import LeavingOut
 from praxis_core.execution.page import RunPage
 from praxis_core.execution.past import Known, known_of
 from praxis_core.execution.replay import GoingLive
@@ -67,6 +71,7 @@ class Performance:
         self._run_step = run_step
         self._page = page
         self._remind_seconds = remind_seconds
+        self._doing_again: DoingAgain
 
     async def carry_out(self, attached: Attached) -> Any:
         """Run the protocol: what is known is given to it, and what is new is sent.
@@ -87,18 +92,32 @@ class Performance:
             before_live=learning.write,
             going_live=partial(self._go_live, known) if attempt.past else None,
         )
+        decisions = attempt.decisions
+        course.leaving_out = leaving_out = LeavingOut(
+            attempt.run_id, decisions, course.known, lambda: course.stopped is not None
+        )
+        self._doing_again = DoingAgain(
+            attempt.run_id,
+            attempt.number,
+            course=course,
+            journal=self._journal,
+            redos=decisions.redos,
+        )
         await self._stand_by(attached)
         await self._watch_times()
-        token = current_run.set(self._active(learning, known))
+        token = current_run.set(self._active(learning, known, leaving_out))
         try:
             function = partial(attempt.request.function, **self._arguments(learning))
             value = await course.carry_out(function)
+            if course.stopped is None:
+                await self._doing_again.carry_out()
         finally:
             current_run.reset(token)
             if course.timeliness is not None:
                 await course.timeliness.write()
         course.finish()
         await learning.write()
+        await self._say_that_it_did_not_stop()
         return value
 
     async def _watch_times(self) -> None:
@@ -184,7 +203,7 @@ class Performance:
             arguments[name] = state
         return arguments
 
-    def _active(self, learning: Learning, known: Known) -> ActiveRun:
+    def _active(self, learning: Learning, known: Known, leaving_out: LeavingOut) -> ActiveRun:
         return ActiveRun(
             progress=self._attempt.progress,
             journal=self._journal,
@@ -202,7 +221,29 @@ class Performance:
             ),
             done=known.steps,
             timeliness=self._course.timeliness,
+            after_step=self._stop_after,
+            leaving_out=leaving_out,
         )
+
+    async def _stop_after(self, path: str, name: str) -> None:
+        """Stop if somebody wants the run to stop after this step.
+
+        Raises:
+            RunStopped: somebody does.
+        """
+        stop, learning = self._attempt.decisions.stop, self._attempt.learning
+        if stop is None or learning is None or not stop.comes_after(path, name):
+            return
+        await learning.write()
+        stopped = RunStopped(run_id=self._attempt.run_id, path=path, name=name)
+        self._course.stop(stopped)
+        raise stopped
+
+    async def _say_that_it_did_not_stop(self) -> None:
+        stop = self._attempt.decisions.stop
+        if stop is not None and stop.step != EACH:
+            what = f"It came to its end; after step {stop.step} it could not stop: it has none."
+            await self._journal.event(self._attempt.run_id, "stop_not_reached", what)
 
     async def _go_live(self, known: Known, going: GoingLive) -> None:
         """Say where a resumed run goes on, and bring the devices to where it expects them."""
@@ -225,6 +266,7 @@ class Performance:
         if restored:
             what = "The devices were set again as the run had left them."
             await self._journal.event(attempt.run_id, "restored", what, restored)
+        await self._doing_again.carry_out()
 
 
 def _wholes(bound: Mapping[str, str | list[str]], requirement: str) -> set[str]:

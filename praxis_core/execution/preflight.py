@@ -139,6 +139,7 @@ class Preflight:
             checked,
             begun,
             Earlier(done, moved),
+            water=(await self._known()).fillings if attempt.water else None,
             replica=self._bench.replica,
             run_id=attempt.run_id,
         )

@@ -26,6 +26,8 @@ class RunRequest:
     asked_by: str = "unverified"
     with_current_code: bool = False
     """Whether a run that was under way may go on although its protocol's source has changed."""
+    until: str | None = None
+    """After which step a new run stops: its number or name, or ``decisions.EACH``."""
     priority: int = 0
     """Where it waits for assets together with others, the greater is served first."""
     water: bool = False

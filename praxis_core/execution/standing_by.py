@@ -104,8 +104,10 @@ class StandingBy:
                 await self._course.until_stock_is_taken(known)
                 return True
             await self._replica.take_stock(known.command.device, _assets(known))
-        if self._course.went_on():
-            return True  # without a command: PyLabRobot refused the call, and does so again
+        if self._course.leaves_out_the_next() or self._course.went_on():
+            return (
+                True  # without a command: it is left out, or PyLabRobot refused it, and does again
+            )
         try:
             async with asyncio.timeout(REPLAYED_SECONDS):
                 await self._course.until_live()

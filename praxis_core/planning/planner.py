@@ -113,6 +113,7 @@ def plan_the_rest(  # noqa: PLR0913  # what a run has, by name
     state: AssetManagerState,
     earlier: Earlier,
     *,
+    water: Fillings | None = None,
     replica: Replica,
     run_id: UUID,
 ) -> Plan:
@@ -124,6 +125,7 @@ def plan_the_rest(  # noqa: PLR0913  # what a run has, by name
         checked: Its parameters and assets.
         state: What was where, and how much of it, when the run began.
         earlier: What it did, and what others did meanwhile.
+        water: As for ``plan``.
         replica: As for ``plan``.
         run_id: The run.
 
@@ -140,6 +142,7 @@ def plan_the_rest(  # noqa: PLR0913  # what a run has, by name
         durations={},
         limits=LIMITS,
         earlier=earlier,
+        water=water,
     )
     return _planned(task, replica.definition.name, replica)
 

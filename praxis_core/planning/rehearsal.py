@@ -55,6 +55,7 @@ from praxis_core.protocol.command import Command, DeckChange, Outcome
 from praxis_core.protocol.definition import ProtocolDefinition
 from praxis_core.protocol.lifecycle import OutcomeStatus
 from praxis_core.protocol.running import current_run
+from praxis_core.state import PraxisState
 from praxis_core.workcell import timed
 from praxis_core.workcell.branches import Branch, inside_protocol
 from praxis_core.workcell.definition import Refill
@@ -177,6 +178,9 @@ class Rehearsal:
         generous: Whether every tip spot has a tip, so that all that are missing are found.
     """
 
+    compares = False
+    """Whether commands are compared with what was done before."""
+
     def __init__(
         self, task: Task, replica: Replica, *, eager: bool = False, generous: bool = False
     ) -> None:
@@ -208,11 +212,11 @@ class Rehearsal:
         Raises:
             StillRunning: it is stuck, and nobody may use the replica any more.
         """
-        watch, done, limits = self._done.watch, self._done, self._task.limits
-        tell = lambda device, method, value: (  # noqa: E731
-            value if value is None or self._is_known else watch.follow(value, f"{device}.{method}")
+        done, limits = self._done, self._task.limits
+        rehearsing = self._replica.rehearsing(
+            self._execute, _no_step, self._tell, compared=self.compares
         )
-        with _trackers_kept(), self._replica.rehearsing(self._execute, _no_step, tell):
+        with _trackers_kept(), rehearsing:
             try:
                 run_virtually(self._main, limits.seconds, limits.grace, limits.waits)
             except (StillRunning, KeyboardInterrupt):
@@ -230,23 +234,41 @@ class Rehearsal:
             done.late.append((one, done.commands[number - 1]))
         return done
 
-    async def _main(self) -> None:
-        loop = self._loop = asyncio.get_running_loop()  # type: ignore[assignment]
-        task, replica, watch = self._task, self._replica, self._done.watch
-        self._run = PlannedRun(
+    def _tell(self, device: str, method: str, value: Any) -> Any:
+        """Give the protocol what a device answered, which may be otherwise in the run."""
+        if value is None or self._is_known:
+            return value
+        return self._done.watch.follow(value, f"{device}.{method}")
+
+    def _planned_run(self, loop: VirtualLoop) -> PlannedRun:
+        """Make what the protocol gets when it asks for its run."""
+        task = self._task
+        return PlannedRun(
             task.run_id,
-            replica,
-            watch,
+            self._replica,
+            self._done.watch,
             task.start,
-            loop,  # type: ignore[arg-type]
+            loop,
             promises=self._promises,
             water=task.water is not None,
         )
-        self._devices = PretendDevices(replica, self._assets, self._run.time)
-        replica.arrange(task.state)
+
+    def _begin(self) -> None:
+        """Let all be where it is when the protocol begins."""
+        self._replica.arrange(self._task.state)
         if self._generous:
             self._fill_racks()
         self._done.certain.extend([*self._misplaced(), *self._carried()])
+
+    def _end(self) -> None:
+        """See that nothing stands against it when the protocol has returned."""
+
+    async def _main(self) -> None:
+        loop = self._loop = asyncio.get_running_loop()  # type: ignore[assignment]
+        task, replica = self._task, self._replica
+        self._run = self._planned_run(loop)  # type: ignore[arg-type]
+        self._devices = PretendDevices(replica, self._assets, self._run.time)
+        self._begin()
         devices = set(task.checked.asset_names) & set(replica.devices)
         await replica.attach(sorted(devices))
         token = current_run.set(self._run)
@@ -254,6 +276,7 @@ class Rehearsal:
         try:
             with nothing_leaves(self._refused), inside_protocol(branch):
                 await task.function(**self._arguments())
+            self._end()
         finally:
             self._done.seconds = loop.time()
             current_run.reset(token)
@@ -270,9 +293,11 @@ class Rehearsal:
         }
         arguments = {**task.checked.parameters, **bound}
         if task.definition.state_parameter is not None:
-            state = PlannedState(task.run_id, self._done.watch, replica.asset)
-            arguments[task.definition.state_parameter] = state
+            arguments[task.definition.state_parameter] = self._state()
         return arguments
+
+    def _state(self) -> PraxisState:
+        return PlannedState(self._task.run_id, self._done.watch, self._replica.asset)
 
     def _refused(self, what: str) -> None:
         self._done.watch.decided(f"{what} is not done in a plan; it belongs into run.once(...)")

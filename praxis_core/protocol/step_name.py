@@ -76,6 +76,18 @@ class StepName:
         return parts
 
 
+def may_be(template: str, title: str) -> bool:
+    """Whether a step of this template may be called so in a run."""
+    try:
+        pieces = list(Formatter().parse(template))
+    except ValueError:
+        return template == title
+    pattern = "".join(
+        re.escape(text) + (".*" if field is not None else "") for text, field, *_ in pieces
+    )
+    return re.fullmatch(pattern, title, re.DOTALL) is not None
+
+
 def _argument(field: str) -> str:
     """The argument that a field begins with: of ``plate.name``, ``plate``."""
     return re.split(r"[.\[]", field, maxsplit=1)[0]

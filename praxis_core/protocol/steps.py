@@ -14,6 +14,7 @@ from praxis_core.protocol.docstring import docstring
 from praxis_core.protocol.faults import Faults
 from praxis_core.protocol.promise import MEND, seconds_in
 from praxis_core.protocol.source import Source
+from praxis_core.protocol.step_name import may_be
 
 
 class StepDefinition(BaseModel):
@@ -85,6 +86,33 @@ def _check_promise(mark: StepMark, source: Source, faults: Faults) -> None:
     if mark.since is not None and step_mark(mark.since) is None:
         what = f"{of} has since={mark.since!r}, which is no step"
         faults.elsewhere(source, line, what, "name the function of an earlier step: since=mix")
+
+
+def gives_a_value(function: Callable[..., Any], title: str) -> bool:
+    """Whether a step of a protocol may return something; one that is not found may.
+
+    Args:
+        function: The protocol.
+        title: What the step was called in a run.
+    """
+    found: dict[Callable[..., Any], StepMark] = {}
+    _visit(inspect.unwrap(function), inspect.unwrap(function).__module__, found, set())
+    parts = [part for part, mark in found.items() if may_be(mark.name.template, title)]
+    return not parts or any(map(_returns, parts))
+
+
+def _returns(function: Callable[..., Any]) -> bool:
+    """Whether a function has a ``return`` with a value, its inner functions left out."""
+    node = Source(function).node
+    waiting: list[ast.AST] = [*node.body] if node else []
+    while waiting:
+        part = waiting.pop()
+        value = part.value if isinstance(part, ast.Return) else None
+        if value is not None and not (isinstance(value, ast.Constant) and value.value is None):
+            return True
+        if not isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)):
+            waiting += ast.iter_child_nodes(part)
+    return node is None
 
 
 def _visit(

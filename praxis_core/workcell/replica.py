@@ -136,7 +136,9 @@ class Replica:
         self._deck.forget()
 
     @contextmanager
-    def rehearsing(self, execute: Execute, step: CurrentStep, tell: Tell) -> Iterator[None]:
+    def rehearsing(
+        self, execute: Execute, step: CurrentStep, tell: Tell, *, compared: bool = False
+    ) -> Iterator[None]:
         """Let commands go elsewhere for a while; then everything is just as it was before.
 
         An error that nobody may catch (``BaseException``) leaves the replica as it is, for good:
@@ -146,11 +148,12 @@ class Replica:
             execute: Carries them out.
             step: Tells which step the calling code is part of.
             tell: Gives what they answered.
+            compared: Whether they are compared with what was done, and so need their fingerprints.
         """
         own = [value for name, value in vars(self).items() if name not in {"_execute", "_step"}]
         before, attributes = Memento(own, beyond=[self]), dict(vars(self))
         self._execute, self._step, self._tell = execute, step, tell
-        self._fingerprint = _not_compared
+        self._fingerprint = self._fingerprint if compared else _not_compared
         yield
         vars(self).update(attributes)
         before.restore()

@@ -23,7 +23,7 @@ from pylabrobot.resources import (
 
 from praxis_core.assets.catalogue import Catalogue
 from praxis_core.assets.entries import By, entries
-from praxis_core.assets.inventory import Description, difference
+from praxis_core.assets.inventory import HOST, Description, back_before, difference
 from praxis_core.assets.manager import AssetManager
 from praxis_core.assets.state import AssetManagerState, Location
 from praxis_core.errors import RunNotFound
@@ -36,9 +36,6 @@ from praxis_core.workcell.clock import Clock
 from praxis_core.workcell.model import WorkcellModel
 
 _log = logging.getLogger(__name__)
-
-HOST = "host"
-"""Who says what no person and no command said."""
 
 _KINDS: tuple[tuple[type[Resource], str], ...] = (
     (Lid, "lid"),
@@ -236,8 +233,7 @@ class Stock:
         """Know that all is as it was before a command of a run; may be repeated."""
         if self._tells:
             await self._journal.settled()
-            why = f"somebody put them back to what they were before command {number} of {run_id}"
-            by = By(HOST, why)
+            by = back_before(run_id, number)
             try:
                 await self._catalogue.undo(self._workcell, run_id, number, by)
             except RunNotFound as error:

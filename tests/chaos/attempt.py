@@ -87,6 +87,7 @@ async def _attempt(
             workcell=workcell,
             parameters=words.get("parameters", {}),
             assets=words.get("assets", {}),
+            until=words.get("until"),
         )
         try:
             await orchestrator.run(request)

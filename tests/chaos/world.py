@@ -137,10 +137,10 @@ class World:
         """Start a host; it answers some moments later."""
         self._host = self._start(attempt.host, self.folder / "host.log")
 
-    def start(self, story: Story, run_id: UUID) -> ForkServerProcess:
-        """Start an attempt of a run."""
+    def start(self, story: Story, run_id: UUID, **also: Any) -> ForkServerProcess:
+        """Start an attempt of a run; ``until`` is the step after which it stops."""
         log = self.folder / f"{run_id}.log"
-        words = {"assets": story.assets, "parameters": story.parameters}
+        words = {"assets": story.assets, "parameters": story.parameters, **also}
         process = self._start(attempt.attempt, log, run_id, story.spec, words)
         self._runs.append(process)
         return process

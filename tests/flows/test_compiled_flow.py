@@ -49,6 +49,7 @@ def test_the_form_has_types_ranges_choices_and_descriptions() -> None:
         "carry_from",
         "priority",
         "water_run",
+        "until",
     }
     assert properties["volume"]["exclusiveMinimum"] == 0
     assert properties["volume"]["maximum"] == 300

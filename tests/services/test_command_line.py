@@ -251,3 +251,30 @@ def test_what_is_not_running_is_said_with_how_to_start_it(tmp_path: Path) -> Non
         assert (code, answered) == (1, "")
         assert "Start it with: praxis up" in said
         assert "PRAXIS_DATABASE_URL" not in said
+
+
+@pytest.mark.parametrize("deployed_or_file", ["lingering/bench", "lingering.py"])
+def test_a_run_stops_after_a_step_and_goes_on(
+    praxis: CommandLine,
+    deployed: str,  # the deployment is there
+    deployed_or_file: str,
+) -> None:
+    """As asked, which is no failure to who typed it; Prefect starts it again all the same."""
+    words = ["run", "start", deployed_or_file, "-a", "lh=star", "--json"]
+    code, _, said = praxis(*words, "--until", "Wash")
+    assert (code, "no step 'Wash'. Its steps: Wait {n}" in said) == (1, True), said
+
+    code, answered, said = praxis(*words, "--until", "Wait 1")
+    assert code == 0, said
+    shown = json.loads(answered)
+    run_id = shown["run"]["run_id"]
+    assert shown["run"]["status"] == "interrupted"
+    assert [step["name"] for step in shown["steps"]] == ["Wait 0", "Wait 1"]
+    assert "stopped_as_asked" in [event["kind"] for event in shown["events"]]
+
+    code, answered, said = praxis("run", "resume", run_id, "--step-by-step", "--json")
+    assert (code, json.loads(answered)["run"]["status"]) == (0, "interrupted"), said
+    code, answered, said = praxis("run", "diff", run_id, "--json")
+    assert (code, json.loads(answered)["divergence"]) == (0, ""), said
+    code, answered, said = praxis("run", "resume", run_id, "--json")
+    assert (code, json.loads(answered)["run"]["status"]) == (0, "succeeded"), said

@@ -1,0 +1,301 @@
+"""What people want to be left out of a run, or done once more: checked, and then written down.
+
+Nothing is taken that the run could not go on from: a move of labware that did not take place would
+leave it on two places, and a tip that is gone cannot be taken again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from praxis_core.assets.catalogue import Catalogue
+from praxis_core.assets.description import describe
+from praxis_core.assets.manager import AssetManager
+from praxis_core.assets.state import AssetManagerState
+from praxis_core.errors import DecisionRefused
+from praxis_core.execution.decisions import (
+    COMMAND_LEFT_OUT,
+    LASTING,
+    STEP_LEFT_OUT,
+    TO_DO_AGAIN,
+    Decisions,
+    Skip,
+    StepSkip,
+    decisions_of,
+    last_decision,
+)
+from praxis_core.execution.doing_again import again
+from praxis_core.execution.numbered import STEP, Numbered, numbered
+from praxis_core.execution.revisiting import Revisiting
+from praxis_core.execution.supply_check import lacking
+from praxis_core.journal.decided import write_decisions
+from praxis_core.journal.record import Journal
+from praxis_core.journal.records import CommandRecord
+from praxis_core.planning.virtual_time import StillRunning
+from praxis_core.protocol.lifecycle import CommandKind
+from praxis_core.protocol.loading import load_protocol
+from praxis_core.protocol.steps import gives_a_value
+from praxis_core.settings import PraxisSettings
+from praxis_core.workcell.kinds import TAKE_STOCK
+from praxis_core.workcell.knowledge import undone
+
+_MOVES = frozenset({"pick_up_resource", "drop_resource", "move_picked_up_resource"})
+
+_MOST_TOLD = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One line for the audit trail."""
+
+    kind: str
+    message: str
+    details: dict[str, JsonValue]
+
+
+class Deciding:
+    """What one person decides about one run that has stopped.
+
+    Args:
+        journal: Where it is written down.
+        run_id: The run.
+        by: The person.
+        function: Its protocol.
+        done: What the run did.
+        decisions: What was decided before.
+        state: What is where now, and how much of it.
+        seen: Its last attempt, and the id of its last decision.
+    """
+
+    def __init__(  # noqa: PLR0913  # what a decision is compared with, by name
+        self,
+        journal: Journal,
+        run_id: UUID,
+        by: str,
+        *,
+        function: Callable[..., Any],
+        done: Numbered,
+        decisions: Decisions,
+        state: AssetManagerState,
+        seen: tuple[int, int],
+    ) -> None:
+        self._attempt, self._last = seen
+        self._journal = journal
+        self._run_id = run_id
+        self._by = by
+        self._function = function
+        self._done = done
+        self._decisions = decisions
+        self._state = state
+        self.made: list[Decision] = []
+        """What was taken so far, in order; nothing of it is written down yet."""
+
+    @classmethod
+    async def about(cls, journal: Journal, run_id: UUID, by: str) -> Deciding:
+        """Look up what there is to decide about."""
+        run, last = await journal.run(run_id), await last_decision(journal, run_id)
+        decisions = await decisions_of(journal, run_id)
+        state = await present_state(journal, run_id, run.workcell)
+        return cls(
+            journal,
+            run_id,
+            by,
+            function=load_protocol((await journal.protocol(run.protocol)).entrypoint),
+            done=await numbered(journal, run_id, decisions),
+            decisions=decisions,
+            state=state,
+            seen=(run.attempt, last),
+        )
+
+    async def look_ahead(self, settings: PraxisSettings) -> list[str]:
+        """Plan the rest of the run with what was taken so far.
+
+        Args:
+            settings: Where its state is.
+
+        Returns:
+            What would go wrong in it for certain.
+
+        Raises:
+            DecisionRefused: the run would not come to where it was.
+        """
+        revisiting = Revisiting(self._journal, settings, self._run_id, self._function)
+        try:
+            found = await revisiting.carry_out(self._decisions, self._state)
+        except StillRunning:
+            return ["the plan of the rest is stuck in a call that does not return"]
+        if found.divergence:
+            raise self._refused(found.divergence)
+        return [str(fault.problem) for fault in found.faults]
+
+    async def write(self) -> None:
+        """Write down what was taken; from then on it counts.
+
+        Raises:
+            DecisionRefused: the run is not any more as it was when this began.
+        """
+        lines: list[tuple[str, str, JsonValue]] = [
+            (one.kind, one.message, {"by": self._by, **one.details}) for one in self.made
+        ]
+        written = await write_decisions(
+            self._journal.database,
+            self._run_id,
+            lines,
+            attempt=self._attempt,
+            last=self._last,
+            kinds=LASTING,
+        )
+        if not written:
+            what = "meanwhile it has gone on, or somebody else has decided about it. Look again: "
+            raise self._refused(f"{what}praxis run show {self._run_id}")
+
+    # --- leaving out ------------------------------------------------------------------------------
+
+    def skip(self, named: str, value: JsonValue, *, has_value: bool) -> None:
+        """Leave out the next command (``12``), or the rest of a step (``step:2``).
+
+        Args:
+            named: Which.
+            value: What the protocol is given for it.
+            has_value: Whether somebody said that.
+
+        Raises:
+            DecisionRefused: it cannot be left out.
+        """
+        if named.startswith(STEP):
+            self._skip_step(named.removeprefix(STEP), value, has_value=has_value)
+        else:
+            self._skip_command(named, value, has_value=has_value)
+
+    def _skip_command(self, named: str, value: JsonValue, *, has_value: bool) -> None:
+        number, record = self._done.next_number, self._done.next_one
+        if named != str(number):
+            what = f"only the next command, {number}, can be left out; {named} is none"
+            what = f"command {named} was done" if _is_before(named, number) else what
+            raise self._refused(f"{what}. See: praxis run show {self._run_id} --commands")
+        if record is None:
+            what = f"what command {number} is, nobody knows before the protocol asks for it"
+            raise self._refused(f"{what}; let it go on, or leave out its step: --skip step:NUMBER")
+        command = record.command
+        if command.method in _MOVES:
+            what = f"{describe(command)} moves labware, which would then stand elsewhere than the "
+            raise self._refused(f"{what}run believes. Leave out its whole step: --skip step:NUMBER")
+        self._refuse_side_by_side([record])
+        if command.kind is CommandKind.OBSERVE and not has_value:
+            what = f"{describe(command)} gives the protocol a value; say which: --value JSON"
+            raise self._refused(what)
+        details: dict[str, JsonValue] = {
+            "number": number,
+            "branch": command.branch,
+            "ordinal": command.ordinal,
+            "fingerprint": command.fingerprint,
+            "what": f'"{describe(command)}"',
+            "value": value,
+        }
+        message = f"{self._by} leaves out command {number}, {describe(command)}."
+        skip = Skip(number, command.fingerprint, f'"{describe(command)}"', value, datetime.now(UTC))
+        commands = {**self._decisions.commands, record.key: skip}
+        self._decisions = replace(self._decisions, commands=commands)
+        self.made.append(Decision(COMMAND_LEFT_OUT, message, details))
+
+    def _skip_step(self, named: str, value: JsonValue, *, has_value: bool) -> None:
+        path = self._done.step(named)
+        step = self._done.steps[path]
+        if self._done.is_complete(path):
+            raise self._refused(f"step {path} ({step.name}) is complete")
+        if path in self._decisions.steps:
+            raise self._refused(f"step {path} ({step.name}) is left out already")
+        self._refuse_side_by_side(self._done.of_step(path))
+        if not has_value and gives_a_value(self._function, step.name):
+            what = f"step {path} ({step.name}) gives the protocol a value; say which: --value JSON"
+            raise self._refused(what)
+        message = f"{self._by} leaves out what is left of step {path}, {step.name}."
+        details: dict[str, JsonValue] = {"path": path, "name": step.name, "value": value}
+        steps = {**self._decisions.steps, path: StepSkip(value)}
+        self._decisions = replace(self._decisions, steps=steps)
+        self.made.append(Decision(STEP_LEFT_OUT, message, details))
+
+    # --- doing again ------------------------------------------------------------------------------
+
+    def redo(self, named: str) -> None:
+        """Do once more what was done: ``12``, ``10-12`` or ``step:2``.
+
+        Raises:
+            DecisionRefused: it cannot be done again, as things are now.
+        """
+        found = [one for one in self._done.commands(named) if one.command.method != TAKE_STOCK]
+        for one in found:
+            if one.outcome is None or one.outcome.error is not None:
+                what = f"{describe(one.command)} did not succeed; only what did can be done again"
+                raise self._refused(what)
+        self._refuse_side_by_side(found)
+        before, then = self._state, self._state.model_copy(deep=True)
+        lacks = list(lacking([again(one.command, 1, n, 1) for n, one in enumerate(found)], then))
+        moved = _moved(before, then)
+        if moved:
+            lacks.append(
+                f"{', '.join(moved)} would stand elsewhere afterwards than the run left it"
+            )
+        if lacks:
+            raise self._refused(f"{named} cannot be done again: {_told(lacks)}")
+        self._state = then
+        count = f"{len(found)} command{'' if len(found) == 1 else 's'}"
+        what = f"{named} ({count}: {_told([describe(one.command) for one in found])})"
+        keys: JsonValue = [list(one.key) for one in found]
+        message = f"{self._by} wants this to be done once more before the run goes on: {what}."
+        self.made.append(Decision(TO_DO_AGAIN, message, {"what": what, "commands": keys}))
+
+    # ----------------------------------------------------------------------------------------------
+
+    def _refuse_side_by_side(self, records: Sequence[CommandRecord]) -> None:
+        """Take nothing whose place among what other branches do nobody could say."""
+        branches = {one.command.branch for one in records}
+        if len(branches) > 1:
+            what = "it was done in several branches side by side; name single commands"
+            raise self._refused(what)
+        if any("." in branch for branch in branches) and self._is_beside_others(*branches):
+            what = "other branches of the protocol are under way beside it; nobody can say what of "
+            raise self._refused(f"{what}theirs comes before it and what after")
+
+    def _is_beside_others(self, branch: str) -> bool:
+        siblings = {one.command.branch for one in self._done.known} - {branch}
+        parent = branch.rpartition(".")[0]
+        return any(one.startswith(f"{parent}.") for one in siblings)
+
+    def _refused(self, what: str) -> DecisionRefused:
+        return DecisionRefused(run_id=self._run_id, what=what)
+
+
+async def present_state(journal: Journal, run_id: UUID, workcell: str) -> AssetManagerState:
+    """Tell what is where, as the host will know it when the run goes on: with what people said."""
+    commands, doubts = await journal.commands(run_id), await journal.doubts(run_id)
+    catalogue = Catalogue(journal.database)
+    state = await catalogue.state_put_back(workcell, run_id, undone(commands, doubts))
+    assets, at = AssetManager(state), datetime.now(UTC)
+    latest = {one.key: one for one in commands}
+    for key in assets.in_doubt(run_id) & latest.keys():
+        record = latest[key]
+        outcome = None if record.tail else record.outcome
+        if record.tail or outcome is not None:
+            assets.settle(record.command, outcome, at)
+    return assets.state
+
+
+def _moved(before: AssetManagerState, then: AssetManagerState) -> list[str]:
+    return [name for name, at in then.locations.items() if before.locations.get(name) != at]
+
+
+def _is_before(named: str, number: int) -> bool:
+    return named.isdecimal() and 0 < int(named) < number
+
+
+def _told(parts: Sequence[str]) -> str:
+    different = [*dict.fromkeys(parts)]
+    more = f"; and {len(different) - _MOST_TOLD} more" if len(different) > _MOST_TOLD else ""
+    return "; ".join(different[:_MOST_TOLD]) + more
