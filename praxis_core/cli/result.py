@@ -22,6 +22,7 @@ from praxis_core.cli.opening import journal
 from praxis_core.cli.waiting import in_prefect, not_in_history, waits_for
 from praxis_core.errors import RunNotFound
 from praxis_core.execution.readout import PlateReadout, of_attempt, plate_readouts
+from praxis_core.journal.control import Control, Said, WorkcellStanding
 from praxis_core.journal.records import (
     AttemptRecord,
     Doubt,
@@ -55,6 +56,10 @@ TOLD = frozenset(
         "resume_refused",
         "calibration_changed",
         "calibration_expired",
+        "stopped",
+        "paused",
+        "went_on",
+        "tried_again",
     }
 )
 """Kinds of events that say what a person has to know of a run."""
@@ -86,6 +91,9 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
         doubts = await records.doubts(run_id)
         claims = await records.claims(run.workcell)
         shortage = await Shortages(records.database).of(run_id)
+        control = Control(records.database)
+        paused = None if run.status.ended else await control.pause_of(run_id)
+        standing = await control.standing(run.workcell)
     with PrefectApi(settings) as api:
         url = api.run_url(run_id)
     flow_run = None if run.status is RunStatus.SUCCEEDED else in_prefect(settings, run_id)
@@ -105,12 +113,20 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
         ended = None if lost is None else lost.state_name
         short = None if shortage is None else as_json(shortage)
         print_json(
-            {"run": as_json(run), **listed, "short": short, "ended_in_prefect": ended, "url": url}
+            {
+                "run": as_json(run),
+                **listed,
+                "short": short,
+                "paused": None if paused is None else as_json(paused),
+                "ended_in_prefect": ended,
+                "url": url,
+            }
         )
         return
     _show_run(run, lost)
     if shortage is not None:
         console.print(escape(shortage.message))
+    _show_control(run, paused, standing)
     waiting = waits_for(settings, run, flow_run)
     if waiting is not None:
         console.print(escape(waiting))
@@ -151,6 +167,17 @@ def _show_run(run: RunRecord, lost: FlowRun | None) -> None:
     if isinstance(run.summary, dict):
         for name, value in run.summary.items():
             console.print(f"  {escape(name)}: {escape(_number(value))}")
+
+
+def _show_control(run: RunRecord, paused: Said | None, standing: WorkcellStanding) -> None:
+    """Show what people have said that keeps a run from going on."""
+    if paused is not None:
+        said = f"Paused {paused}; its next command is not sent"
+        console.print(escape(f"{said} before: praxis run go-on {run.run_id}"))
+    if not standing.is_open and run.status is not RunStatus.SUCCEEDED:
+        told = str(standing)
+        mend = f"To use it again: praxis workcell start {run.workcell}"
+        console.print(escape(f"{told[0].upper()}{told[1:]}. {mend}"))
 
 
 def _show_ways_on(run: RunRecord, kept: Sequence[str]) -> None:

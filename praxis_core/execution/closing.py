@@ -15,6 +15,7 @@ from praxis_core.errors import (
     PraxisError,
     ServiceError,
     StateError,
+    WorkcellStopped,
 )
 from praxis_core.execution.attempt import ERROR_FLAG, Attempt
 from praxis_core.execution.data_file import write_measurements
@@ -27,6 +28,17 @@ from praxis_core.protocol.lifecycle import RunStatus
 from praxis_core.settings import PraxisSettings
 
 _log = logging.getLogger(__name__)
+
+
+def _kind_of(error: BaseException) -> str:
+    """Name what interrupted a run, for the audit trail."""
+    match error:
+        case HostLost() | HostNotRunning():
+            return "host_lost"
+        case WorkcellStopped():
+            return "workcell_stopped"
+        case _:
+            return "resume_refused"
 
 
 class Closing:
@@ -94,9 +106,7 @@ class Closing:
         attempt = self._attempt
         attempt.progress.status = status
         if status is RunStatus.INTERRUPTED:
-            lost = isinstance(error, HostLost | HostNotRunning)
-            kind = "host_lost" if lost else "resume_refused"
-            await self._journal.event(attempt.run_id, kind, message_of(error))
+            await self._journal.event(attempt.run_id, _kind_of(error), message_of(error))
             # The host may have been faster: it misses the run, or asks about its last command.
             with suppress(ImpossibleTransition):
                 await self._journal.set_status(attempt.run_id, status, attempt=attempt.number)

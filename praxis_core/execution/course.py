@@ -17,6 +17,7 @@ from praxis_core.errors import (
     HostNotRunning,
     PraxisError,
     ReplayDivergence,
+    WorkcellStopped,
 )
 from praxis_core.execution.deck_told import DeckTold
 from praxis_core.execution.replay import GoingLive, Replay
@@ -31,6 +32,9 @@ from praxis_core.workcell.kinds import TAKE_STOCK
 from praxis_core.workcell.link import Link
 
 LIFECYCLE = frozenset({"setup", "stop"})
+
+_ENDS = (CommandInDoubt, ReplayDivergence, HostLost, HostNotRunning, WorkcellStopped)
+"""What ends an attempt, whatever its protocol catches."""
 
 
 class Course:
@@ -101,7 +105,7 @@ class Course:
         match self.stopped:
             case CommandInDoubt():
                 return RunStatus.IN_DOUBT
-            case HostLost() | HostNotRunning():
+            case HostLost() | HostNotRunning() | WorkcellStopped():
                 return RunStatus.INTERRUPTED
             case _:
                 return RunStatus.FAILED
@@ -126,7 +130,7 @@ class Course:
         self._deck.take(command.deck_changes)
         try:
             outcome = await self._replay.execute(command)
-        except (CommandInDoubt, ReplayDivergence, HostLost, HostNotRunning) as stopped:
+        except _ENDS as stopped:
             # Of a host that is given up the link gets no answer any more.
             self.stop(stopped)
             raise

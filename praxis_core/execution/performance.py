@@ -17,6 +17,7 @@ from praxis_core.execution.course import Course
 from praxis_core.execution.learned import Learning
 from praxis_core.execution.page import RunPage
 from praxis_core.execution.past import Known, known_of
+from praxis_core.execution.pausing import showing_pauses
 from praxis_core.execution.replay import GoingLive
 from praxis_core.execution.standing_by import StandingBy
 from praxis_core.execution.supplies import Supplies
@@ -84,7 +85,8 @@ class Performance:
         token = current_run.set(self._active(learning, known))
         try:
             function = partial(attempt.request.function, **self._arguments(learning))
-            value = await course.carry_out(function)
+            async with showing_pauses(course.link.pause, self._page, attempt.run_id):
+                value = await course.carry_out(function)
         finally:
             current_run.reset(token)
         course.finish()

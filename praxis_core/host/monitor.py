@@ -66,6 +66,8 @@ class Monitor:
         while True:
             await asyncio.sleep(self._seconds)
             for name, status in self._runtime.status().items():
+                if self._runtime.is_stopped:
+                    break  # who has hands in there wants nothing to be set up
                 if status.state not in _LEFT_ALONE:
                     await self._look(name)
             await self._bring_in()

@@ -27,6 +27,7 @@ from uvicorn.config import Config
 
 from praxis_core.errors import HostReplaced, PraxisError, ServiceUnreachable, SettingsError
 from praxis_core.host.address import Listening, listening, silence_seconds
+from praxis_core.host.control import HostControl
 from praxis_core.host.devices import LAB, WAYS, Opening, may_come_back, open_devices
 from praxis_core.host.files import REPLACED, HostFiles, holder, locked_by_me
 from praxis_core.host.monitor import Monitor
@@ -123,6 +124,7 @@ async def _opened(
         stored = await _wanted(journal, workcell)
         epoch = await journal.begin_host(workcell, uuid4(), os.getpid())
         live = LiveStatus(redis, workcell)
+        await import_spool(journal, files.spool)
         async with opening(settings, stored, journal, live, epoch) as (
             runtime,
             line,
@@ -136,6 +138,7 @@ async def _opened(
             )
             runtime.look_after(await _expect_runs(sessions, journal, workcell))
             await import_spool(journal, files.spool)
+            control = HostControl(workcell, runtime, sessions, journal, files.spool)
             served = Served(
                 workcell,
                 stored.version,
@@ -143,7 +146,8 @@ async def _opened(
                 sessions,
                 status=runtime.status,
                 deck=runtime.assets.snapshot,
-                release=runtime.release,
+                control=control,
+                stopped=lambda: runtime.is_stopped,
                 watched=lambda: holder(files.watch) is not None,
             )
             monitor = Monitor(runtime, line, journal, files.spool, seconds=settings.monitor_seconds)
