@@ -413,11 +413,11 @@ class CommandInDoubt(DeviceError):
 
 
 class DeviceQuarantined(DeviceError):
-    """Device {device} is out of use: {what}. Nothing was sent. Look at it, make it safe, then: praxis workcell release {workcell} {device}"""
+    """Device {device} is out of use: {what}. Nothing was sent. Look at it, make it safe, then: praxis device release {workcell} {device}"""
 
 
 class DeviceStillHangs(DeviceError):
-    """Device {device} stays out of use: its call of {method} has not ended yet and may still move something. Let it come to its end at the device, or switch the device off and on; then: praxis workcell release {workcell} {device}"""
+    """Device {device} stays out of use: its call of {method} has not ended yet and may still move something. Let it come to its end at the device, or switch the device off and on; then: praxis device release {workcell} {device}"""
 
 
 class DeviceAtWork(DeviceError):

@@ -150,17 +150,6 @@ def serve(
 
 
 @app.command()
-def release(
-    name: Annotated[str, typer.Argument(help="Name of the workcell.")],
-    device: Annotated[str, typer.Argument(help="The device that was looked at and is safe.")],
-) -> None:
-    """Take a device into use again that was put out of use because nobody knew what it did."""
-    answer = ask_host(PraxisSettings(), name, "/release", tell={"device": device})
-    state = "is in use again" if answer["was_out_of_use"] else "was not out of use; nothing changed"
-    console.print(f"Device {device} of workcell {name} {state}.")
-
-
-@app.command()
 def add(
     file: Annotated[Path, typer.Argument(help="YAML file with the workcell's definition.")],
     *,

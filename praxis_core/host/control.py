@@ -25,6 +25,7 @@ from praxis_core.journal.control import (
 )
 from praxis_core.journal.record import Journal
 from praxis_core.protocol.command import Command
+from praxis_core.to_the_end import to_the_end
 from praxis_core.workcell.attending import AttendedRun
 from praxis_core.workcell.runtime import WorkcellRuntime
 
@@ -78,6 +79,9 @@ class HostControl:
             "/pause": self.pause,
             "/go-on": self.go_on,
             "/release": self.release,
+            "/quarantine": self.quarantine,
+            "/reconnect": self.reconnect,
+            "/reset": self.reset,
         }
 
     async def stop(self, words: Words) -> dict[str, JsonValue]:
@@ -101,7 +105,7 @@ class HostControl:
             async with asyncio.timeout(WRITTEN_SECONDS):
                 await import_spool(self._journal, self._spool)
         except (PraxisError, TimeoutError) as error:
-            _log.warning("the stop is on disk here, and not in Postgres yet: %s", error)
+            _log.warning("what was said is on disk here, and not in Postgres yet: %s", error)
 
     async def _tell(self, said: Said, run: AttendedRun, under_way: Sequence[Command]) -> None:
         """Tell a run's audit trail that this attempt is over, and what was under way."""
@@ -154,9 +158,45 @@ class HostControl:
         await self._control.go_on(run_id, _said(words))
         return {"attended": self._hold(run_id, None)}
 
+    # --- one device -------------------------------------------------------------------------------
+
     async def release(self, words: Words) -> dict[str, JsonValue]:
         """Take a device into use again that was out of use."""
-        return {"was_out_of_use": self._runtime.release(str(words.get("device")))}
+        device = str(words.get("device"))
+        was_out_of_use = self._runtime.release(device)
+        if was_out_of_use:
+            await self._note("device_released", device, "was taken into use again", words)
+        return {"was_out_of_use": was_out_of_use}
+
+    async def quarantine(self, words: Words) -> dict[str, JsonValue]:
+        """Put a device out of use."""
+        device = str(words.get("device"))
+        was_in_use = self._runtime.upkeep.quarantine(device, _said(words))
+        if was_in_use:
+            await self._note("device_quarantined", device, "was put out of use", words)
+        return {"was_in_use": was_in_use}
+
+    async def reconnect(self, words: Words) -> dict[str, JsonValue]:
+        """Open the line to a device anew."""
+        device = str(words.get("device"))
+        await to_the_end(self._runtime.upkeep.reconnect(device))
+        await self._note("device_reconnected", device, "was connected anew", words)
+        return {"reconnected": device}
+
+    async def reset(self, words: Words) -> dict[str, JsonValue]:
+        """Set a device up anew."""
+        device = str(words.get("device"))
+        await to_the_end(self._runtime.upkeep.reset(device))
+        await self._note("device_reset", device, "was set up anew", words)
+        return {"reset": device}
+
+    async def _note(self, kind: str, device: str, what: str, words: Words) -> None:
+        """Write down what was done with a device: on disk here, then in Postgres."""
+        said = _said(words)
+        details: dict[str, JsonValue] = {"workcell": self._workcell, "device": device}
+        details |= said.details
+        Spool(self._spool).write(kind, f"Device {device} {what} {said}.", **details)
+        await self._bring_in()
 
     def _hold(self, run_id: UUID, said: Said | None) -> bool:
         attended = self._runtime.hold(run_id, said)

@@ -10,7 +10,6 @@ from pydantic import JsonValue
 from praxis_core.assets.manager import AssetManager
 from praxis_core.errors import (
     ClaimLost,
-    DeviceStillHangs,
     PlaceUnknown,
     Problem,
     RealHardwareRefused,
@@ -46,6 +45,7 @@ from praxis_core.workcell.stage import Stage
 from praxis_core.workcell.status_board import StatusBoard
 from praxis_core.workcell.stopping import Stopping
 from praxis_core.workcell.time_limits import TimeLimit, time_limit
+from praxis_core.workcell.upkeep import Upkeep
 from praxis_core.workcell.workplace import Workplace
 
 
@@ -116,6 +116,10 @@ class WorkcellRuntime:
         control = None if journal is None else Control(journal.database)
         self._admission = Admission(place, self._stage, self._presence, self._recovery, control)
         self._stopping = Stopping(place)
+        self.upkeep = Upkeep(
+            place, self._connections, self._exactly_once, self._board, self._handover
+        )
+        """What people do about one device."""
 
     @property
     def model(self) -> WorkcellModel:
@@ -374,19 +378,7 @@ class WorkcellRuntime:
             DeviceUnknown: the workcell has no such device.
             DeviceStillHangs: what it did not answer is still under way.
         """
-        found = self._place.devices.named(device)
-        if found.quarantine is None:
-            return False
-        hanging = self._exactly_once.hanging(device)
-        if hanging is not None:
-            raise DeviceStillHangs(
-                device=device, method=hanging.method, workcell=self.definition.name
-            )
-        found.quarantine = None
-        self._handover.changed()
-        # One that an earlier host could not use is connected with the next look at it.
-        self._board.show(device, DeviceState.IDLE if found.connected else DeviceState.DISCONNECTED)
-        return True
+        return self.upkeep.release(device)
 
     # --- questions --------------------------------------------------------------------------------
 
