@@ -17,6 +17,7 @@ from praxis_core.cli.opening import journal, run_id_of
 from praxis_core.cli.waiting import not_in_history
 from praxis_core.errors import HostNotRunning, RequestError, RunNotFound, ServiceUnreachable
 from praxis_core.host.asking import ask_host
+from praxis_core.host.at_once import answers
 from praxis_core.host.files import HostFiles, holder
 from praxis_core.host.spool import Spool
 from praxis_core.journal.control import Control, Said, Standing, about_workcell
@@ -41,7 +42,7 @@ def stop(name: Name, *, why: Why = "", as_json_: AsJson = False) -> None:
     """
     settings, said = PraxisSettings(), _said(why)
     try:
-        answer = ask_host(settings, name, "/stop", tell=_words(said))
+        answer = answers.pop(name, None) or ask_host(settings, name, "/stop", tell=_words(said))
     except HostNotRunning as silent:
         answer = _stop_without_host(settings, name, said, silent)
     if as_json_:
@@ -216,9 +217,10 @@ def go_on(run: RunId, *, why: Why = "", as_json_: AsJson = False) -> None:
     """Let a paused run send its next command."""
     settings, said = PraxisSettings(), _said(why)
     record = asyncio.run(_run(settings, run))
-    if asyncio.run(_pause_of(settings, record.run_id)) is None:
-        raise RequestError(what=f"run {record.run_id} is not paused. It is {record.status}")
+    written = asyncio.run(_pause_of(settings, record.run_id))
     answer = _tell_of_run(settings, record, "/go-on", said)
+    if written is None and not answer.get("was_paused"):
+        raise RequestError(what=f"run {record.run_id} was not paused. It is {record.status}")
     if as_json_:
         print_json({"run_id": str(record.run_id), "paused": False, **answer})
     else:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from time import monotonic
 from typing import Any
 from uuid import UUID
@@ -15,7 +14,7 @@ from pydantic import JsonValue
 
 from praxis_core.errors import PraxisError, RequestError
 from praxis_core.host.sessions import Sessions
-from praxis_core.host.spool import Spool, import_spool
+from praxis_core.host.spool import Importer, Spool
 from praxis_core.journal.control import (
     ATTEMPT_STOPPED,
     Control,
@@ -53,15 +52,17 @@ class HostControl:
         sessions: The runs that it serves.
         journal: Where it is written down.
         spool: What is on disk, until the journal has it.
+        importer: Brings it there.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  # what it stands between
         self,
         workcell: str,
         runtime: WorkcellRuntime,
         sessions: Sessions,
         journal: Journal,
-        spool: Path,
+        spool: Spool,
+        importer: Importer,
     ) -> None:
         self._workcell = workcell
         self._runtime = runtime
@@ -69,6 +70,7 @@ class HostControl:
         self._journal = journal
         self._control = Control(journal.database)
         self._spool = spool
+        self._importer = importer
 
     @property
     def words(self) -> Mapping[str, Tell]:
@@ -89,7 +91,7 @@ class HostControl:
         said, at = _said(words), monotonic()
         stopped = self._runtime.stop(said)
         message, details = about_workcell(self._workcell, Standing.STOPPED, said)
-        Spool(self._spool).write(Standing.STOPPED.value, message, **details)
+        self._spool.write(Standing.STOPPED.value, message, **details)
         written = asyncio.gather(self._bring_in(), *(self._tell(said, *one) for one in stopped))
         safe, _ = await asyncio.gather(self._runtime.until_safe(SAFE_SECONDS), written)
         return {
@@ -103,7 +105,7 @@ class HostControl:
         """Let Postgres know at once, if it can; else the monitor does when it can again."""
         try:
             async with asyncio.timeout(WRITTEN_SECONDS):
-                await import_spool(self._journal, self._spool)
+                await self._importer.bring_in()
         except (PraxisError, TimeoutError) as error:
             _log.warning("what was said is on disk here, and not in Postgres yet: %s", error)
 
@@ -120,7 +122,7 @@ class HostControl:
                 await self._journal.event(run.run_id, ATTEMPT_STOPPED, message, details)
         except (PraxisError, TimeoutError):
             details["run"] = str(run.run_id)
-            Spool(self._spool).write(ATTEMPT_STOPPED, message, **details)
+            self._spool.write(ATTEMPT_STOPPED, message, **details)
 
     async def start(self, words: Words) -> dict[str, JsonValue]:
         """Take the workcell into use again.
@@ -128,7 +130,7 @@ class HostControl:
         Raises:
             ServiceUnreachable: that cannot be written down; it stays as it was.
         """
-        await import_spool(self._journal, self._spool)  # or an older word would come later
+        await self._importer.bring_in()  # or an older word would come later
         await self._control.say(self._workcell, Standing.STARTED, _said(words))
         self._runtime.start()
         return {"safe": self._runtime.is_safe}
@@ -155,8 +157,13 @@ class HostControl:
             ServiceUnreachable: that cannot be written down; the run stays paused.
         """
         run_id = _run(words)
-        await self._control.go_on(run_id, _said(words))
-        return {"attended": self._hold(run_id, None)}
+        was_paused = (
+            self._runtime.pause_of(run_id) is not None
+            or await self._control.pause_of(run_id) is not None
+        )
+        if was_paused:
+            await self._control.go_on(run_id, _said(words))
+        return {"attended": self._hold(run_id, None), "was_paused": was_paused}
 
     # --- one device -------------------------------------------------------------------------------
 
@@ -195,7 +202,7 @@ class HostControl:
         said = _said(words)
         details: dict[str, JsonValue] = {"workcell": self._workcell, "device": device}
         details |= said.details
-        Spool(self._spool).write(kind, f"Device {device} {what} {said}.", **details)
+        self._spool.write(kind, f"Device {device} {what} {said}.", **details)
         await self._bring_in()
 
     def _hold(self, run_id: UUID, said: Said | None) -> bool:

@@ -399,7 +399,7 @@ class HostLink:
         try:
             hello = replace(self._hello, known=tuple(self._known.values()))
             await connection.send(hello_bytes(hello))
-            welcome = _welcome(read_reply(await connection.recv()))
+            welcome = await self._welcomed(connection)
         except BaseException:
             await to_the_end(connection.close())
             raise
@@ -408,6 +408,17 @@ class HostLink:
         self.epoch = welcome.epoch
         self.connections += 1
         return connection, welcome
+
+    async def _welcomed(self, connection: ClientConnection) -> Welcome:
+        """Wait for the welcome; a pause that is told before it is newer than what it says."""
+        reply, told = read_reply(await connection.recv()), False
+        while isinstance(reply, Paused):
+            self.pause.hear(reply.pause)
+            reply, told = read_reply(await connection.recv()), True
+        welcome = _welcome(reply)
+        if not told:
+            self.pause.hear(welcome.pause)
+        return welcome
 
     def _fail(self, error: Exception) -> None:
         """Tell everybody who waits for an answer that there will be none."""

@@ -187,7 +187,6 @@ async def _greet(sessions: Sessions, connection: SocketConnection) -> Session | 
         await connection.close(refusal(error))
         return None
     await connection.send(reply_bytes(welcome))
-    sessions.tell_pause(session.run_id, sessions.pause_of(session.run_id))
     return session
 
 

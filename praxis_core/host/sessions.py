@@ -111,7 +111,9 @@ class Session:
     sleeps: set[asyncio.Task[None]] = field(default_factory=set)
     telling: set[asyncio.Task[None]] = field(default_factory=set)
     asked: dict[int, Command] = field(default_factory=dict)
-    """Commands without an answer, by the number that this connection calls them by."""
+    """Commands without an answer, by the number that the run calls them by."""
+    taken_back: set[int] = field(default_factory=set)
+    """Numbers of those that the run does not want any more."""
 
     def older_than(self, hello: Hello) -> bool:
         """Whether somebody has a newer claim on the devices of the run."""
@@ -207,7 +209,7 @@ class Sessions:
                     self._begin_grace(known)
                 raise
             session = await self._replace(known, hello, connection)
-            return session, self._welcome(attached)
+            return session, self._welcome(attached, hello.run_id)
 
     def _refuse_other_versions(self, hello: Hello) -> None:
         if hello.version != VERSION:
@@ -242,13 +244,14 @@ class Sessions:
             await former.close(refusal(by))
         return session
 
-    def _welcome(self, attached: Attached) -> Welcome:
+    def _welcome(self, attached: Attached, run_id: UUID) -> Welcome:
         return Welcome(
             assets=attached.assets,
             epoch=self._epoch,
             now=self.now,
             attributes={name: dict(values) for name, values in attached.attributes.items()},
             last_deck_change=attached.last_deck_change,
+            pause=self._devices.pause_of(run_id),
         )
 
     def take(self, session: Session, connection: Connection, request: Request) -> None:
@@ -305,8 +308,7 @@ class Sessions:
         try:
             return await self._devices.execute(command)
         except asyncio.CancelledError:
-            current = asyncio.current_task()
-            if current is not None and current.cancelling():
+            if number not in session.taken_back:
                 raise
             raise CommandTakenBack(command=command.name) from None
         finally:
@@ -314,13 +316,10 @@ class Sessions:
 
     async def _take_back(self, session: Session, number: int) -> None:
         """Take a command back that waits for its turn; one that has begun comes to its end."""
+        session.taken_back.add(number)
         while (command := session.asked.get(number)) is not None:
             self._devices.take_back(command)
             await asyncio.sleep(_LOOK_SECONDS)
-
-    def pause_of(self, run_id: UUID) -> Said | None:
-        """Tell who has paused a run; None: nobody."""
-        return self._devices.pause_of(run_id)
 
     def tell_pause(self, run_id: UUID, said: Said | None) -> None:
         """Tell a run that somebody has paused it, or lets it go on."""

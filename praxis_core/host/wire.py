@@ -124,6 +124,8 @@ class Welcome:
     now: float
     attributes: dict[str, dict[str, JsonValue]] = field(default_factory=dict)
     last_deck_change: int = 0
+    pause: Said | None = None
+    """Who has paused the run; None: nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,14 +258,19 @@ def read_reply(frame: bytes | str) -> Reply:
     parts = _parts(frame)
     try:
         if "welcome" in parts:
-            return Welcome(**parts["welcome"])
+            welcome = parts["welcome"]
+            return Welcome(**{**welcome, "pause": _said(welcome.get("pause"))})
         if "refused" in parts:
             return Refused(EncodedError(**parts["refused"]))
         if "pause" in parts:
-            return Paused(None if parts["pause"] is None else Said(**parts["pause"]))
+            return Paused(_said(parts["pause"]))
         return _response(parts)
     except (TypeError, ValueError, KeyError) as error:
         raise MessageRefused(what=f"it is no reply ({error!r})") from None
+
+
+def _said(parts: dict[str, Any] | None) -> Said | None:
+    return None if parts is None else Said(**parts)
 
 
 def _response(parts: dict[str, Any]) -> Response:

@@ -60,7 +60,8 @@ class Admission:
             # Asked just now, because nobody else could know: the attempt is not to begin.
             run.refuse_in_doubt()
         if self.control is not None:
-            run.hold(await self.control.pause_of(run.run_id))
+            written = await self.control.pause_of(run.run_id)
+            run.hold(self.place.runs.pause_of(run.run_id, written))
         run.refuse_stopped()  # it may have been just now
         self.place.safekeeping.hold_no_longer(asking.devices)
         await self._welcome(run, asking)

@@ -132,6 +132,8 @@ class AttendedRuns:
         self._runs: dict[UUID, AttendedRun] = {}
         self.stopped: WorkcellStopped | None = None
         """Why none of them sends anything, and none is taken up."""
+        self._told: dict[UUID, Said | None] = {}
+        """Who has paused which run, or let it go on (None), as far as it was told here."""
 
     def __iter__(self) -> Iterator[AttendedRun]:
         return iter(list(self._runs.values()))
@@ -146,6 +148,18 @@ class AttendedRuns:
         if self.stopped is not None:
             run.stop(self.stopped)
         return run
+
+    def hold(self, run_id: UUID, said: Said | None) -> AttendedRun | None:
+        """Let the next command of a run wait, now or when it comes; None: let it go on."""
+        self._told[run_id] = said
+        run = self._runs.get(run_id)
+        if run is not None:
+            run.hold(said)
+        return run
+
+    def pause_of(self, run_id: UUID, written: Said | None) -> Said | None:
+        """Tell who has paused a run: what was told here is newer than what was written before."""
+        return self._told.get(run_id, written)
 
     def stop(self, why: WorkcellStopped) -> None:
         """Let nothing be sent for any of them any more, from this moment on."""

@@ -321,10 +321,7 @@ class WorkcellRuntime:
         Returns:
             Whether the run is here.
         """
-        run = self._place.runs.find(run_id)
-        if run is not None:
-            run.hold(said)
-        return run is not None
+        return self._place.runs.hold(run_id, said) is not None
 
     def pause_of(self, run_id: UUID) -> Said | None:
         """Tell who has paused a run that is here; None: nobody."""

@@ -320,3 +320,31 @@ def _count(world: World, query: str, run_id: UUID) -> int:
 
 def _effects(world: World, run_id: UUID) -> int:
     return sum(world.truth(run_id).effects.values())
+
+
+def pause_and_kill(world: World, plan: Plan, effects: int) -> Resumed:
+    """Pause a run, kill its process and its host, resume it, and let it go on."""
+    began, run_id = time.monotonic(), uuid4()
+    world.answers.clear()
+    world.mark()
+    process = world.start(plan.story, run_id)
+    wait_for(lambda: _effects(world, run_id) >= effects)
+    told = {"by": "the test", "run_id": str(run_id)}
+    ask_host(world.settings, world.name, "/pause", tell=told)
+    for one in (process, world.host):
+        one.kill()
+        one.join()
+    before = _effects(world, run_id)
+    world.tend()
+    again = world.start(plan.story, run_id)
+    query = "SELECT count(*) FROM praxis.run_event WHERE run_id = %s AND kind = 'resumed'"
+    wait_for(lambda: _count(world, query, run_id), 120)
+    faults = [] if _effects(world, run_id) == before else ["a paused run did something"]
+    ask_host(world.settings, world.name, "/go-on", tell=told)
+    world.finish(plan.story, run_id, again)
+    truth = world.truth(run_id)
+    lost = missing(plan.truth.effects, truth.effects)
+    if truth.liquids != plan.truth.liquids:
+        faults.append("the deck is not as after the undisturbed run")
+    seconds = round(time.monotonic() - began, 3)
+    return Resumed("paused", [], lost, len(world.answers), seconds, [*faults, *lost])

@@ -13,7 +13,7 @@ from praxis_core.settings import PraxisSettings
 from tests.chaos.conftest import OpenWorld
 from tests.chaos.killing import plan
 from tests.chaos.report import Report
-from tests.chaos.stopping import PROMISED, BusyWorkcell, stop_in_the_midst
+from tests.chaos.stopping import PROMISED, BusyWorkcell, pause_and_kill, stop_in_the_midst
 from tests.chaos.stories import DILUTION
 
 ASKED, TYPED, RUNS = 100, 10, 30
@@ -43,6 +43,12 @@ def test_a_run_is_stopped_and_resumed(open_world: OpenWorld) -> None:
     for effects in (None, 7):
         resumed = stop_in_the_midst(world, undisturbed, effects)
         assert (resumed.faults, resumed.asked) == ([], 0)
+
+
+def test_a_paused_run_outlives_its_process_and_its_host(open_world: OpenWorld) -> None:
+    """It does nothing more until somebody lets it go on, and then all that is left."""
+    world = open_world(DILUTION)
+    assert pause_and_kill(world, plan(world, DILUTION), 7).faults == []
 
 
 @pytest.mark.chaos

@@ -6,6 +6,7 @@ import asyncio
 import getpass
 import json
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
+import praxis_core
 from praxis_core.cli import app
 from praxis_core.errors import HostNotRunning, RequestError, WorkcellNotFound, WorkcellStopped
 from praxis_core.host.asking import ask_host
@@ -355,6 +357,23 @@ async def test_a_workcell_is_stopped_while_postgres_is_away(  # noqa: PLR0913, P
     assert host.get("/health")["stopped"]
     assert (await control.standing("bench")).said.why == "a spill"
     await link.close()
+
+
+async def test_a_stop_that_is_typed_is_told_once(
+    host: HostProcess, environment: dict[str, str], journal: Journal
+) -> None:
+    """Before the command line is loaded; the command then says what became of it."""
+    words = [sys.executable, "-m", "praxis_core", "workcell", "stop", "bench", "--why", "a spill"]
+    root = str(Path(praxis_core.__file__).parents[1])
+    process = await asyncio.create_subprocess_exec(
+        *words, env={**environment, "PYTHONPATH": root}, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+
+    assert process.returncode == 0
+    assert b"is stopped" in output
+    told = [one for one in await journal.events(None) if one.kind == "workcell_stopped"]
+    assert ["a spill" in one.message for one in told] == [True]
 
 
 async def test_a_stop_without_a_host_says_so_and_is_noted(

@@ -16,7 +16,7 @@ async def test_what_a_reset_destroys_is_asked_of_the_run_that_had_it(world: Worl
 
     async def pick_up(replica: Replica) -> None:
         lh = replica.devices["star"]
-        await lh.pick_up_tips(replica.asset("tips_300_01")["A1"])  # type: ignore[attr-defined, index]
+        await lh.pick_up_tips(replica.asset("tips_300_01")["A1"])
 
     await world.carry_out(run, host.execute, pick_up)
     assert host.assets.mounted_tips("star")
@@ -43,7 +43,7 @@ async def test_a_device_is_reached_anew_as_it_is(world: World) -> None:
 
     async def pick_up(replica: Replica) -> None:
         lh = replica.devices["star"]
-        await lh.pick_up_tips(replica.asset("tips_300_01")["A1"])  # type: ignore[attr-defined, index]
+        await lh.pick_up_tips(replica.asset("tips_300_01")["A1"])
 
     await world.carry_out(run, host.execute, pick_up)
     await host.upkeep.reconnect("star")
