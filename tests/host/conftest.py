@@ -198,7 +198,7 @@ def environment(settings: PraxisSettings) -> dict[str, str]:
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("PRAXIS_")}
     return {
         **inherited,
-        "PYTHONPATH": str(HERE),
+        "PYTHONPATH": f"{HERE}:{HERE.parents[1]}",
         "PRAXIS_HOME": str(settings.home_path),
         "PRAXIS_DATABASE_URL": settings.database_url.get_secret_value(),
         "PRAXIS_REDIS_URL": settings.redis_url.get_secret_value(),
