@@ -29,6 +29,7 @@
     │   └── FactoryFailed
     ├── RequestError
     │   ├── RunRefused
+    │   ├── NotWater
     │   ├── RealHardwareRefused
     │   ├── RunNotFound
     │   │   └── RunNotBegun
@@ -41,6 +42,8 @@
     │   ├── RunNeedsAnswer
     │   ├── NothingToAnswer
     │   ├── AnswerRefused
+    │   ├── AlreadyAnswered
+    │   ├── NoAnswer
     │   ├── RunNotResumable
     │   ├── SourceChanged
     │   ├── ContentsUnknown
@@ -269,6 +272,10 @@ class RunRefused(RequestError):
     """
 
 
+class NotWater(RequestError):
+    """{command} of a water run was not sent, for it would touch what is not known to be water: {what}. End the run (praxis run abandon {run_id}), and start one with other labware, or after it holds water."""
+
+
 class RealHardwareRefused(RequestError):
     """Workcell {workcell} is real, and this version drives simulated devices only; nothing has moved. Start the run with simulate=true to rehearse it on the simulated devices of this workcell."""
 
@@ -304,7 +311,7 @@ class PlaceUnknown(RequestError):
 
 
 class PlaceOccupied(RequestError):
-    """{resource} cannot be brought to {place!r}: {by} stands there. Nothing has moved."""
+    """{resource} cannot be brought to {place!r}: {by} stands there. Nothing has moved. Put {by} elsewhere, then: praxis assets move {by} PLACE -w {workcell}"""
 
 
 class RunNeedsAnswer(RequestError):
@@ -317,6 +324,14 @@ class NothingToAnswer(RequestError):
 
 class AnswerRefused(RequestError):
     """{answer!r} is no answer to the question of run {run_id}: {what}. Possible: {choices}"""
+
+
+class AlreadyAnswered(RequestError):
+    """Question {question} of run {run_id} was answered by {by} at {at}: {answer}. That stands; yours was not taken."""
+
+
+class NoAnswer(RequestError):
+    """Nobody answered {title!r} within {within}. Let the protocol give more time (within=...), or catch this error."""
 
 
 class RunNotResumable(RequestError):

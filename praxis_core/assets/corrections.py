@@ -145,7 +145,7 @@ async def fill(
                 asset_id=row.id,
                 part=container,
                 reagent=one.reagent or row.reagent,
-                lot=one.lot or row.lot,
+                lot=one.lot or (row.lot if one.reagent in {None, row.reagent} else None),
                 sample=row.sample,
                 volume=one.volume,
                 amounts=amounts,
@@ -237,7 +237,7 @@ async def require_room(
     there = [other for other in assets.stands_on(place) if other in known and other != name]
     there += [held for held in [assets.gripper(place)] if held is not None and held != name]
     if there and known.get(place) not in _HOLDING_MANY:
-        raise PlaceOccupied(resource=name, place=place, by=there[0])
+        raise PlaceOccupied(resource=name, place=place, by=there[0], workcell=workcell)
 
 
 async def new_in_its_place(

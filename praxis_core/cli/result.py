@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -23,6 +25,7 @@ from praxis_core.cli.waiting import in_prefect, not_in_history, waits_for
 from praxis_core.errors import RunNotFound
 from praxis_core.execution.readout import PlateReadout, of_attempt, plate_readouts
 from praxis_core.journal.control import Control, Said, WorkcellStanding
+from praxis_core.journal.questions import Question, Questions, wanted
 from praxis_core.journal.records import (
     AttemptRecord,
     Doubt,
@@ -65,6 +68,8 @@ TOLD = frozenset(
 """Kinds of events that say what a person has to know of a run."""
 
 
+_PICTURE = re.compile(r"!\[[^]]*\]\(data:[^)]*\)")
+
 IN_THE_QUESTION = frozenset({"device", "method"})
 
 
@@ -94,6 +99,7 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
         control = Control(records.database)
         paused = None if run.status.ended else await control.pause_of(run_id)
         standing = await control.standing(run.workcell)
+        asked = await Questions(records.database).open(run_id)
     with PrefectApi(settings) as api:
         url = api.run_url(run_id)
     flow_run = None if run.status is RunStatus.SUCCEEDED else in_prefect(settings, run_id)
@@ -106,6 +112,7 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
             "events": events,
             "attempts": attempts,
             "doubts": doubts,
+            "questions": asked,
         }
         listed: dict[str, JsonValue] = {
             name: [as_json(one) for one in part] for name, part in parts.items()
@@ -133,7 +140,10 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
     elif lost is not None or run.status in RESUMABLE:
         _show_ways_on(run, sorted({one.asset for one in claims if one.run_id == run_id}))
     _show_attempts(attempts, events)
-    show_questions(run_id, [doubt for doubt in doubts if doubt.answer is None])
+    unanswered = [doubt for doubt in doubts if doubt.answer is None]
+    named = len(unanswered) + len(asked) > 1
+    show_questions(run_id, unanswered, named=named)
+    show_asked([] if run.status is RunStatus.SUCCEEDED else asked, named=named)
     rows = [
         (step.path, escape(step.name), step.status, _duration(step.started_at, step.ended_at))
         for step in steps
@@ -151,7 +161,8 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
 def _show_run(run: RunRecord, lost: FlowRun | None) -> None:
     colour = COLOURS.get(run.status, "white")
     console.print(
-        f"[bold]{escape(run.protocol)}[/bold] on {escape(run.workcell)}: "
+        f"[bold]{escape(run.protocol)}[/bold] on {escape(run.workcell)}"
+        f"{', with water' if run.water else ''}: "
         f"[{colour}]{run.status.value.replace('_', ' ')}[/{colour}] "
         f"(run {run.run_id}, attempt {run.attempt})"
     )
@@ -226,8 +237,26 @@ def _why(error: JsonValue) -> str:
     return str(said or "").splitlines()[0] if said else ""
 
 
-def show_questions(run_id: UUID, asked: Sequence[Doubt]) -> None:
-    """Print what a run asks, with the words that answer it."""
+def show_asked(asked: Sequence[Question], *, named: bool) -> None:
+    """Print what a protocol asks, with the words that answer it.
+
+    Args:
+        asked: The questions.
+        named: Whether an answer has to say which one it answers.
+    """
+    for one in asked:
+        console.print(f"\n[bold yellow]Question {one.id}:[/bold yellow] {escape(one.title)}")
+        if one.text:
+            console.print(escape(_PICTURE.sub("(a picture is on its page)", one.text)))
+        if one.answered_at is None:
+            number = f" --question {one.id}" if named else ""
+            for choice in one.choices or (wanted(one),):
+                word = shlex.quote(choice)
+                console.print(escape(f"    praxis run answer {one.run_id} {word}{number}"))
+
+
+def show_questions(run_id: UUID, asked: Sequence[Doubt], *, named: bool | None = None) -> None:
+    """Print what nobody knows of a run, with the words that answer it; ``named`` as before."""
     for doubt in asked:
         console.print(f"\n[bold yellow]Question {doubt.id}:[/bold yellow] {escape(doubt.what)}")
         # What stands in the question already, or is for programs, is not said twice.
@@ -235,7 +264,10 @@ def show_questions(run_id: UUID, asked: Sequence[Doubt]) -> None:
         for name, value in details.items():
             if isinstance(value, str) and name not in IN_THE_QUESTION:
                 console.print(f"  {escape(name)}: {escape(value)}")
-        number = f" --question {doubt.id}" if len(asked) > 1 else ""
+        named = len(asked) > 1 if named is None else named
+        number = f" --question {doubt.id}" if named else ""
+        if doubt.answered_at is not None:
+            continue
         console.print("  Look at the deck, then say what is true:")
         for choice in doubt.choices:
             word = choice.value.replace("_", "-")

@@ -10,7 +10,7 @@ from uuid import UUID
 import typer
 
 from praxis_core.assets.shortages import Shortages
-from praxis_core.cli import controlling, resuming
+from praxis_core.cli import answering, controlling, resuming
 from praxis_core.cli.console import console, print_json, table
 from praxis_core.cli.lost import lost_runs
 from praxis_core.cli.opening import journal, run_id_of
@@ -24,7 +24,8 @@ from praxis_core.settings import PraxisSettings
 app = typer.Typer(help="Start runs, follow them, go on with them.", no_args_is_help=True)
 
 app.command()(resuming.resume)
-app.command()(resuming.answer)
+app.command()(answering.answer)
+app.command()(answering.questions)
 app.command()(resuming.abandon)
 app.command()(controlling.pause)
 app.command()(controlling.go_on)
@@ -50,8 +51,13 @@ def start(
         list[str] | None,
         typer.Option("--asset", "-a", help="NAME=NAME ON THE WORKCELL; several for lists: a,b,c."),
     ] = None,
-    workcell: Annotated[str | None, typer.Option(help="Workcell to run on.")] = None,
+    workcell: Annotated[
+        str | None, typer.Option("--workcell", "-w", help="Workcell to run on.")
+    ] = None,
     simulate: Annotated[bool, typer.Option(help="Rehearse on simulated devices.")] = False,
+    water: Annotated[
+        bool, typer.Option("--water", help="Do it with water in place of everything else.")
+    ] = False,
     carry_from: Annotated[
         str | None, typer.Option(help="Start with a copy of this run's PraxisState.")
     ] = None,
@@ -62,6 +68,8 @@ def start(
     as_json_: AsJson = False,
 ) -> None:
     """Start a run and follow it to its end."""
+    if water and simulate:
+        raise RequestError(what="a water run uses the real devices: say --simulate or --water")
     settings = PraxisSettings()
     request: dict[str, Any] = {**assigned(parameter), "simulate": simulate}
     if asset:
@@ -72,6 +80,8 @@ def start(
         request["carry_from"] = str(asyncio.run(run_id_of(settings, carry_from)))
     if priority:
         request["priority"] = priority
+    if water:
+        request["water_run"] = True
     if is_file(protocol):
         run_here(settings, [protocol], request, detach=detach, as_json_=as_json_)
     else:
@@ -115,7 +125,7 @@ def list_(
     rows = [
         (
             str(run.run_id),
-            run.protocol,
+            run.protocol + (", with water" if run.water else ""),
             run.workcell,
             _status(
                 run.status,

@@ -24,10 +24,11 @@ from sqlalchemy import (
     UniqueConstraint,
     desc,
     func,
+    select,
     text,
 )
 from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_column
 
 from praxis_core.journal.columns import (
     JSON_OR_NULL,
@@ -174,6 +175,8 @@ class RunRow(Base):
     summary: Mapped[JsonValue] = mapped_column(JSON_OR_NULL)
     """Of the last attempt that ended; so is ``final_state``."""
     final_state: Mapped[JsonValue] = mapped_column(JSON_OR_NULL)
+    water: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Whether it is done with water in place of everything else."""
 
 
 class AttemptRow(Base):
@@ -327,6 +330,10 @@ class CommandRow(Base):
     """Not replayed: in the aborted tail of its attempt, or said not to have happened."""
     delivered: Mapped[int | None] = mapped_column(BigInteger)
     """The order in which outcomes were given to runs."""
+    water: Mapped[bool] = column_property(
+        select(RunRow.water).where(RunRow.id == run_id).correlate_except(RunRow).scalar_subquery()
+    )
+    """Of its run."""
 
 
 class MeasurementRow(Base):
@@ -499,6 +506,51 @@ class DoubtRow(Base):
     answered_by: Mapped[str | None]
     answered_at: Mapped[datetime | None]
     answer_details: Mapped[JsonValue] = mapped_column(JSON_OR_NULL)
+
+
+class QuestionRow(Base):
+    """What a protocol, or somebody who watches it, asks a person; and the answer once there is one.
+
+    Its number is one of those of ``doubt``: a person names either by its number.
+    """
+
+    __tablename__ = "question"
+    __table_args__ = (
+        _of_attempt(),
+        UniqueConstraint("run_id", "key", name="key"),
+        Index("ix_question_open", "run_id", postgresql_where=text("answered_at IS NULL")),
+        not_empty("key"),
+        not_empty("title"),
+        json_is("form", "object"),
+        not_empty("answered_by"),
+        word("via"),
+        CheckConstraint(
+            "num_nonnulls(answer, answered_by, answered_at, via) IN (0, 4)", name="answer_complete"
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(
+        BigInteger,
+        primary_key=True,
+        server_default=text("nextval('praxis.doubt_id_seq'::regclass)"),
+    )
+    run_id: Mapped[UUID]
+    attempt: Mapped[int]
+    """The one that asked first."""
+    key: Mapped[str]
+    """What asks, within its run: the same in every attempt."""
+    title: Mapped[str]
+    text: Mapped[str]
+    """More about it, Markdown; may be empty."""
+    form: Mapped[JsonValue] = mapped_column(JSON_VALUE, nullable=False)
+    """JSON schema of an answer, which is an object."""
+    asked_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    answer: Mapped[JsonValue] = mapped_column(JSON_OR_NULL)
+    answered_by: Mapped[str | None]
+    """Who said to be so: nobody has signed in."""
+    answered_at: Mapped[datetime | None]
+    via: Mapped[str | None]
+    """How the answer came: ``prefect``, ``command-line``."""
 
 
 class LearnedRow(Base):

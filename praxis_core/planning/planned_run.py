@@ -10,8 +10,11 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+from pydantic import JsonValue
+
 from praxis_core.planning.marks import Unknown, Watch, plain
 from praxis_core.planning.virtual_time import VirtualLoop
+from praxis_core.protocol.asking import Asked, Imagined
 from praxis_core.protocol.running import StepCall
 from praxis_core.workcell.replica import Replica
 
@@ -27,12 +30,22 @@ class PlannedRun:
         watch: Follows what nobody knows yet.
         start: When the run is taken to begin.
         loop: Tells the time since.
+        water: Whether it is a water run.
     """
 
-    def __init__(
-        self, run_id: UUID, replica: Replica, watch: Watch, start: datetime, loop: VirtualLoop
+    def __init__(  # noqa: PLR0913  # what a protocol may ask for, by name
+        self,
+        run_id: UUID,
+        replica: Replica,
+        watch: Watch,
+        start: datetime,
+        loop: VirtualLoop,
+        *,
+        water: bool,
     ) -> None:
         self.run_id = run_id
+        self.water = water
+        """Whether it is done with water in place of everything else."""
         self.random: Random = PlannedRandom(watch)
         self.left_out: list[str] = []
         """Names of the outside effects that were not brought about."""
@@ -73,6 +86,16 @@ class PlannedRun:
         self.left_out.append(name)
         return self._watch.follow(Unknown(), f"run.once({name!r})")
 
+    async def ask(self, asked: Asked) -> Any:
+        """Take it that people answer at once; what they say is unknown."""
+        fields = asked.form.get("properties")
+        return Imagined(
+            {
+                name: self._watch.follow(_first_offered(field), f"the answer to {asked.title!r}")
+                for name, field in (fields.items() if isinstance(fields, dict) else ())
+            }
+        )
+
     async def record(
         self, quantity: str, value: float, *, unit: str, asset: str | None, well: str | None
     ) -> None:
@@ -81,6 +104,11 @@ class PlannedRun:
     async def bring(self, resource: Any, place: str) -> None:
         """Move labware to a named place of the workcell."""
         await self._replica.bring(resource, place)
+
+
+def _first_offered(field: JsonValue) -> Any:
+    offered = field.get("enum") if isinstance(field, dict) else None
+    return offered[0] if isinstance(offered, list) else Unknown()
 
 
 class PlannedRandom(Random):

@@ -11,11 +11,20 @@ from pylabrobot.resources.errors import NoTipError
 
 from praxis_core.assets.choosing import Fact
 from praxis_core.assets.state import AssetManagerState
+from praxis_core.assets.water import Fillings
 from praxis_core.errors import Problem, RunRefused
-from praxis_core.planning.checks import check_request
+from praxis_core.planning.checks import CheckedRequest, check_request
 from praxis_core.planning.consuming import tips_told
 from praxis_core.planning.plan import Plan, PlanCondition, PlanFault
-from praxis_core.planning.rehearsal import LIMITS, Durations, Limits, Rehearsal, Rehearsed, Task
+from praxis_core.planning.rehearsal import (
+    LIMITS,
+    Durations,
+    Earlier,
+    Limits,
+    Rehearsal,
+    Rehearsed,
+    Task,
+)
 from praxis_core.planning.virtual_time import StillRunning
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.definition import ProtocolDefinition
@@ -33,6 +42,7 @@ def plan(  # noqa: PLR0913, PLR0917  # what a run would be given, by name
     state: AssetManagerState | None = None,
     *,
     facts: Mapping[str, Fact] | None = None,
+    water: Fillings | None = None,
     durations: Durations | None = None,
     replica: Replica | None = None,
     run_id: UUID | None = None,
@@ -50,6 +60,7 @@ def plan(  # noqa: PLR0913, PLR0917  # what a run would be given, by name
         assets: Requirement -> name on the workcell, as far as it is to be just that one.
         state: What is where, and how much of it; None: as the definition of the workcell says.
         facts: What the catalogue knows of the workcell's assets, by name.
+        water: For a water run what the fillings are that are in them; None: it is to be none.
         durations: Seconds that a command takes as a rule, by device and method.
         replica: Of this workcell, as its definition built it; nobody uses it meanwhile, and it is
             then just as it was before. None: one is built, which takes a second.
@@ -78,6 +89,7 @@ def plan(  # noqa: PLR0913, PLR0917  # what a run would be given, by name
         candidates={**labware, **replica.devices},
         state=state,
         facts=facts or {},
+        water=water is not None,
     )
     task = Task(
         function=function,
@@ -88,17 +100,60 @@ def plan(  # noqa: PLR0913, PLR0917  # what a run would be given, by name
         start=datetime.now(UTC),
         durations=durations or {},
         limits=limits,
+        water=water,
     )
+    return _planned(task, workcell.name, replica)
+
+
+def plan_the_rest(  # noqa: PLR0913  # what a run has, by name
+    function: Callable[..., Any],
+    definition: ProtocolDefinition,
+    checked: CheckedRequest,
+    state: AssetManagerState,
+    earlier: Earlier,
+    *,
+    replica: Replica,
+    run_id: UUID,
+) -> Plan:
+    """Simulate a run that goes on: what it did is given to it, all else as in ``plan``.
+
+    Args:
+        function: The protocol.
+        definition: Its definition.
+        checked: Its parameters and assets.
+        state: What was where, and how much of it, when the run began.
+        earlier: What it did, and what others did meanwhile.
+        replica: As for ``plan``.
+        run_id: The run.
+
+    Raises:
+        RunRefused: the protocol is stuck, and the replica must not be used any more.
+    """
+    task = Task(
+        function=function,
+        definition=definition,
+        checked=checked,
+        state=state,
+        run_id=run_id,
+        start=datetime.now(UTC),
+        durations={},
+        limits=LIMITS,
+        earlier=earlier,
+    )
+    return _planned(task, replica.definition.name, replica)
+
+
+def _planned(task: Task, workcell: str, replica: Replica) -> Plan:
     try:
         done = _rehearsed(task, replica)
     except StillRunning:
-        what = f"it is stuck in a call that did not return within {limits.seconds:g} s"
+        what = f"it is stuck in a call that did not return within {task.limits.seconds:g} s"
         mend = "wait with: await run.sleep(...); do what takes long outside in run.once(...)"
         problem = Problem(task.file, what, mend)
         raise RunRefused(
-            protocol=definition.name, workcell=workcell.name, count=1, problems=[problem]
+            protocol=task.definition.name, workcell=workcell, count=1, problems=[problem]
         ) from None
-    return _plan_of(task, workcell.name, done)
+    return _plan_of(task, workcell, done)
 
 
 async def _nobody(command: Command) -> Outcome:
@@ -151,6 +206,7 @@ def _plan_of(task: Task, workcell: str, done: Rehearsed) -> Plan:
         not_estimated=tuple(sorted(done.not_estimated)),
         left_out=tuple(done.left_out),
         ended=ended,
+        water=task.water is not None,
     )
 
 

@@ -17,6 +17,7 @@ from pylabrobot.liquid_handling.errors import ChannelizedError
 from pylabrobot.resources import (
     ItemizedResource,
     TipSpot,
+    Trash,
     does_tip_tracking,
     does_volume_tracking,
     set_tip_tracking,
@@ -24,16 +25,19 @@ from pylabrobot.resources import (
 )
 
 from praxis_core.assets.contents import Change
-from praxis_core.assets.description import describe
+from praxis_core.assets.description import called, describe
 from praxis_core.assets.manager import AssetManager
 from praxis_core.assets.names import channels_of
 from praxis_core.assets.operations import left_empty
-from praxis_core.assets.state import AssetManagerState
+from praxis_core.assets.state import AssetManagerState, Liquid, Location
+from praxis_core.assets.water import Fillings, how_to_mend, only_water, told
+from praxis_core.errors import PlaceOccupied
 from praxis_core.labware.encoder import message_of
 from praxis_core.labware.inventory import inventory
+from praxis_core.planning.blocking import OCCUPIED, blocked
 from praxis_core.planning.checks import CheckedRequest
 from praxis_core.planning.consuming import Account
-from praxis_core.planning.marks import Watch
+from praxis_core.planning.marks import Condition, Watch
 from praxis_core.planning.outside import nothing_leaves
 from praxis_core.planning.plan import PlanFault, PlannedCommand
 from praxis_core.planning.planned_run import PlannedRun, current_title
@@ -52,9 +56,11 @@ from praxis_core.protocol.lifecycle import OutcomeStatus
 from praxis_core.protocol.running import current_run
 from praxis_core.workcell import timed
 from praxis_core.workcell.branches import Branch, inside_protocol
+from praxis_core.workcell.definition import Refill
 from praxis_core.workcell.kinds import LIFECYCLE
 from praxis_core.workcell.raised import command_of
 from praxis_core.workcell.replica import Replica
+from praxis_core.workcell.sites import in_the_way
 
 Durations = Mapping[tuple[str, str], float]
 """Seconds that a command takes as a rule, by device and method."""
@@ -82,6 +88,16 @@ LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
+class Earlier:
+    """What a run did that goes on, and what others did meanwhile."""
+
+    commands: Mapping[tuple[str, int], tuple[Command, Outcome]]
+    """By branch and ordinal; they are not carried out again."""
+    moved: Mapping[str, Location]
+    """Where labware of others stands now; the run finds it there with its first new command."""
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """What is to be rehearsed."""
 
@@ -93,6 +109,10 @@ class Task:
     start: datetime
     durations: Durations
     limits: Limits
+    earlier: Earlier | None = None
+    """None: nothing of it was done yet."""
+    water: Fillings | None = None
+    """For a water run what the fillings are that are on the deck; None: it is none."""
 
     def wholes(self, requirement: str) -> set[str]:
         """Name the assets that a requirement is bound to, or has parts of."""
@@ -163,11 +183,18 @@ class Rehearsal:
         self._given_up = False
         self._assets = AssetManager(task.state)
         watch = Watch(task.file, eager=eager)
-        self._done = Rehearsed(watch, Account(task.state, self._whole))
+        account = Account(task.state, self._whole, water=task.water is not None)
+        self._done = Rehearsed(watch, account)
+        self._not_water: dict[tuple[str, bool], tuple[PlannedCommand, dict[str, Liquid]]] = {}
+        """Of a water run: what it must not touch, by labware and whether that is conditional."""
         self._loop: VirtualLoop | None = None
         self._run: PlannedRun | None = None
         self._devices: PretendDevices | None = None
         self._numbers: dict[tuple[str, int], int] = {}
+        self._is_known = False
+        """Whether what is told now was told in the run before."""
+        self._has_looked = False
+        """Whether what others did since is known by now."""
 
     def carry_out(self) -> Rehearsed:
         """Carry it out.
@@ -177,7 +204,7 @@ class Rehearsal:
         """
         watch, done, limits = self._done.watch, self._done, self._task.limits
         tell = lambda device, method, value: (  # noqa: E731
-            value if value is None else watch.follow(value, f"{device}.{method}")
+            value if value is None or self._is_known else watch.follow(value, f"{device}.{method}")
         )
         with _trackers_kept(), self._replica.rehearsing(self._execute, _no_step, tell):
             try:
@@ -191,12 +218,20 @@ class Rehearsal:
                 done.failure = self._failure(error)
         if self._run is not None:
             done.left_out = self._run.left_out
+        self._tell_what_is_no_water()
         return done
 
     async def _main(self) -> None:
         loop = self._loop = asyncio.get_running_loop()  # type: ignore[assignment]
         task, replica, watch = self._task, self._replica, self._done.watch
-        self._run = PlannedRun(task.run_id, replica, watch, task.start, loop)  # type: ignore[arg-type]
+        self._run = PlannedRun(
+            task.run_id,
+            replica,
+            watch,
+            task.start,
+            loop,  # type: ignore[arg-type]
+            water=task.water is not None,
+        )
         self._devices = PretendDevices(replica, self._assets, self._run.time)
         replica.arrange(task.state)
         if self._generous:
@@ -250,6 +285,12 @@ class Rehearsal:
                 attributes = dict(await self._devices.set_up(command.device))
             return Outcome(OutcomeStatus.SUCCEEDED, now, now, attributes=attributes)
         planned = self._note(command)
+        known = self._known(command)
+        if known is not None:
+            await self._devices.carry_out(command)
+            self._assets.apply(command, known, known.ended_at)
+            self._is_known = True
+            return known
         async with AsyncExitStack() as turn:
             if timed.find(self._replica.devices[command.device], command.method) is None:
                 await turn.enter_async_context(self._devices.turn(command.device))
@@ -258,13 +299,67 @@ class Rehearsal:
             if seconds:
                 await asyncio.sleep(seconds)
         before = [self._in_the_way(command), self._not_there(command)]
+        self._look_for_water(planned, command)
         changes = self._assets.apply(command, outcome, self._run.time())
         self._done.account.enter(command, changes if outcome.error is None else ())
         faults = [self._fault(planned, *one) for one in self._all_wrong(command, changes)]
         if outcome.error is None:
             faults += [self._fault(planned, *one) for one in before if one is not None]
         (self._done.possible if planned.conditional else self._done.certain).extend(faults)
+        self._is_known = False
         return outcome
+
+    def _known(self, command: Command) -> Outcome | None:
+        """Give what a command gave before; None: it is new, and what others did since counts."""
+        earlier = self._task.earlier
+        if earlier is None:
+            return None
+        before = earlier.commands.get((command.branch, command.ordinal))
+        if before is not None:
+            if (before[0].device, before[0].method) != (command.device, command.method):
+                self._done.watch.condition = Condition(self._task.file, "it did otherwise before")
+            return before[1]
+        if not self._has_looked:
+            self._has_looked = True
+            self._assets.take_places(earlier.moved, self._assets.places())
+            self._replica.arrange(AssetManagerState(locations=dict(earlier.moved)))
+        return None
+
+    def _look_for_water(self, planned: PlannedCommand, command: Command) -> None:
+        """Note what a water run would touch that is not known to be water."""
+        if self._task.water is None:
+            return
+        found = self._assets.not_water(command, self._task.water, self._is_waste)
+        for name, liquid in found.items():
+            if not self._began_otherwise(name):
+                continue  # it is so because of what has been noted already
+            key = self._whole(name), planned.conditional
+            self._not_water.setdefault(key, (planned, {}))[1].setdefault(name, liquid)
+
+    def _began_otherwise(self, name: str) -> bool:
+        """Whether a container, or a used tip, was not known to be water from the beginning."""
+        start, fillings = self._task.state, self._task.water or {}
+        if name in start.containers:
+            return not only_water(start.containers[name], fillings)
+        return name not in start.tip_spots or name in start.used_tips
+
+    def _is_waste(self, name: str) -> bool:
+        return isinstance(self._replica.resources.find(name), Trash)
+
+    def _tell_what_is_no_water(self) -> None:
+        """Tell for each labware once what a water run must not touch in it."""
+        fillings, spots = self._task.water or {}, self._task.state.tip_spots
+        definition = self._replica.definition
+        for (whole, conditional), (planned, found) in self._not_water.items():
+            name, liquid = next(iter(found.items()))
+            what = f"{told(liquid, fillings)}; a water run touches nothing but water"
+            if len(found) > 1:
+                what += f" ({len(found) - 1} more of {whole} are no water either)"
+            mend = how_to_mend(name, whole, called(name), definition.name, tips=spots)
+            if definition.refill is Refill.EVERY_RUN:
+                mend = "it is set back before each run: write refill: by_hand into its workcell"
+            fault = self._fault(planned, name, what, mend)
+            (self._done.possible if conditional else self._done.certain).append(fault)
 
     def _note(self, command: Command) -> PlannedCommand:
         done = self._done
@@ -347,8 +442,12 @@ class Rehearsal:
 
     # --- faults -----------------------------------------------------------------------------------
 
-    def _in_the_way(self, command: Command) -> tuple[str, str, str] | None:
-        """Name what a gripper holds already when it is to take something, and what to do."""
+    def _in_the_way(self, command: Command) -> tuple[str, ...] | None:
+        """Name what stands where something is put, or is held by the gripper that is to take it."""
+        if command.method == "drop_resource":
+            # PyLabRobot looks itself, but not at what others did just before this command.
+            found = in_the_way(self._replica.model, self._assets, command)
+            return None if found is None else (command.device, *self._occupied(found))
         if command.method != "pick_up_resource":
             return None
         held = self._assets.gripper(command.device)
@@ -389,7 +488,9 @@ class Rehearsal:
                 yield change.asset, what, mend
 
     @staticmethod
-    def _fault(planned: PlannedCommand, asset: str, what: str, mend: str) -> PlanFault:
+    def _fault(
+        planned: PlannedCommand, asset: str, what: str, mend: str, by: str = ""
+    ) -> PlanFault:
         return PlanFault(
             asset=asset,
             what=what,
@@ -398,7 +499,19 @@ class Rehearsal:
             command=planned.number,
             where=planned.where,
             description=planned.description,
+            by=by,
         )
+
+    def _occupied(self, found: PlaceOccupied) -> tuple[str, str, str]:
+        """Say what stands where something is to be put, how to mend it, and which labware it is."""
+        resource, place, by = (str(found.details[name]) for name in ("resource", "place", "by"))
+        what = f"{resource} cannot be brought to {place}: {by} stands there"
+        now, begun = self._assets.places().get(by), self._task.state.locations.get(by)
+        moved = self._task.earlier.moved if self._task.earlier is not None else {}
+        if now is not None and now != moved.get(by, begun):
+            return what, "the protocol put it there before: let it use another place", by
+        move = f"praxis assets move {by} PLACE -w {self._replica.definition.name}"
+        return what, f"put it elsewhere, then: {move}", by
 
     def _wrong(self, command: Command, change: Change) -> tuple[str, str]:
         """Say what is wrong with a change, and how to mend it."""
@@ -458,7 +571,10 @@ class Rehearsal:
         called = called if isinstance(error, Exception) else ""
         failed_in = self._run.failed_in if self._run is not None else None
         step = failed_in[1] if failed_in is not None and failed_in[0] is error else None
-        what, mend = _told(error, self._task.limits)
+        found = blocked(error, self._replica.model)
+        what, mend, by = (
+            (*_told(error, self._task.limits), "") if found is None else self._occupied(found)
+        )
         return PlanFault(
             asset="",
             what=f"{called}: {what}" if called and number is None else what,
@@ -467,7 +583,8 @@ class Rehearsal:
             command=number,
             where=where,
             description=planned.description if planned is not None else "",
-            of_material=_is_of_material(error),
+            of_material=found is not None or _is_of_material(error),
+            by=by,
         )
 
     def _raised_at(self, error: BaseException) -> tuple[str, str]:
@@ -488,8 +605,6 @@ _ROUNDING = 1e-6
 _OF_MATERIAL = frozenset(
     {"NoTipError", "HasTipError", "TooLittleLiquidError", "TooLittleVolumeError", "PlaceOccupied"}
 )
-_OCCUPIED = "already has a"
-"""What PyLabRobot says of a site that is taken."""
 
 _MENDS = {
     "NoTipError": "put tips there, or let the protocol take others",
@@ -513,7 +628,7 @@ def _told(error: BaseException, limits: Limits) -> tuple[str, str]:
             return "the protocol waits for something that no plan brings", "use run.once(...)"
     name = type(error).__name__
     mend = _MENDS.get(name, "correct the protocol or its parameters")
-    if _OCCUPIED in message_of(error):
+    if OCCUPIED in message_of(error):
         mend = "move away what stands there"
     return f"{name}: {message_of(error)}", mend
 
@@ -524,7 +639,7 @@ def _is_of_material(error: BaseException) -> bool:
         return any(map(_is_of_material, error.exceptions))
     if isinstance(error, ChannelizedError):
         return any(map(_is_of_material, error.errors.values()))
-    return type(error).__name__ in _OF_MATERIAL or _OCCUPIED in message_of(error)
+    return type(error).__name__ in _OF_MATERIAL or OCCUPIED in message_of(error)
 
 
 def _is_broken_off(error: BaseException | None) -> bool:

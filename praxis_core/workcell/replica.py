@@ -33,7 +33,7 @@ from praxis_core.workcell.boundary import shadow
 from praxis_core.workcell.branches import Branch, current_branch, outside_protocol
 from praxis_core.workcell.deck_changes import DeckRecorder
 from praxis_core.workcell.definition import DeviceDefinition, WorkcellDefinition, WorkcellMode
-from praxis_core.workcell.kinds import LIFECYCLE, SET_ATTRIBUTES, TAKE_STOCK, kind_of
+from praxis_core.workcell.kinds import LIFECYCLE, MOVING, SET_ATTRIBUTES, TAKE_STOCK, kind_of
 from praxis_core.workcell.memento import Memento
 from praxis_core.workcell.model import (
     BackendFor,
@@ -80,7 +80,7 @@ class Replica:
         definition: The workcell. execute: Carries a command to the devices; it must begin with them
         in the order it is called. run_id: The run that commands belong to. attempt: Its attempt.
         step: Tells which step the calling code is part of. simulate: Stand in for the simulated
-        devices although the workcell is real.
+        devices although the workcell is real. water: The run is done with water.
 
     Raises:
         WorkcellFaults: the workcell cannot be built.
@@ -95,7 +95,9 @@ class Replica:
         attempt: int = 1,
         step: CurrentStep = no_step,
         simulate: bool = False,
+        water: bool = False,
     ) -> None:
+        self._water = water
         self.definition = definition
         self._execute = execute
         self._run_id = run_id
@@ -270,7 +272,8 @@ class Replica:
             step=step,
             task_run_id=task_run_id,
             deck_changes=self._deck.take(),
-            new_parent=current_destination() if method == "drop_resource" else None,
+            new_parent=current_destination() if method in MOVING else None,
+            water=self._water,
         )
         outcome = await self._carry(command)
         if outcome.error is not None:

@@ -12,8 +12,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from pydantic import JsonValue
 
 from praxis_core.protocol import protocol, run, step
+from praxis_core.protocol.asking import Asked
 from praxis_core.protocol.authoring import protocol_mark, step_mark
 from praxis_core.protocol.running import StepCall, current_run
 
@@ -25,6 +27,7 @@ class StepLog:
         self.names: list[str] = []
         self.run_id: UUID = uuid4()
         self.random = Random(1)  # noqa: S311  # not for secrets
+        self.water = False
 
     def now(self) -> datetime:
         """The time."""
@@ -48,6 +51,10 @@ class StepLog:
 
     async def bring(self, resource: Any, place: str) -> None:
         """Nothing is moved."""
+
+    async def ask(self, asked: Asked) -> JsonValue:  # noqa: ARG002  # whatever it is
+        """Everybody says yes."""
+        return {}
 
 
 @contextmanager
