@@ -55,6 +55,14 @@ class PrefectPage(RunPage):
         """Show the state "Waiting", with what is missing."""
         await self._show(WAITING, reason)
 
+    async def closed(self, reason: str) -> None:
+        """Show the state "Waiting", with what its workcell was told."""
+        await self._show(WAITING, reason)
+
+    async def paused(self, by: str, reason: str) -> None:
+        """Show the state "Paused by" somebody, with who, when and why."""
+        await self._show(f"Paused by {by}", reason)
+
     async def going_on(self) -> None:
         """Show that it runs again."""
         await self._show("Running", "It has what it waited for.")

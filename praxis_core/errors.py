@@ -70,6 +70,9 @@
     │   ├── RedoFailed
     │   ├── DeviceQuarantined
     │   ├── DeviceStillHangs
+    │   ├── DeviceAtWork
+    │   ├── WorkcellStopped
+    │   ├── CommandTakenBack
     │   ├── DeviceLinkLost
     │   ├── PhysicsRefused
     │   └── LabRefused
@@ -440,11 +443,23 @@ class RedoFailed(DeviceError):
 
 
 class DeviceQuarantined(DeviceError):
-    """Device {device} is out of use: {what}. Nothing was sent. Look at it, make it safe, then: praxis workcell release {workcell} {device}"""
+    """Device {device} is out of use: {what}. Nothing was sent. Look at it, make it safe, then: praxis device release {workcell} {device}"""
 
 
 class DeviceStillHangs(DeviceError):
-    """Device {device} stays out of use: its call of {method} has not ended yet and may still move something. Let it come to its end at the device, or switch the device off and on; then: praxis workcell release {workcell} {device}"""
+    """Device {device} stays out of use: its call of {method} has not ended yet and may still move something. Let it come to its end at the device, or switch the device off and on; then: praxis device release {workcell} {device}"""
+
+
+class DeviceAtWork(DeviceError):
+    """Device {device} of workcell {workcell} cannot be {what} now: {why}. Nothing was done. {mend}"""
+
+
+class WorkcellStopped(DeviceError):
+    """Workcell {workcell} was stopped {said}, and nothing more is sent to its devices. When it is safe: praxis workcell start {workcell}; then each run that was under way goes on with: praxis run resume RUN"""
+
+
+class CommandTakenBack(DeviceError):
+    """{command} was not sent: its run took it back before its turn came."""
 
 
 class DeviceLinkLost(DeviceError):

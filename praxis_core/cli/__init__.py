@@ -11,6 +11,7 @@ from praxis_core.cli import (
     calibration,
     database,
     demo,
+    devices,
     notifying,
     planning,
     protocols,
@@ -39,6 +40,7 @@ app.command()(planning.plan)
 app.add_typer(runs.app, name="run")
 app.add_typer(protocols.app, name="protocols")
 app.add_typer(workcells.app, name="workcell")
+app.add_typer(devices.app, name="device")
 app.add_typer(assets.app, name="assets")
 app.add_typer(calibration.app, name="calibration")
 app.command()(why.why)

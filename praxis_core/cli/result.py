@@ -26,6 +26,7 @@ from praxis_core.errors import RunNotFound
 from praxis_core.execution.readout import PlateReadout, of_attempt, plate_readouts
 from praxis_core.execution.running_low import CONSUMABLES_LOW
 from praxis_core.execution.timeliness import PROMISE_BROKEN, flags
+from praxis_core.journal.control import Control, Said, WorkcellStanding
 from praxis_core.journal.questions import Question, Questions, wanted
 from praxis_core.journal.records import (
     AttemptRecord,
@@ -33,6 +34,7 @@ from praxis_core.journal.records import (
     EventRecord,
     Measurement,
     RunRecord,
+    StepRecord,
 )
 from praxis_core.protocol.lifecycle import RunStatus
 from praxis_core.services.prefect_api import FlowRun, PrefectApi
@@ -69,6 +71,10 @@ TOLD = frozenset(
         "calibration_expired",
         PROMISE_BROKEN,
         CONSUMABLES_LOW,
+        "stopped",
+        "paused",
+        "went_on",
+        "tried_again",
     }
 )
 """Kinds of events that say what a person has to know of a run."""
@@ -102,6 +108,9 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
         doubts = await records.doubts(run_id)
         claims = await records.claims(run.workcell)
         shortage = await Shortages(records.database).of(run_id)
+        control = Control(records.database)
+        paused = None if run.status.ended else await control.pause_of(run_id)
+        standing = await control.standing(run.workcell)
         asked = await Questions(records.database).open(run_id)
     with PrefectApi(settings) as api:
         url = api.run_url(run_id)
@@ -125,27 +134,28 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
         ended = None if lost is None else lost.state_name
         short = None if shortage is None else as_json(shortage)
         print_json(
-            {"run": as_json(run), **listed, "short": short, "ended_in_prefect": ended, "url": url}
+            {
+                "run": as_json(run),
+                **listed,
+                "short": short,
+                "paused": None if paused is None else as_json(paused),
+                "ended_in_prefect": ended,
+                "url": url,
+            }
         )
         return
     _show_run(run, lost)
     if shortage is not None:
         console.print(escape(shortage.message))
+    _show_control(run, paused, standing)
     waiting = waits_for(settings, run, flow_run)
     if waiting is not None:
         console.print(escape(waiting))
     elif lost is not None or run.status in RESUMABLE:
         _show_ways_on(run, sorted({one.asset for one in claims if one.run_id == run_id}))
     _show_attempts(attempts, events)
-    unanswered = [doubt for doubt in doubts if doubt.answer is None]
-    named = len(unanswered) + len(asked) > 1
-    show_questions(run_id, unanswered, named=named)
-    show_asked([] if run.status is RunStatus.SUCCEEDED else asked, named=named)
-    rows = [
-        (step.path, escape(step.name), step.status, _duration(step.started_at, step.ended_at))
-        for step in steps
-    ]
-    console.print(table("\nSteps", ("", "step", "status", "duration"), rows))
+    _show_what_is_asked(run_id, [doubt for doubt in doubts if doubt.answer is None], asked)
+    _show_steps(steps)
     _show_taught(events)
     for readout in plate_readouts(measurements, flags(events)):
         console.print(_plate(readout))
@@ -153,6 +163,20 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
     for file in files:
         console.print(f"\nData: {escape(file.path)}")
     console.print(f"Run in Prefect: {url}")
+
+
+def _show_what_is_asked(run_id: UUID, doubts: Sequence[Doubt], asked: Sequence[Question]) -> None:
+    named = len(doubts) + len(asked) > 1
+    show_questions(run_id, doubts, named=named)
+    show_asked(asked, named=named)
+
+
+def _show_steps(steps: Sequence[StepRecord]) -> None:
+    rows = [
+        (step.path, escape(step.name), step.status, _duration(step.started_at, step.ended_at))
+        for step in steps
+    ]
+    console.print(table("\nSteps", ("", "step", "status", "duration"), rows))
 
 
 def _show_run(run: RunRecord, lost: FlowRun | None) -> None:
@@ -175,6 +199,17 @@ def _show_run(run: RunRecord, lost: FlowRun | None) -> None:
     if isinstance(run.summary, dict):
         for name, value in run.summary.items():
             console.print(f"  {escape(name)}: {escape(_number(value))}")
+
+
+def _show_control(run: RunRecord, paused: Said | None, standing: WorkcellStanding) -> None:
+    """Show what people have said that keeps a run from going on."""
+    if paused is not None:
+        said = f"Paused {paused}; its next command is not sent"
+        console.print(escape(f"{said} before: praxis run go-on {run.run_id}"))
+    if not standing.is_open and run.status is not RunStatus.SUCCEEDED:
+        told = str(standing)
+        mend = f"To use it again: praxis workcell start {run.workcell}"
+        console.print(escape(f"{told[0].upper()}{told[1:]}. {mend}"))
 
 
 def _show_ways_on(run: RunRecord, kept: Sequence[str]) -> None:

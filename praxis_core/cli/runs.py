@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from praxis_core.assets.shortages import Shortages
-from praxis_core.cli import answering, comparing, deciding, resuming
+from praxis_core.cli import answering, comparing, controlling, deciding, resuming
 from praxis_core.cli.commands_told import show_commands
 from praxis_core.cli.console import console, print_json, table
 from praxis_core.cli.lost import ASKED_SECONDS, lost_runs
@@ -20,6 +20,7 @@ from praxis_core.cli.opening import journal, run_id_of
 from praxis_core.cli.result import as_json, show_result
 from praxis_core.cli.starting import announce, follow_deployed, run_here, start_deployed
 from praxis_core.errors import RequestError, ServiceError
+from praxis_core.journal.control import Control, Said
 from praxis_core.protocol.lifecycle import RunStatus
 from praxis_core.services.missed import Missed, missed_runs
 from praxis_core.services.prefect_api import PrefectApi
@@ -32,6 +33,8 @@ app.command()(answering.answer)
 app.command()(answering.questions)
 app.command()(resuming.abandon)
 app.command()(comparing.diff)
+app.command()(controlling.pause)
+app.command()(controlling.go_on)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
@@ -107,12 +110,13 @@ def list_(
     """List runs, newest first."""
     settings = PraxisSettings()
 
-    async def read() -> tuple[list[Any], set[UUID]]:
+    async def read() -> tuple[list[Any], set[UUID], dict[UUID, Said]]:
         async with journal(settings) as records:
             short = await Shortages(records.database).all()
-            return await records.runs(limit=limit), {one.run_id for one in short}
+            paused = await Control(records.database).paused()
+            return await records.runs(limit=limit), {one.run_id for one in short}, paused
 
-    runs, short = asyncio.run(read())
+    runs, short, paused = asyncio.run(read())
     lost = {run_id: flow_run.state_name for run_id, flow_run in lost_runs(settings, runs).items()}
     if as_json_:
         print_json(
@@ -121,6 +125,7 @@ def list_(
                     **as_json(run),
                     "ended_in_prefect": lost.get(run.run_id),
                     "short": run.run_id in short,
+                    "paused_by": paused[run.run_id].by if run.run_id in paused else None,
                 }
                 for run in runs
             ]
@@ -131,7 +136,12 @@ def list_(
             str(run.run_id),
             run.protocol + (", with water" if run.water else ""),
             run.workcell,
-            _status(run.status, lost.get(run.run_id), short=run.run_id in short),
+            _status(
+                run.status,
+                lost.get(run.run_id),
+                short=run.run_id in short,
+                paused=paused.get(run.run_id),
+            ),
             str(run.attempt),
             f"{run.created_at:%Y-%m-%d %H:%M:%S}",
         )
@@ -166,8 +176,9 @@ def _missed(settings: PraxisSettings) -> list[Missed]:
     return []
 
 
-def _status(status: RunStatus, in_prefect: str | None, *, short: bool) -> str:
+def _status(status: RunStatus, in_prefect: str | None, *, short: bool, paused: Said | None) -> str:
     words = status.value.replace("_", " ") + (", short of material" if short else "")
+    words += "" if paused is None else f", paused by {paused.by}"
     return words if in_prefect is None else f"{words} ({in_prefect} in Prefect)"
 
 

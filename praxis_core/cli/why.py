@@ -14,6 +14,7 @@ from praxis_core.assets.shortages import Shortage, Shortages
 from praxis_core.cli.console import console, print_json
 from praxis_core.cli.opening import journal, run_id_of
 from praxis_core.cli.result import as_json
+from praxis_core.journal.control import Control
 from praxis_core.locks.asset_lock_manager import AssetLockManager
 from praxis_core.locks.lease import Wait, WaitState
 from praxis_core.locks.reservations import holder_of
@@ -30,12 +31,14 @@ def why(
     settings = PraxisSettings()
     run_id = None if run == "all" else asyncio.run(run_id_of(settings, run))
     waits, held, short = asyncio.run(_read(settings, run_id))
+    kept = asyncio.run(_kept(settings, run_id))
     if as_json_:
         print_json(
             {
                 "waits": [as_json(one) for one in waits],
                 "short": [as_json(one) for one in short],
                 "has": [*held],
+                "kept": [{"run_id": str(run), "by": said} for run, said in kept],
             }
         )
         return
@@ -44,11 +47,30 @@ def why(
     for shortage in short:
         since = f"{shortage.at:%Y-%m-%d %H:%M:%S}"
         console.print(escape(f"Run {shortage.run_id} waits since {since}. {shortage.message}"))
-    if not waits and not short:
+    for run_of, said in kept:
+        console.print(escape(f"Run {run_of} waits: {said}"))
+    if not waits and not short and not kept:
         console.print("No run waits." if run_id is None else f"Run {run_id} waits for nothing.")
     for one in held:
         told = f"Run {one['run_id']} ({one['status']}) has {one['asset']} of {one['workcell']}"
         console.print(escape(f"{told} since {one['since']}"))
+
+
+async def _kept(settings: PraxisSettings, run_id: UUID | None) -> list[tuple[UUID, str]]:
+    """Tell which runs wait for what somebody has to say, and for what."""
+    async with journal(settings) as records:
+        control = Control(records.database)
+        kept = [
+            (one, f"paused {said}. Let it go on: praxis run go-on {one}")
+            for one, said in (await control.paused()).items()
+        ]
+        for workcell in await records.workcells():
+            standing = await control.standing(workcell.name)
+            if not standing.is_open:
+                mend = f"Take it into use again: praxis workcell start {workcell.name}"
+                waiting = await control.waiting(workcell.name)
+                kept += [(one, f"{standing}. {mend}") for one in waiting]
+    return [(one, said) for one, said in kept if run_id in {None, one}]
 
 
 async def _read(

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from rich.markup import escape
 from rich.table import Table
 
+from praxis_core.cli import controlling
 from praxis_core.cli.console import console, print_json, table
 from praxis_core.cli.opening import journal
 from praxis_core.cli.result import as_json
@@ -28,6 +29,10 @@ from praxis_core.workcell.definition import WorkcellDefinition, load_definition
 from praxis_core.workcell.live_status import DeviceStatus, read_live_status
 
 app = typer.Typer(help="The workcells that the database knows.", no_args_is_help=True)
+
+app.command()(controlling.stop)
+app.command()(controlling.drain)
+app.command()(controlling.start)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
@@ -74,6 +79,8 @@ def _host_words(health: dict[str, Any] | None) -> str:
     words = [f"epoch {health['epoch']}"]
     if health["runs"]:
         words.append(f"{len(health['runs'])} run(s)")
+    if health["stopped"]:
+        words.append("stopped")
     if not health["watched"]:
         words.append("unwatched")
     return ", ".join(words)
@@ -140,17 +147,6 @@ def serve(
     start_lab(settings, name)
     words = [sys.executable, "-m", "praxis_core.host.watchdog", name]
     os.execve(words[0], words, environment(settings))  # noqa: S606  # this installation's own
-
-
-@app.command()
-def release(
-    name: Annotated[str, typer.Argument(help="Name of the workcell.")],
-    device: Annotated[str, typer.Argument(help="The device that was looked at and is safe.")],
-) -> None:
-    """Take a device into use again that was put out of use because nobody knew what it did."""
-    answer = ask_host(PraxisSettings(), name, "/release", tell={"device": device})
-    state = "is in use again" if answer["was_out_of_use"] else "was not out of use; nothing changed"
-    console.print(f"Device {device} of workcell {name} {state}.")
 
 
 @app.command()

@@ -11,6 +11,7 @@ from praxis_core.assets.catalogue import Catalogue
 from praxis_core.assets.clearance import in_the_way
 from praxis_core.errors import PraxisError, RunNotResumable, RunRefused
 from praxis_core.execution.attempt import Attempt
+from praxis_core.execution.doorway import Doorway
 from praxis_core.execution.ending import will_ask
 from praxis_core.execution.page import RunPage
 from praxis_core.execution.preflight import Preflight
@@ -59,6 +60,13 @@ class Belongings:
         self._wait_seconds = wait_seconds
         self._preflight = Preflight(attempt, bench, journal=journal, page=page)
         self._catalogue = Catalogue(journal.database)
+        self._doorway = Doorway(
+            attempt.workcell.name,
+            attempt.run_id,
+            journal=journal,
+            page=page,
+            wait_seconds=wait_seconds,
+        )
         self._lease: Lease | None = None
         self._set_back = attempt.workcell.refill is Refill.EVERY_RUN
         self._waited = False
@@ -86,9 +94,13 @@ class Belongings:
         """Choose assets and take them; choose again if others left too little of them meanwhile."""
         before: tuple[str, ...] = ()
         while True:
+            await self._until_open()
             checked = await self._preflight.choose()
             try:
                 await taken.enter_async_context(self._locked(checked))
+                if not await self._is_open():
+                    await taken.aclose()
+                    continue
                 await self._look_at(checked)
             except RunRefused:
                 await taken.aclose()
@@ -97,6 +109,17 @@ class Belongings:
                 before = checked.asset_names
             else:
                 return checked
+
+    async def _until_open(self) -> None:
+        if not self._is_rehearsal:
+            await self._doorway.until_open()
+
+    async def _is_open(self) -> bool:
+        """Whether nobody has closed the workcell meanwhile.
+
+        Looked at with the claims in hand: who drains it sees them, or is seen here.
+        """
+        return self._is_rehearsal or await self._doorway.is_open()
 
     @asynccontextmanager
     async def _locked(self, checked: CheckedRequest) -> AsyncIterator[None]:

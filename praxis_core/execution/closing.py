@@ -16,6 +16,7 @@ from praxis_core.errors import (
     RunStopped,
     ServiceError,
     StateError,
+    WorkcellStopped,
 )
 from praxis_core.execution.attempt import ERROR_FLAG, Attempt
 from praxis_core.execution.data_file import write_measurements
@@ -30,6 +31,17 @@ from praxis_core.protocol.lifecycle import RunStatus
 from praxis_core.settings import PraxisSettings
 
 _log = logging.getLogger(__name__)
+
+
+def _kind_of(error: BaseException) -> str:
+    """Name what interrupted a run, for the audit trail."""
+    match error:
+        case HostLost() | HostNotRunning():
+            return "host_lost"
+        case WorkcellStopped():
+            return "workcell_stopped"
+        case _:
+            return "resume_refused"
 
 
 class Closing:
@@ -116,10 +128,7 @@ class Closing:
             details = {name: str(stopped.details[name]) for name in ("path", "name")}
             await self._journal.event(run_id, STOPPED, str(stopped), {**details})
             return
-        lost = isinstance(error, HostLost | HostNotRunning)
-        await self._journal.event(
-            run_id, "host_lost" if lost else "resume_refused", message_of(error)
-        )
+        await self._journal.event(run_id, _kind_of(error), message_of(error))
 
     async def _set_tail_aside(self, error: BaseException) -> None:
         attempt, tail = self._attempt, self._attempt.tail_of(error)

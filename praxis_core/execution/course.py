@@ -18,6 +18,7 @@ from praxis_core.errors import (
     PraxisError,
     ReplayDivergence,
     RunStopped,
+    WorkcellStopped,
 )
 from praxis_core.execution.deck_told import DeckTold
 from praxis_core.execution.leaving_out import LeavingOut
@@ -34,6 +35,9 @@ from praxis_core.workcell.kinds import TAKE_STOCK
 from praxis_core.workcell.link import Link
 
 LIFECYCLE = frozenset({"setup", "stop"})
+
+_ENDS = (CommandInDoubt, ReplayDivergence, HostLost, HostNotRunning, WorkcellStopped)
+"""What ends an attempt, whatever its protocol catches."""
 
 
 class Course:
@@ -110,7 +114,7 @@ class Course:
         match self.stopped:
             case CommandInDoubt():
                 return RunStatus.IN_DOUBT
-            case HostLost() | HostNotRunning() | RunStopped():
+            case HostLost() | HostNotRunning() | RunStopped() | WorkcellStopped():
                 return RunStatus.INTERRUPTED
             case _:
                 return RunStatus.FAILED
@@ -138,7 +142,7 @@ class Course:
             if left_out is not None:
                 return left_out
             outcome = await self._replay.execute(command)
-        except (CommandInDoubt, ReplayDivergence, HostLost, HostNotRunning) as stopped:
+        except _ENDS as stopped:
             # Of a host that is given up the link gets no answer any more.
             self.stop(stopped)
             raise

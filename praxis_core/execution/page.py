@@ -51,6 +51,12 @@ class RunPage:
     async def short(self, reason: str) -> None:
         """Show that the run waits for material, what is missing and how to mend it."""
 
+    async def closed(self, reason: str) -> None:
+        """Show that the run waits for its workcell, which takes no run on, and why."""
+
+    async def paused(self, by: str, reason: str) -> None:
+        """Show that somebody has paused the run."""
+
     async def going_on(self) -> None:
         """Show that it waits no longer."""
 

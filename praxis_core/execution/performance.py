@@ -22,6 +22,7 @@ from praxis_core.execution.learned import Learning
 from praxis_core.execution.leaving_out import LeavingOut
 from praxis_core.execution.page import RunPage
 from praxis_core.execution.past import Known, known_of
+from praxis_core.execution.pausing import showing_pauses
 from praxis_core.execution.replay import GoingLive
 from praxis_core.execution.standing_by import StandingBy
 from praxis_core.execution.supplies import Supplies
@@ -108,9 +109,10 @@ class Performance:
         token = current_run.set(self._active(learning, known, leaving_out))
         try:
             function = partial(attempt.request.function, **self._arguments(learning))
-            value = await course.carry_out(function)
-            if course.stopped is None:
-                await self._doing_again.carry_out()
+            async with showing_pauses(course.link.pause, self._page, attempt.run_id):
+                value = await course.carry_out(function)
+                if course.stopped is None:
+                    await self._doing_again.carry_out()
         finally:
             current_run.reset(token)
             if course.timeliness is not None:

@@ -20,7 +20,12 @@ ANSWER_SECONDS = 3.0
 
 
 def ask_host(
-    settings: PraxisSettings, workcell: str, path: str, *, tell: dict[str, Any] | None = None
+    settings: PraxisSettings,
+    workcell: str,
+    path: str,
+    *,
+    tell: dict[str, Any] | None = None,
+    seconds: float = ANSWER_SECONDS,
 ) -> dict[str, Any]:
     """Ask the host of a workcell: ``/health``, ``/status``, ``/deck``; or tell it something.
 
@@ -29,6 +34,7 @@ def ask_host(
         workcell: Its name.
         path: What is asked.
         tell: What is told (``/release``); None: it is only asked.
+        seconds: How long its answer is waited for.
 
     Raises:
         HostNotRunning: it does not answer.
@@ -36,7 +42,7 @@ def ask_host(
     """
     address = address_of(settings, workcell)
     try:
-        with closing(_connection(address)) as connection:
+        with closing(_connection(address, seconds)) as connection:
             body = None if tell is None else orjson.dumps(tell)
             method = "GET" if tell is None else "POST"
             connection.request(method, path, body, address.headers)
@@ -55,20 +61,18 @@ def ask_host(
 class _UnixConnection(HTTPConnection):
     """HTTP over a unix socket."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__("host", timeout=ANSWER_SECONDS)
+    def __init__(self, path: str, seconds: float) -> None:
+        super().__init__("host", timeout=seconds)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(ANSWER_SECONDS)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
 
 
-def _connection(address: HostAddress) -> HTTPConnection:
+def _connection(address: HostAddress, seconds: float) -> HTTPConnection:
     if address.url is None:
-        return _UnixConnection(str(address.socket))
+        return _UnixConnection(str(address.socket), seconds)
     parts = urlsplit(address.url)
-    return HTTPSConnection(
-        str(parts.hostname), parts.port, timeout=ANSWER_SECONDS, context=address.tls
-    )
+    return HTTPSConnection(str(parts.hostname), parts.port, timeout=seconds, context=address.tls)

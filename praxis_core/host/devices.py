@@ -18,6 +18,7 @@ from praxis_core.host.files import (
     write_kept,
 )
 from praxis_core.host.spool import Spool
+from praxis_core.journal.control import Control, Standing
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import Claim, StoredWorkcell
 from praxis_core.protocol.lifecycle import RunStatus
@@ -83,6 +84,9 @@ async def open_devices(  # noqa: PLR0913  # what a runtime stands between
         epoch=epoch,
         time_limit=time_limit,
     )
+    standing = await Control(journal.database).standing(definition.name)
+    if standing.standing is Standing.STOPPED:
+        runtime.stop(standing.said)
     try:
         with io_logged(settings.home_path / "logs" / f"workcell-{definition.name}-io"):
             if line is not None:  # else the devices have gone with the process that had them

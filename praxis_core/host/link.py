@@ -40,12 +40,14 @@ from praxis_core.host.wire import (
     Bye,
     Execute,
     Hello,
+    Paused,
     Refused,
     Reply,
     Request,
     Response,
     Restore,
     SleepUntil,
+    TakeBack,
     Welcome,
     hello_bytes,
     read_reply,
@@ -57,7 +59,7 @@ from praxis_core.protocol.lifecycle import CommandKind, RunStatus
 from praxis_core.settings import PraxisSettings
 from praxis_core.to_the_end import to_the_end
 from praxis_core.workcell.kinds import LIFECYCLE
-from praxis_core.workcell.link import Attached, Attaching, Ended
+from praxis_core.workcell.link import Attached, Attaching, Ended, PauseHeard
 
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.5
@@ -105,6 +107,7 @@ class HostLink:
         self.clock = HostClock(self._sleep_until)
         self.epoch: int | None = None
         """Of the host that answered last."""
+        self.pause = PauseHeard()
         self.connections = 0
         """How often the host welcomed this link."""
         self._address = address
@@ -174,10 +177,33 @@ class HostLink:
         if self._hello is None:
             raise DeviceNotConnected(device=command.device, method=command.method)
         asked = self._ask(lambda number: Execute(number, command), command.name)
-        response = await to_the_end(self._answer(asked))
+        response = await self._answer_or_take_back(asked)
         if response.outcome is None:
             raise MessageRefused(what=f"{command.name} was answered without an outcome")
         return response.outcome
+
+    async def _answer_or_take_back(self, asked: _Asked) -> Response:
+        """Wait for the answer; a caller that is cancelled takes back what still waits for its turn.
+
+        Raises:
+            CancelledError: the caller was cancelled; only after the answer is there.
+        """
+        answer = asyncio.ensure_future(self._answer(asked))
+        taking_back: asyncio.Task[None] | None = None
+        while not answer.done():
+            try:
+                await asyncio.wait({answer})
+            except asyncio.CancelledError:
+                if taking_back is None:
+                    taking_back = asyncio.create_task(self._take_back(asked))
+        if taking_back is not None:
+            raise asyncio.CancelledError from answer.exception()
+        return answer.result()
+
+    async def _take_back(self, asked: _Asked) -> None:
+        with suppress(PraxisError):  # who waits for the command itself hears of it
+            taken = self._ask(lambda number: TakeBack(number, asked.request.id), "a command")
+            await self._answer(taken)
 
     async def restore(self, expected: JsonValue) -> JsonValue:
         """Bring the devices back to the settings that the run expects; tell what differed.
@@ -280,6 +306,8 @@ class HostLink:
                 match read_reply(await connection.recv()):
                     case Response() as response:
                         self._take(response)
+                    case Paused(pause=said):
+                        self.pause.hear(said)
                     case Refused(error=error):
                         raise decode_error(error)
                     case Welcome():
@@ -371,7 +399,7 @@ class HostLink:
         try:
             hello = replace(self._hello, known=tuple(self._known.values()))
             await connection.send(hello_bytes(hello))
-            welcome = _welcome(read_reply(await connection.recv()))
+            welcome = await self._welcomed(connection)
         except BaseException:
             await to_the_end(connection.close())
             raise
@@ -380,6 +408,17 @@ class HostLink:
         self.epoch = welcome.epoch
         self.connections += 1
         return connection, welcome
+
+    async def _welcomed(self, connection: ClientConnection) -> Welcome:
+        """Wait for the welcome; a pause that is told before it is newer than what it says."""
+        reply, told = read_reply(await connection.recv()), False
+        while isinstance(reply, Paused):
+            self.pause.hear(reply.pause)
+            reply, told = read_reply(await connection.recv()), True
+        welcome = _welcome(reply)
+        if not told:
+            self.pause.hear(welcome.pause)
+        return welcome
 
     def _fail(self, error: Exception) -> None:
         """Tell everybody who waits for an answer that there will be none."""
@@ -410,7 +449,7 @@ def _welcome(reply: Reply) -> Welcome:
             return reply
         case Refused(error=error):
             raise decode_error(error)
-        case Response():
+        case Response() | Paused():
             raise MessageRefused(what="the host answered before it was asked")
 
 

@@ -6,12 +6,11 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from pydantic import JsonValue
 
 from praxis_core.errors import PraxisError
-from praxis_core.host.spool import import_spool
+from praxis_core.host.spool import Importer
 from praxis_core.journal.record import Journal
 from praxis_core.simulator.lab_link import LabLink
 from praxis_core.workcell.live_status import DeviceState
@@ -32,7 +31,7 @@ class Monitor:
         runtime: The devices.
         line: The lines to them; None: they are in this process.
         journal: Whose audit log tells of changes.
-        spool: What is to be in the audit log, too.
+        spool: Brings in what is to be in the audit log, too.
         seconds: Between two looks.
     """
 
@@ -41,7 +40,7 @@ class Monitor:
         runtime: WorkcellRuntime,
         line: LabLink | None,
         journal: Journal,
-        spool: Path,
+        spool: Importer,
         *,
         seconds: float,
     ) -> None:
@@ -66,6 +65,8 @@ class Monitor:
         while True:
             await asyncio.sleep(self._seconds)
             for name, status in self._runtime.status().items():
+                if self._runtime.is_stopped:
+                    break  # who has hands in there wants nothing to be set up
                 if status.state not in _LEFT_ALONE:
                     await self._look(name)
             await self._bring_in()
@@ -73,9 +74,9 @@ class Monitor:
     async def _bring_in(self) -> None:
         """Bring into the audit log what could not be written there at its time."""
         try:
-            await import_spool(self._journal, self._spool)
+            await self._spool.bring_in()
         except PraxisError as error:
-            _log.warning("%s is not in the audit log yet: %s", self._spool, error)
+            _log.warning("what is on disk is not in the audit log yet: %s", error)
 
     async def _look(self, device: str) -> None:
         try:

@@ -27,12 +27,13 @@ from uvicorn.config import Config
 
 from praxis_core.errors import HostReplaced, PraxisError, ServiceUnreachable, SettingsError
 from praxis_core.host.address import Listening, listening, silence_seconds
+from praxis_core.host.control import HostControl
 from praxis_core.host.devices import LAB, WAYS, Opening, may_come_back, open_devices
 from praxis_core.host.files import REPLACED, HostFiles, holder, locked_by_me
 from praxis_core.host.monitor import Monitor
 from praxis_core.host.server import Served, application
 from praxis_core.host.sessions import Sessions
-from praxis_core.host.spool import import_spool
+from praxis_core.host.spool import Importer, Spool
 from praxis_core.host.wire import LARGEST_FRAME
 from praxis_core.journal.database import Database
 from praxis_core.journal.record import Journal
@@ -123,6 +124,8 @@ async def _opened(
         stored = await _wanted(journal, workcell)
         epoch = await journal.begin_host(workcell, uuid4(), os.getpid())
         live = LiveStatus(redis, workcell)
+        importer = Importer(journal, files.spool)
+        await importer.bring_in()
         async with opening(settings, stored, journal, live, epoch) as (
             runtime,
             line,
@@ -135,7 +138,10 @@ async def _opened(
                 grace_seconds=settings.grace_seconds,
             )
             runtime.look_after(await _expect_runs(sessions, journal, workcell))
-            await import_spool(journal, files.spool)
+            await importer.bring_in()
+            control = HostControl(
+                workcell, runtime, sessions, journal, Spool(files.spool), importer
+            )
             served = Served(
                 workcell,
                 stored.version,
@@ -143,10 +149,11 @@ async def _opened(
                 sessions,
                 status=runtime.status,
                 deck=runtime.assets.snapshot,
-                release=runtime.release,
+                control=control,
+                stopped=lambda: runtime.is_stopped,
                 watched=lambda: holder(files.watch) is not None,
             )
-            monitor = Monitor(runtime, line, journal, files.spool, seconds=settings.monitor_seconds)
+            monitor = Monitor(runtime, line, journal, importer, seconds=settings.monitor_seconds)
             async with monitor.watching():
                 # To look for garbage among all that stays to the end takes 0.1 s, and nobody knows
                 # when: in the midst of a command, or as a run begins.

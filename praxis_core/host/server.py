@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from hmac import compare_digest
 from time import monotonic
 
@@ -20,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from praxis_core.errors import MessageRefused, PraxisError
+from praxis_core.host.control import HostControl, Tell
 from praxis_core.host.sessions import Session, Sessions
 from praxis_core.host.wire import VERSION, read_hello, read_request, refusal, reply_bytes
 from praxis_core.labware.encoding import encode_error
@@ -45,8 +47,10 @@ class Served:
     sessions: Sessions
     status: Callable[[], dict[str, DeviceStatus]]
     deck: Callable[[], JsonValue]
-    release: Callable[[str], bool]
-    """Takes a device into use again, and says whether it was out of use."""
+    control: HostControl
+    """Does what people say."""
+    stopped: Callable[[], bool]
+    """Whether somebody has stopped the workcell."""
     watched: Callable[[], bool]
     """Whether a watchdog would make the devices safe if this process died."""
     since: float = field(default_factory=monotonic)
@@ -111,6 +115,7 @@ def application(served: Served, *, token: str | None = None) -> ASGIApp:
                 "ending": served.sessions.stopping,
                 "uptime": monotonic() - served.since,
                 "watched": served.watched(),
+                "stopped": served.stopped(),
             }
         )
 
@@ -120,14 +125,6 @@ def application(served: Served, *, token: str | None = None) -> ASGIApp:
     async def deck(_request: Request) -> Response:
         return _json(served.deck())
 
-    async def release(request: Request) -> Response:
-        asked = orjson.loads(await request.body())
-        try:
-            was_out_of_use = served.release(str(asked["device"]))
-        except PraxisError as error:
-            return _json({"error": asdict(encode_error(error))})
-        return _json({"was_out_of_use": was_out_of_use})
-
     async def run(websocket: WebSocket) -> None:
         await websocket.accept()
         await _serve(served.sessions, SocketConnection(websocket))
@@ -136,11 +133,22 @@ def application(served: Served, *, token: str | None = None) -> ASGIApp:
         Route("/health", health),
         Route("/status", status),
         Route("/deck", deck),
-        Route("/release", release, methods=["POST"]),
+        *(
+            Route(path, partial(_told, work), methods=["POST"])
+            for path, work in served.control.words.items()
+        ),
         WebSocketRoute("/run", run),
     ]
     plain = Starlette(routes=routes)
     return plain if token is None else _guarded(plain, token)
+
+
+async def _told(work: Tell, request: Request) -> Response:
+    """Do what a person says."""
+    try:
+        return _json(await work(orjson.loads(await request.body())))
+    except PraxisError as error:
+        return _json({"error": asdict(encode_error(error))})
 
 
 async def _serve(sessions: Sessions, connection: SocketConnection) -> None:

@@ -18,6 +18,7 @@ from pydantic import JsonValue
 
 from praxis_core.errors import (
     ClaimLost,
+    CommandTakenBack,
     HostNotRunning,
     HostReplaced,
     HostVersionMismatch,
@@ -30,14 +31,17 @@ from praxis_core.host.wire import (
     Bye,
     Execute,
     Hello,
+    Paused,
     Request,
     Response,
     Restore,
     SleepUntil,
+    TakeBack,
     Welcome,
     refusal,
     reply_bytes,
 )
+from praxis_core.journal.control import Said
 from praxis_core.labware.encoding import encode_error
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import RunStatus
@@ -46,6 +50,9 @@ from praxis_core.workcell.clock import Clock
 from praxis_core.workcell.link import Attached, Attaching
 
 _log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 0.02
+"""How often it is looked whether a command that is taken back has come so far that it can be."""
 
 
 class Devices(Protocol):
@@ -61,6 +68,12 @@ class Devices(Protocol):
 
     async def restore(self, run_id: UUID, attempt: int, expected: JsonValue) -> JsonValue:
         """Bring the devices of a run back to the settings that it expects."""
+
+    def take_back(self, command: Command) -> None:
+        """Do not send a command that still waits for its turn."""
+
+    def pause_of(self, run_id: UUID) -> Said | None:
+        """Tell who has paused a run; None: nobody."""
 
     async def detach(self, run_id: UUID, ended: RunStatus) -> None:
         """Take the devices back from a run that has ended."""
@@ -96,6 +109,11 @@ class Session:
     commands: set[asyncio.Task[None]] = field(default_factory=set)
     """What must come to its end, whoever waits for it."""
     sleeps: set[asyncio.Task[None]] = field(default_factory=set)
+    telling: set[asyncio.Task[None]] = field(default_factory=set)
+    asked: dict[int, Command] = field(default_factory=dict)
+    """Commands without an answer, by the number that the run calls them by."""
+    taken_back: set[int] = field(default_factory=set)
+    """Numbers of those that the run does not want any more."""
 
     def older_than(self, hello: Hello) -> bool:
         """Whether somebody has a newer claim on the devices of the run."""
@@ -191,7 +209,7 @@ class Sessions:
                     self._begin_grace(known)
                 raise
             session = await self._replace(known, hello, connection)
-            return session, self._welcome(attached)
+            return session, self._welcome(attached, hello.run_id)
 
     def _refuse_other_versions(self, hello: Hello) -> None:
         if hello.version != VERSION:
@@ -226,13 +244,14 @@ class Sessions:
             await former.close(refusal(by))
         return session
 
-    def _welcome(self, attached: Attached) -> Welcome:
+    def _welcome(self, attached: Attached, run_id: UUID) -> Welcome:
         return Welcome(
             assets=attached.assets,
             epoch=self._epoch,
             now=self.now,
             attributes={name: dict(values) for name, values in attached.attributes.items()},
             last_deck_change=attached.last_deck_change,
+            pause=self._devices.pause_of(run_id),
         )
 
     def take(self, session: Session, connection: Connection, request: Request) -> None:
@@ -251,12 +270,14 @@ class Sessions:
         try:
             match request:
                 case Execute(command=command):
-                    outcome = await self._execute(session, command)
+                    outcome = await self._execute(session, request.id, command)
                 case SleepUntil(sleep_until=until):
                     missing = until - self._devices.clock.now()
                     await self._devices.clock.sleep(missing.total_seconds())
                 case Restore(restore=expected):
                     done = await self._devices.restore(session.run_id, session.attempt, expected)
+                case TakeBack(take_back=number):
+                    await self._take_back(session, number)
                 case Bye(bye=ended):
                     await self._leave(session, ended)
                 case _:
@@ -279,11 +300,34 @@ class Sessions:
         except TypeError as unwritable:
             return reply_bytes(Response(number, self.now, error=encode_error(unwritable)))
 
-    async def _execute(self, session: Session, command: Command) -> Outcome:
+    async def _execute(self, session: Session, number: int, command: Command) -> Outcome:
         identity = (command.run_id, command.attempt, command.token)
         if identity != (session.run_id, session.attempt, session.token):
             raise _superseded(command.run_id, command.attempt, command.device, session.attempt)
-        return await self._devices.execute(command)
+        session.asked[number] = command
+        try:
+            return await self._devices.execute(command)
+        except asyncio.CancelledError:
+            if number not in session.taken_back:
+                raise
+            raise CommandTakenBack(command=command.name) from None
+        finally:
+            session.asked.pop(number, None)
+
+    async def _take_back(self, session: Session, number: int) -> None:
+        """Take a command back that waits for its turn; one that has begun comes to its end."""
+        session.taken_back.add(number)
+        while (command := session.asked.get(number)) is not None:
+            self._devices.take_back(command)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def tell_pause(self, run_id: UUID, said: Said | None) -> None:
+        """Tell a run that somebody has paused it, or lets it go on."""
+        session = self._sessions.get(run_id)
+        if session is not None and session.connection is not None:
+            task = asyncio.create_task(session.connection.send(reply_bytes(Paused(said))))
+            session.telling.add(task)
+            task.add_done_callback(session.telling.discard)
 
     async def _leave(self, session: Session, ended: RunStatus) -> None:
         """Let a run go after its last command."""

@@ -5,6 +5,7 @@ The watchdog works without Postgres. The next host brings its lines into the aud
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import json
 import os
@@ -51,6 +52,25 @@ class Spool:
             file.write((b"\n" if torn else b"") + json.dumps(line).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
+
+
+class Importer:
+    """Brings the lines of one workcell into the audit log, one after the other.
+
+    Args:
+        journal: Whose audit log it is.
+        path: The file.
+    """
+
+    def __init__(self, journal: Journal, path: Path) -> None:
+        self._journal = journal
+        self._path = path
+        self._one_at_a_time = asyncio.Lock()
+
+    async def bring_in(self) -> None:
+        """Bring in what there is; as ``import_spool``."""
+        async with self._one_at_a_time:
+            await import_spool(self._journal, self._path)
 
 
 async def import_spool(journal: Journal, path: Path) -> int:

@@ -7,6 +7,7 @@ from the run                                  answer
 ``{"id", "command": {...}, "again"}``         ``{"id", "outcome": {...}}``
 ``{"id", "sleep_until": time}``               ``{"id", "done": null}``
 ``{"id", "restore": ...}``                    ``{"id", "done": ...}``
+``{"id", "take_back": id}``                   ``{"id", "done": null}``
 ``{"id", "bye": status}``                     ``{"id", "done": null}``
 ============================================  =================================================
 
@@ -15,7 +16,8 @@ until that of a command which it asked for later, and tells a new host (``hello.
 
 Instead of each answer there may come ``{"id", "error": error}``. Every answer carries ``now``:
 the time of the workcell's clock in seconds since 1970. ``refused`` may come at any time; it is the
-last word of the host on this connection.
+last word of the host on this connection. So may ``{"pause": {"by", "why", "at"}}``: somebody has
+paused the run, and its next command is not sent before ``{"pause": null}``.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ import orjson
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from praxis_core.errors import MessageRefused, NotEncodable
+from praxis_core.journal.control import Said
 from praxis_core.labware.encoded_error import EncodedError
 from praxis_core.labware.encoding import decode_error, encode_error
 from praxis_core.protocol.command import Command, Outcome
@@ -92,6 +95,15 @@ class Restore:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeBack:
+    """Do not send a command that still waits for its turn."""
+
+    id: int
+    take_back: int
+    """The ``id`` with which it was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
 class Bye:
     """The attempt has ended."""
 
@@ -99,7 +111,7 @@ class Bye:
     bye: RunStatus
 
 
-Request = Execute | SleepUntil | Restore | Bye
+Request = Execute | SleepUntil | Restore | TakeBack | Bye
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +124,16 @@ class Welcome:
     now: float
     attributes: dict[str, dict[str, JsonValue]] = field(default_factory=dict)
     last_deck_change: int = 0
+    pause: Said | None = None
+    """Who has paused the run; None: nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """Somebody has paused the run, or lets it go on."""
+
+    pause: Said | None
+    """Who; None: it goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +159,13 @@ class Response:
         return None if self.error is None else decode_error(self.error)
 
 
-Reply = Welcome | Refused | Response
+Reply = Welcome | Paused | Refused | Response
 
 _REQUESTS: dict[str, type[Request]] = {
     "command": Execute,
     "sleep_until": SleepUntil,
     "restore": Restore,
+    "take_back": TakeBack,
     "bye": Bye,
 }
 
@@ -178,6 +201,8 @@ def reply_bytes(reply: Reply) -> bytes:
             return orjson.dumps({"welcome": reply})
         case Refused():
             return orjson.dumps({"refused": reply.error})
+        case Paused():
+            return orjson.dumps({"pause": reply.pause})
         case _:
             return orjson.dumps(_response_parts(reply))
 
@@ -233,12 +258,19 @@ def read_reply(frame: bytes | str) -> Reply:
     parts = _parts(frame)
     try:
         if "welcome" in parts:
-            return Welcome(**parts["welcome"])
+            welcome = parts["welcome"]
+            return Welcome(**{**welcome, "pause": _said(welcome.get("pause"))})
         if "refused" in parts:
             return Refused(EncodedError(**parts["refused"]))
+        if "pause" in parts:
+            return Paused(_said(parts["pause"]))
         return _response(parts)
     except (TypeError, ValueError, KeyError) as error:
         raise MessageRefused(what=f"it is no reply ({error!r})") from None
+
+
+def _said(parts: dict[str, Any] | None) -> Said | None:
+    return None if parts is None else Said(**parts)
 
 
 def _response(parts: dict[str, Any]) -> Response:

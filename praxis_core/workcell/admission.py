@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from praxis_core.errors import ClaimLost
+from praxis_core.errors import ClaimLost, WorkcellStopped
+from praxis_core.journal.control import Control
 from praxis_core.workcell.attending import AttendedRun
 from praxis_core.workcell.deck_changes import DeckFollower
 from praxis_core.workcell.initial_state import confirm
@@ -28,6 +29,8 @@ class Admission:
     """What becomes of one whose process was away."""
     recovery: Recovery | None
     """What a run finds that goes on; None: there is no journal."""
+    control: Control | None
+    """What people have said of a run; None: there is no journal."""
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def admit(self, asking: Attaching) -> AttendedRun:
@@ -38,6 +41,7 @@ class Admission:
     async def _admit(self, asking: Attaching) -> AttendedRun:
         known = self.place.runs.find(asking.run_id)
         _refuse_overtaken(known, asking)
+        await self._refuse_stopped(known, asking)
         await self._take_from_others(asking)
         run = AttendedRun(asking.run_id, asking.attempt, DeckFollower())
         if known is not None and known.attempt == asking.attempt and not _is_unknown(known, asking):
@@ -45,6 +49,7 @@ class Admission:
         elif known is not None:
             await self.place.in_flight.end(known.run_id)
             await self._settle_rest(known)
+            run.unsent |= known.unsent
         run.token = asking.token
         run.devices, run.labware = set(asking.devices), set(asking.labware)
         if run.lessons.model is None and self.place.journal is not None:
@@ -54,9 +59,35 @@ class Admission:
             self.place.runs.add(run)
             # Asked just now, because nobody else could know: the attempt is not to begin.
             run.refuse_in_doubt()
+        if self.control is not None:
+            written = await self.control.pause_of(run.run_id)
+            run.hold(self.place.runs.pause_of(run.run_id, written))
+        run.refuse_stopped()  # it may have been just now
         self.place.safekeeping.hold_no_longer(asking.devices)
         await self._welcome(run, asking)
         return run
+
+    async def _refuse_stopped(self, known: AttendedRun | None, asking: Attaching) -> None:
+        """Let nobody come to a workcell that is stopped, and no attempt back that was there then.
+
+        What it alone knows is heard all the same.
+
+        Raises:
+            WorkcellStopped: it is, or it was.
+        """
+        stopped = self.place.runs.stopped
+        if stopped is None and known is not None and known.attempt == asking.attempt:
+            stopped = known.stopped
+        if stopped is None and asking.resuming and self.control is not None:
+            if not await self.control.was_stopped(asking.run_id, asking.attempt):
+                return
+            said = "while this attempt of the run was at work"
+            stopped = WorkcellStopped(workcell=self.place.definition.name, said=said)
+        if stopped is None:
+            return
+        if known is not None and self.recovery is not None:
+            await self.recovery.be_told(known, asking.known)
+        raise WorkcellStopped(**stopped.details)
 
     async def _take_from_others(self, asking: Attaching) -> None:
         """End what other runs do with the devices: whoever has the newest claim has them."""
@@ -92,7 +123,9 @@ class Admission:
         was_away = run.lost or run.recalled
         await self._settle_rest(run)
         if was_away:
-            await self.presence.back(run)
+            # Others wait for this, and a pause may last: its devices are set as it has left them.
+            with run.without_pause():
+                await self.presence.back(run)
 
     async def _settle_rest(self, run: AttendedRun) -> None:
         if run.recalled and self.recovery is not None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from praxis_core.errors import ClaimLost, CommandInDoubt
+from praxis_core.errors import ClaimLost, CommandInDoubt, WorkcellStopped
+from praxis_core.journal.control import Said
 from praxis_core.protocol.command import Command
 from praxis_core.workcell.deck_changes import DeckFollower
 from praxis_core.workcell.taught import Lessons
@@ -37,6 +40,57 @@ class AttendedRun:
     """Its process is gone."""
     recalled: bool = False
     """An earlier host served it, and it has not come back to this one yet."""
+    stopped: WorkcellStopped | None = None
+    """Its workcell was stopped while this attempt was there: it sends nothing any more, also when
+    the workcell is in use again. Its devices were made safe, and hands may have been in there."""
+    pause: Said | None = None
+    """Who has paused it; its next command waits until it may go on."""
+    _goes_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def hold(self, said: Said | None) -> None:
+        """Let the next command of this run wait from now on; None: let it go on."""
+        self.pause = said
+        self._look_again()
+
+    def stop(self, why: WorkcellStopped) -> None:
+        """Let nothing be sent for this attempt any more."""
+        self.stopped = self.stopped or why
+        self._look_again()
+
+    def _look_again(self) -> None:
+        if self.pause is None or self.stopped is not None:
+            self._goes_on.set()
+        else:
+            self._goes_on.clear()
+
+    @property
+    def waits(self) -> bool:
+        """Whether its next command waits until somebody lets it go on."""
+        return self.pause is not None and self.stopped is None
+
+    async def until_it_goes_on(self) -> None:
+        """Wait until nobody has paused it, or its workcell is stopped."""
+        while self.waits:
+            await self._goes_on.wait()
+
+    @contextmanager
+    def without_pause(self) -> Iterator[None]:
+        """Let its commands pass until the block ends: its devices are set as it has left them."""
+        pause = self.pause
+        self.hold(None)
+        try:
+            yield
+        finally:
+            self.hold(self.pause or pause)
+
+    def refuse_stopped(self) -> None:
+        """Let nothing be sent for an attempt whose workcell was stopped.
+
+        Raises:
+            WorkcellStopped: it was.
+        """
+        if self.stopped is not None:
+            raise WorkcellStopped(**self.stopped.details)
 
     def allow(self, command: Command) -> None:
         """Let a command of this run through.
@@ -44,7 +98,9 @@ class AttendedRun:
         Raises:
             ClaimLost: another attempt of the run has the devices, or another run has this one.
             CommandInDoubt: nobody knows what an earlier command did.
+            WorkcellStopped: the workcell was stopped while the attempt was there.
         """
+        self.refuse_stopped()
         if command.attempt != self.attempt or command.token != self.token:
             what = f"attempt {self.attempt} of the run has it now"
             raise _claim_lost(command, what)
@@ -74,6 +130,10 @@ class AttendedRuns:
 
     def __init__(self) -> None:
         self._runs: dict[UUID, AttendedRun] = {}
+        self.stopped: WorkcellStopped | None = None
+        """Why none of them sends anything, and none is taken up."""
+        self._told: dict[UUID, Said | None] = {}
+        """Who has paused which run, or let it go on (None), as far as it was told here."""
 
     def __iter__(self) -> Iterator[AttendedRun]:
         return iter(list(self._runs.values()))
@@ -83,9 +143,38 @@ class AttendedRuns:
         return self._runs.get(run_id)
 
     def add(self, run: AttendedRun) -> AttendedRun:
-        """Take up a run."""
+        """Take up a run; it is stopped with all others if that was said meanwhile."""
         self._runs[run.run_id] = run
+        if self.stopped is not None:
+            run.stop(self.stopped)
         return run
+
+    def hold(self, run_id: UUID, said: Said | None) -> AttendedRun | None:
+        """Let the next command of a run wait, now or when it comes; None: let it go on."""
+        self._told[run_id] = said
+        run = self._runs.get(run_id)
+        if run is not None:
+            run.hold(said)
+        return run
+
+    def pause_of(self, run_id: UUID, written: Said | None) -> Said | None:
+        """Tell who has paused a run: what was told here is newer than what was written before."""
+        return self._told.get(run_id, written)
+
+    def stop(self, why: WorkcellStopped) -> None:
+        """Let nothing be sent for any of them any more, from this moment on."""
+        self.stopped = why
+        for run in self:
+            run.stop(why)
+
+    def refuse_while_stopped(self) -> None:
+        """Let no run come to a workcell that is stopped.
+
+        Raises:
+            WorkcellStopped: it is.
+        """
+        if self.stopped is not None:
+            raise WorkcellStopped(**self.stopped.details)
 
     def drop(self, run_id: UUID) -> None:
         """Forget a run."""

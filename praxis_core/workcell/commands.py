@@ -43,16 +43,23 @@ class Commands:
             return self._attended(device, command)
 
         async def in_turn(in_flight: InFlight) -> Outcome:
-            async with device.turn(command):
-                # It may have been let go of while the command waited for its turn.
-                self._refuse_unless_usable(device, run, command)
-                await self.water.require(command)
-                in_flight.begin()
-                if command.method == TAKE_STOCK:
-                    return await self._take_stock(run, device, command)
-                return await self.exactly_once.carry_out(run, device, command)
+            while True:
+                await run.until_it_goes_on()
+                async with device.turn(command):
+                    # All may be otherwise than when the command began to wait for its turn.
+                    self._refuse_unless_usable(device, run, command)
+                    await self.water.require(command)
+                    if run.waits:
+                        continue
+                    in_flight.begin()
+                    return await self._carry_out(run, device, command)
 
         return await self.place.in_flight.start(command, in_turn).outcome()
+
+    async def _carry_out(self, run: AttendedRun, device: Device, command: Command) -> Outcome:
+        if command.method == TAKE_STOCK:
+            return await self._take_stock(run, device, command)
+        return await self.exactly_once.carry_out(run, device, command)
 
     async def _take_stock(self, run: AttendedRun, device: Device, command: Command) -> Outcome:
         """Know what people say is in some labware of a run, and tell the run."""

@@ -76,7 +76,10 @@ class Connections:
 
     async def _set_up(self, device: Device) -> None:
         await self._place.reach.connect(device.name, self._epoch)
-        device.set_up_anew = not self._place.reach.adopting(device.name)
+        anew = not self._place.reach.adopting(device.name)
+        if anew:
+            self._place.runs.refuse_while_stopped()  # to be set up may move something
+        device.set_up_anew = anew
         await device.connect()
         if device.set_up_anew:
             self._place.safekeeping.forget(device.name)

@@ -63,6 +63,12 @@ class Consequences:
             said = None if outcome.error is None else outcome.error.message
             self.board.show(command.device, DeviceState.ERROR, error=said)
 
+    def held_back(self, command: Command, outcome: Outcome) -> None:
+        """Know that a device is not about to do anything after all."""
+        self.place.safekeeping.note(command, outcome)
+        if self.place.devices[command.device].quarantine is None:
+            self.board.show(command.device, DeviceState.IDLE)
+
     def proved(self, command: Command, outcome: Outcome) -> AssetValues | None:
         """Enter that a command happened of which nobody knew that."""
         self.place.safekeeping.recall(command, outcome)

@@ -6,13 +6,22 @@ PyLabRobot objects by ``praxis_core.workcell.model``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from praxis_core.errors import Problem, WorkcellFaults
@@ -75,6 +84,44 @@ class OnLost(_Part):
         return value
 
 
+_DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|min|h)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
+
+
+def _seconds(value: object) -> object:
+    """Read "500 ms", "2 s" or "1 min"; a bare number is seconds."""
+    if not isinstance(value, str):
+        return value
+    found = _DURATION.fullmatch(value.strip())
+    if found is None:
+        raise PydanticCustomError("duration", 'write a duration: "500 ms", "2 s", "1 min"')
+    return float(found[1]) * _SECONDS[found[2]]
+
+
+class Retry(_Part):
+    """How a method of a device is tried again that has failed: ``{times: 3, wait: 2 s}``.
+
+    What may be repeated is tried again whatever it failed with; what happens once only if it is
+    certain that nothing of it was sent.
+    """
+
+    times: int = Field(ge=1, le=100, description="How often at most, after the first try.")
+    wait: Annotated[
+        float, BeforeValidator(_seconds), Field(ge=0, le=86_400, allow_inf_nan=False)
+    ] = Field(default=1.0, description='How long before the first of these: "500 ms", "2 s".')
+    factor: float = Field(
+        default=1.0,
+        ge=1,
+        le=100,
+        allow_inf_nan=False,
+        description="By what the wait grows from each to the next.",
+    )
+
+    def pause(self, number: int) -> float:
+        """Say how many seconds are waited before a retry, counted from 1."""
+        return float(self.wait * self.factor ** (number - 1))
+
+
 class DeviceDefinition(_Part):
     """A machine: a PyLabRobot frontend and the two backends that may drive it.
 
@@ -106,6 +153,11 @@ class DeviceDefinition(_Part):
         default=None,
         description="What it does when the process of its run is lost; unset: what is safe for a "
         "device of its kind. Nothing is ever dropped, opened or moved.",
+    )
+    retries: dict[str, Retry] = Field(
+        default_factory=dict,
+        description="Which of its backend's methods are tried again when they fail, and how; "
+        "unset: none. Each try is in the audit trail of the run.",
     )
     adopts: bool = Field(
         default=True,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,43 @@ from praxis_core.workcell.quiet import device_call, quieten
 from praxis_core.workcell.resource_index import ResourceIndex
 from praxis_core.workcell.sent import WrittenCounter, is_link_error, sent_of
 from praxis_core.workcell.under_way import under_way
+
+
+class _HeldBack(BaseException):
+    """Something forbade a call before anything was sent; no backend can catch it by mistake."""
+
+    def __init__(self, why: Exception) -> None:
+        super().__init__()
+        self.why = why
+
+
+class _LastMoment:
+    """The turn of a device, taken for the first time only if nothing forbids it by then.
+
+    Who takes it again has begun: what was started must be ended.
+    """
+
+    def __init__(self, lock: asyncio.Lock, go_ahead: Callable[[], None]) -> None:
+        self._lock = lock
+        self._go_ahead = go_ahead
+        self._begun = False
+
+    async def __aenter__(self) -> None:
+        await self._lock.acquire()
+        try:
+            if not self._begun:
+                self._go_ahead()
+        except Exception as why:
+            self._lock.release()
+            raise _HeldBack(why) from why
+        self._begun = True
+
+    async def __aexit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def _always() -> None:
+    """Forbid nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +156,12 @@ class Device:
         """
         return nullcontext() if self.contains_time(command.method) else self._turns
 
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """Hold the device: no command is carried out, and no call made, until the block ends."""
+        async with self._turns, self.lock:
+            yield
+
     def arguments(self, command: Command) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Decode the arguments of a command against the resources that live here.
 
@@ -148,9 +191,21 @@ class Device:
         return bound_arguments(getattr(self.backend, method), args, kwargs)
 
     async def call(
-        self, command: Command, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+        self,
+        command: Command,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        go_ahead: Callable[[], None] = _always,
     ) -> Called:
-        """Call the backend, and say how it ended; whatever it raises is an outcome."""
+        """Call the backend, and say how it ended; whatever it raises is an outcome.
+
+        Args:
+            command: What is called.
+            args: Decoded.
+            kwargs: Decoded.
+            go_ahead: Called at the last moment before anything is sent; what it raises is raised
+                here, and nothing was sent then.
+        """
         started = self._clock.now()
         value: JsonValue = None
         error: EncodedError | None = None
@@ -159,7 +214,9 @@ class Device:
         before = self._count()
         self._log(command, "called with %s %s", command.args, command.kwargs)
         try:
-            value = await self._call(command, args, kwargs)
+            value = await self._call(command, args, kwargs, go_ahead)
+        except _HeldBack as held:
+            raise held.why from None
         except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001
             # The one broad handler of this room: what a device raises is not ours to choose. Nobody
             # cancels this call, so a CancelledError is the backend's own.
@@ -249,21 +306,28 @@ class Device:
         return self._own_io.count if self._written is None else self._written()
 
     async def _call(
-        self, command: Command, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+        self,
+        command: Command,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        go_ahead: Callable[[], None],
     ) -> JsonValue:
+        turn = _LastMoment(self.lock, go_ahead)
         if command.method == SET_ATTRIBUTES:
             self._write(command.kwargs)
             return None
         if self.contains_time(command.method) is not None:
             with device_call(self.name), under_way(command):
-                await timed.carry_out(self.machine, command.method, kwargs, self._clock, self.lock)
+                await timed.carry_out(self.machine, command.method, kwargs, self._clock, turn)
             return None
         method = getattr(self.backend, command.method)
         heads = HeadsInStep(self.machine, command.method, bound_arguments(method, args, kwargs))
         try:
-            async with self.lock:
+            async with turn:
                 with device_call(self.name), under_way(command):
                     value = await method(*args, **kwargs)
+        except _HeldBack:
+            raise
         except BaseException as error:
             heads.failed(error)
             raise

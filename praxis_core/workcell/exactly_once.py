@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 from pydantic import JsonValue
@@ -22,6 +23,7 @@ from praxis_core.errors import (
     JournalError,
     LabRefused,
     ServiceError,
+    WorkcellStopped,
 )
 from praxis_core.journal.command_writer import AssetValues
 from praxis_core.journal.record import Journal
@@ -38,6 +40,7 @@ from praxis_core.workcell.evidence import happened
 from praxis_core.workcell.link import Ended
 from praxis_core.workcell.measurements import measurements_of
 from praxis_core.workcell.reach import Reach
+from praxis_core.workcell.retries import Retries
 from praxis_core.workcell.teaching import taught
 from praxis_core.workcell.time_limits import TimeLimit
 
@@ -83,6 +86,9 @@ class Audience(Protocol):
 
     def doubted(self, command: Command, outcome: Outcome) -> None:
         """A command was sent, and nobody knows whether it happened."""
+
+    def held_back(self, command: Command, outcome: Outcome) -> None:
+        """A command that was about to be sent was not, unless an earlier try of it was."""
 
     def proved(self, command: Command, outcome: Outcome) -> AssetValues | None:
         """It was found out how an earlier command ended; as ``ended``."""
@@ -130,6 +136,7 @@ class ExactlyOnce:
         clock: Where times come from.
         time_limit: How long a call may take.
         audience: Hears what becomes of each.
+        retries: Tries again what failed, where it may.
     """
 
     def __init__(  # noqa: PLR0913  # what it stands between, by name
@@ -142,6 +149,7 @@ class ExactlyOnce:
         clock: Clock,
         time_limit: TimeLimit,
         audience: Audience,
+        retries: Retries,
     ) -> None:
         self._workcell = workcell
         self._journal = journal
@@ -150,6 +158,7 @@ class ExactlyOnce:
         self._clock = clock
         self._time_limit = time_limit
         self._audience = audience
+        self._retries = retries
         self.doubts = Doubts(journal)
         self._hung: dict[asyncio.Future[Called], Command] = {}
 
@@ -161,6 +170,7 @@ class ExactlyOnce:
             MethodUnknown, NotDecodable: nothing was sent.
             ClaimLost, HostReplaced, JournalError, ServiceUnreachable: there is no intent, and
                 nothing was sent.
+            WorkcellStopped: it was not sent, and counts as not done.
         """
         args, kwargs = device.arguments(command)
         work = _Work(run, device, command, args, kwargs)
@@ -287,9 +297,29 @@ class ExactlyOnce:
 
     async def _send(self, work: _Work) -> Outcome:
         self._audience.sending(work.command)
-        outcome = await self._certain(work)
+        try:
+            once = partial(self._certain, work)
+            outcome = await self._retries.of(work.device, work.command, once)
+        except WorkcellStopped:
+            await self._not_sent(work)
+            raise
         await self._record(work.command, outcome, self._audience.ended)
         return outcome
+
+    async def _not_sent(self, work: _Work) -> None:
+        """Let a command count as not done whose workcell was stopped between intent and call."""
+        run, command, now = work.run, work.command, self._clock.now()
+        # What could be on because of an earlier try is switched off, as if it were.
+        unknown = Outcome(OutcomeStatus.FAILED, now, now, sent=Sent.UNKNOWN)
+        self._audience.held_back(command, unknown)
+        if self._journal is None or command.kind is CommandKind.OBSERVE:
+            return
+        run.unsent.add((command.branch, command.ordinal))
+        try:
+            await self._journal.set_aside(run.run_id, command.branch, command.ordinal)
+        except (JournalError, ServiceError) as error:
+            # This process knows it; should it die as well, the command is asked about.
+            _log.warning("that %s was not sent is not written: %s", command.name, error)
 
     async def _refused(self, work: _Work, refusal: Exception) -> Outcome:
         """Let a command fail that is not sent: its run, and a replay of it, hear the same."""
@@ -303,6 +333,7 @@ class ExactlyOnce:
 
         Raises:
             CommandInDoubt: nobody can tell.
+            WorkcellStopped: it was not sent, or that it was does no harm.
         """
         for _ in range(TRIES):
             outcome = (await self._tried(work)).outcome
@@ -330,7 +361,8 @@ class ExactlyOnce:
         """Call the device; nobody ever cancels that, but nobody waits for it forever either."""
         command = work.command
         limit = self._time_limit(work.device, command, work.arguments)
-        call = asyncio.ensure_future(work.device.call(command, work.args, work.kwargs))
+        calling = work.device.call(command, work.args, work.kwargs, work.run.refuse_stopped)
+        call = asyncio.ensure_future(calling)
         done, _ = await asyncio.wait({call}, timeout=limit)
         if done:
             return call.result()
@@ -347,7 +379,7 @@ class ExactlyOnce:
 
     def _answered_late(self, command: Command, call: asyncio.Future[Called]) -> None:
         self._hung.pop(call, None)
-        if not call.cancelled():
+        if not call.cancelled() and call.exception() is None:
             outcome = call.result().outcome
             said = "without an error" if outcome.error is None else outcome.error.message
             _log.warning("%s, out of use, has ended after all: %s", command.name, said)

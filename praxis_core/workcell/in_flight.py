@@ -27,6 +27,11 @@ class InFlight:
         """Note that from here on it is carried out to its end, whoever still waits for it."""
         self._begun = True
 
+    @property
+    def begun(self) -> bool:
+        """Whether it is carried out to its end; else it waits for its turn."""
+        return self._begun
+
     def break_off(self) -> None:
         """Send nothing, if nothing was sent yet."""
         if not self._begun:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -10,6 +11,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from praxis_core.errors import DevicesNotDisconnected
+from praxis_core.journal.control import Said
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import RunStatus
 from praxis_core.workcell.clock import Clock
@@ -55,12 +57,36 @@ class Attached:
     """Number of the last deck change that was received from this run."""
 
 
+class PauseHeard:
+    """Who has paused a run, as the devices' side has told it."""
+
+    def __init__(self) -> None:
+        self.said: Said | None = None
+        """Who; None: nobody."""
+        self._changed = asyncio.Event()
+
+    def hear(self, said: Said | None) -> None:
+        """Take up what was told."""
+        if said != self.said:
+            self.said = said
+            self._changed.set()
+
+    async def changed(self) -> Said | None:
+        """Wait until something else is true than when this was called last."""
+        await self._changed.wait()
+        self._changed.clear()
+        return self.said
+
+
 class Link(Protocol):
     """The devices of one workcell, as one run reaches them."""
 
     @property
     def clock(self) -> Clock:
         """The workcell's time."""
+
+    pause: PauseHeard
+    """Who has paused the run."""
 
     async def attach(self, asking: Attaching) -> Attached:
         """Take up devices; commands of the run's earlier attempts have ended when this returns.
@@ -103,6 +129,7 @@ class LocalLink:
         self.runtime = runtime
         self.clock = runtime.clock
         self._asked: Attaching | None = None
+        self.pause = PauseHeard()
 
     async def attach(self, asking: Attaching) -> Attached:
         """Connect the devices, and take them up."""

@@ -9,6 +9,7 @@ import inspect
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -22,6 +23,7 @@ from pylabrobot.resources import Coordinate, Deck, Resource
 from praxis_core.errors import PraxisError, Problem, WorkcellFaults
 from praxis_core.labware.encoding import decode
 from praxis_core.labware.factories import make
+from praxis_core.workcell.boundary import coroutine_methods
 from praxis_core.workcell.contents import fill
 from praxis_core.workcell.definition import (
     DeviceDefinition,
@@ -30,6 +32,7 @@ from praxis_core.workcell.definition import (
     WorkcellDefinition,
     WorkcellMode,
 )
+from praxis_core.workcell.kinds import LIFECYCLE
 from praxis_core.workcell.positions import NoSuchPositionError, parse_position, place_of, stand
 from praxis_core.workcell.resource_index import ResourceIndex
 from praxis_core.workcell.yaml_lines import Location
@@ -183,7 +186,18 @@ class _Assembly:
             elif issubclass(cls, PumpBackend):
                 what = "PyLabRobot's Pump calls its backend without waiting for it; use a PumpArray"
                 self.fault((*where, part), what)
+        if len(self.faults) == before:
+            self._look_at_retries(where, device)
         return len(self.faults) == before
+
+    def _look_at_retries(self, where: Location, device: DeviceDefinition) -> None:
+        backends = {class_of(device.backend), class_of(device.simulated_backend)}
+        known = {name for backend in backends for name in coroutine_methods(backend)}
+        for method in device.retries:
+            if method not in known - LIFECYCLE:
+                closest = ", ".join(get_close_matches(method, known, n=3)) or "none"
+                what = f"no backend of it has a command {method!r}. Closest: {closest}"
+                self.fault((*where, "retries", method), what)
 
     def _frontend(self, name: str, device: DeviceDefinition, backend: MachineBackend) -> Machine:
         cls = class_of(device.frontend)

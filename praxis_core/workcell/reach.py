@@ -32,6 +32,9 @@ class Reach(Protocol):
     def adopting(self, device: str) -> bool:
         """Whether the set-up of a connected device will leave it as it is."""
 
+    def adopt(self, device: str, *, adopting: bool) -> None:
+        """Say whether a device that is set up is taken up as it is, or set up anew."""
+
     async def reconnect(self, device: str) -> None:
         """Open a broken line again, without any set-up.
 
@@ -77,6 +80,9 @@ class InProcess:
     def adopting(self, device: str) -> bool:  # noqa: ARG002  # as the protocol has it
         """A new simulated device has nothing to adopt."""
         return False
+
+    def adopt(self, device: str, *, adopting: bool) -> None:
+        """A simulated device in this process is always set up anew."""
 
     async def reconnect(self, device: str) -> None:
         """Nothing to open again."""

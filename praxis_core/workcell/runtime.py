@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from uuid import UUID
 
 from pydantic import JsonValue
@@ -10,16 +10,17 @@ from pydantic import JsonValue
 from praxis_core.assets.manager import AssetManager
 from praxis_core.errors import (
     ClaimLost,
-    DeviceStillHangs,
     PlaceUnknown,
     Problem,
     RealHardwareRefused,
 )
+from praxis_core.journal.control import Control, Said
 from praxis_core.journal.record import Journal
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import RunStatus
 from praxis_core.workcell.admission import Admission
 from praxis_core.workcell.adoption import Losses
+from praxis_core.workcell.attending import AttendedRun
 from praxis_core.workcell.clock import Clock, RealClock
 from praxis_core.workcell.commands import Commands
 from praxis_core.workcell.connections import Connections
@@ -37,11 +38,14 @@ from praxis_core.workcell.recollection import Recollection
 from praxis_core.workcell.recovery import Recovery
 from praxis_core.workcell.remembered import Handover, Remembered
 from praxis_core.workcell.restoring import Restoration
+from praxis_core.workcell.retries import Retries
 from praxis_core.workcell.safe_state import SafeAction
 from praxis_core.workcell.safekeeping import Safekeeping
 from praxis_core.workcell.stage import Stage
 from praxis_core.workcell.status_board import StatusBoard
+from praxis_core.workcell.stopping import Stopping
 from praxis_core.workcell.time_limits import TimeLimit, time_limit
+from praxis_core.workcell.upkeep import Upkeep
 from praxis_core.workcell.water_only import WaterOnly
 from praxis_core.workcell.workplace import Workplace
 
@@ -97,6 +101,7 @@ class WorkcellRuntime:
             clock=self.clock,
             time_limit=time_limit,
             audience=Consequences(place, self._board, self._handover),
+            retries=Retries(definition, journal, self.clock),
         )
         losses = Losses(place, self._exactly_once.doubts)
         self._connections = Connections(place, epoch, self._board, losses)
@@ -109,7 +114,13 @@ class WorkcellRuntime:
             past = Recollection(place)
             self._recovery = Recovery(place, journal, self._exactly_once, losses, past)
         self._presence = Presence(place, self._restoration, self._recovery)
-        self._admission = Admission(place, self._stage, self._presence, self._recovery)
+        control = None if journal is None else Control(journal.database)
+        self._admission = Admission(place, self._stage, self._presence, self._recovery, control)
+        self._stopping = Stopping(place)
+        self.upkeep = Upkeep(
+            place, self._connections, self._exactly_once, self._board, self._handover
+        )
+        """What people do about one device."""
 
     @property
     def model(self) -> WorkcellModel:
@@ -192,9 +203,11 @@ class WorkcellRuntime:
             ClaimLost: a newer attempt of the run, or another run, has the devices.
             CommandInDoubt: nobody knows what the attempt before this one did; it is asked now.
             LabRefused: the devices cannot be as the run expects them.
+            WorkcellStopped: somebody has stopped the workcell, now or while this attempt was there.
         """
         devices = [self._place.devices.named(name) for name in asking.devices]
-        await self._connections.connect(devices)
+        if not self._place.runs.stopped:
+            await self._connections.connect(devices)
         await self._connections.reach_again(asking.devices)
         run = await self._admission.admit(asking)
         return Attached(
@@ -272,6 +285,60 @@ class WorkcellRuntime:
         """
         return await self._commands.execute(command)
 
+    # --- what people say --------------------------------------------------------------------------
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether somebody has stopped the workcell."""
+        return self._place.runs.stopped is not None
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether all that makes the devices of a stopped workcell safe was sent."""
+        return self._stopping.is_safe
+
+    def stop(self, said: Said) -> Sequence[tuple[AttendedRun, Sequence[Command]]]:
+        """Send nothing for any run any more, from this call on, and begin to make devices safe.
+
+        What is under way comes to its end. No attempt that is there sends anything again; runs are
+        resumed when the workcell is in use again.
+
+        Returns:
+            The runs that are there, each with its commands under way.
+        """
+        return self._stopping.stop(said)
+
+    async def until_safe(self, seconds: float) -> bool:
+        """Wait for a while until a stopped workcell is safe; say whether it is."""
+        return await self._stopping.until_safe(seconds)
+
+    def start(self) -> None:
+        """Take a workcell into use again that was stopped."""
+        self._stopping.start()
+
+    def hold(self, run_id: UUID, said: Said | None) -> bool:
+        """Let the next command of a run wait here; None: let it go on.
+
+        Returns:
+            Whether the run is here.
+        """
+        return self._place.runs.hold(run_id, said) is not None
+
+    def pause_of(self, run_id: UUID) -> Said | None:
+        """Tell who has paused a run that is here; None: nobody."""
+        run = self._place.runs.find(run_id)
+        return None if run is None else run.pause
+
+    def under_way(self, run_id: UUID) -> list[JsonValue]:
+        """Name the commands of a run that are being carried out."""
+        return [one.command.name for one in self._place.in_flight.of(run_id) if one.begun]
+
+    def take_back(self, command: Command) -> None:
+        """Do not send a command that still waits for its turn."""
+        same = self._place.in_flight.find(command)
+        if same is not None:
+            same.break_off()
+
     # --- what outlives a host ---------------------------------------------------------------------
 
     def remembered(self) -> Remembered:
@@ -309,19 +376,7 @@ class WorkcellRuntime:
             DeviceUnknown: the workcell has no such device.
             DeviceStillHangs: what it did not answer is still under way.
         """
-        found = self._place.devices.named(device)
-        if found.quarantine is None:
-            return False
-        hanging = self._exactly_once.hanging(device)
-        if hanging is not None:
-            raise DeviceStillHangs(
-                device=device, method=hanging.method, workcell=self.definition.name
-            )
-        found.quarantine = None
-        self._handover.changed()
-        # One that an earlier host could not use is connected with the next look at it.
-        self._board.show(device, DeviceState.IDLE if found.connected else DeviceState.DISCONNECTED)
-        return True
+        return self.upkeep.release(device)
 
     # --- questions --------------------------------------------------------------------------------
 

@@ -146,6 +146,10 @@ class Safekeeping:
         again = [action for action, well in zip(now, done, strict=True) if not well]
         self._hold_all(run, [one for one in actions if one not in now], again)
 
+    async def make_all_safe(self, runs: Iterable[AttendedRun]) -> None:
+        """Make the devices of all runs safe at once; see ``make_safe``."""
+        await asyncio.gather(*(self.make_safe(run) for run in runs))
+
     async def switch_off(self, run: AttendedRun) -> None:
         """Switch off what a run left on, all of it now: nobody will come back for it."""
         self._stop_holding(run.devices)

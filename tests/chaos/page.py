@@ -75,6 +75,18 @@ person answers, or puts the deck back to where it was, or gives up.""",
 shaker is off. It is to be off within 2 s, and the heater held or off as is declared.""",
         ("kill",),
     ),
+    "stop": (
+        "A workcell that is stopped while four runs send as fast as they can",
+        """Seconds from the request (*asked*), or from typing `praxis workcell stop` (*typed*: the
+command line takes its time to start), until the last command began. Nothing is sent later than
+0.1 s after the request, and nothing after it was answered.""",
+        ("how",),
+    ),
+    "stopped": (
+        "A run that is stopped with its workcell, and resumed",
+        "As in the first table.",
+        ("how",),
+    ),
     "learned": (
         "A counter, another program's value, a wait of 30 minutes",
         "The total is right, a value is seen as it was seen, and nothing waits a second time.",
@@ -117,7 +129,8 @@ COUNTS = {
 }
 """What is counted where trials know it, and how it is called."""
 
-TIMED = "safe"
+TIMED = {"safe": "off_after", "stop": "last_after"}
+"""Of which tables what is a time in seconds."""
 
 
 def main(results: Path) -> None:
@@ -174,9 +187,9 @@ def _columns(name: str, rows: Sequence[Row]) -> dict[str, Callable[[Sequence[Row
         if any(count in row for row in rows):
             columns[called] = lambda group, one=count: sum(_count(row.get(one)) for row in group)
     columns["wrong"] = lambda group: sum(bool(row["faults"]) for row in group)
-    if name == TIMED:
-        columns["p50, s"] = lambda group: _quantile(group, 50)
-        columns["p99, s"] = lambda group: _quantile(group, 99)
+    if name in TIMED:
+        columns["p50, s"] = lambda group: _quantile(group, TIMED[name], 50)
+        columns["p99, s"] = lambda group: _quantile(group, TIMED[name], 99)
     return columns
 
 
@@ -194,8 +207,8 @@ def _count(value: Any) -> int:
     return len(value) if isinstance(value, list) else int(value or 0)
 
 
-def _quantile(group: Iterable[Row], n: int) -> str:
-    seconds = [row["off_after"] for row in group if row.get("off_after") is not None]
+def _quantile(group: Iterable[Row], time: str, n: int) -> str:
+    seconds = [row[time] for row in group if row.get(time) is not None]
     # It takes two to make a quantile.
     return f"{quantiles(seconds, n=100)[n - 1]:.3f}" if len(seconds) > 1 else ""
 

@@ -17,9 +17,11 @@ from http import HTTPStatus
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import pytest
+from psycopg import sql
 from pydantic import JsonValue, SecretStr
 
 from praxis_core.host.link import HostLink
@@ -28,6 +30,7 @@ from praxis_core.journal.records import AttemptRequest
 from praxis_core.labware.encoding import fingerprint
 from praxis_core.protocol.command import Command
 from praxis_core.protocol.lifecycle import CommandKind
+from praxis_core.services.postgres import EmbeddedPostgres
 from praxis_core.settings import PraxisSettings
 from praxis_core.workcell.link import Attaching
 
@@ -195,7 +198,7 @@ def environment(settings: PraxisSettings) -> dict[str, str]:
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("PRAXIS_")}
     return {
         **inherited,
-        "PYTHONPATH": str(HERE),
+        "PYTHONPATH": f"{HERE}:{HERE.parents[1]}",
         "PRAXIS_HOME": str(settings.home_path),
         "PRAXIS_DATABASE_URL": settings.database_url.get_secret_value(),
         "PRAXIS_REDIS_URL": settings.redis_url.get_secret_value(),
@@ -316,3 +319,21 @@ def until() -> Callable[..., Awaitable[Any]]:
             return found
 
     return wait
+
+
+@pytest.fixture
+def answer(postgres: EmbeddedPostgres, database_url: str) -> Iterator[Callable[[bool], None]]:
+    """Let the test's database answer or not."""
+    name = urlsplit(database_url).path.strip("/")
+
+    def let(allowed: bool) -> None:
+        words = {"name": sql.Identifier(name), "allowed": sql.Literal(allowed)}
+        change = sql.SQL("ALTER DATABASE {name} ALLOW_CONNECTIONS {allowed}").format(**words)
+        with postgres.connect("postgres") as connection:
+            connection.execute(change)
+            if not allowed:
+                end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+                connection.execute(end, [name])
+
+    yield let
+    let(allowed=True)

@@ -43,6 +43,7 @@ class WritingShaker(ShakerBackend):
 
     async def stop_shaking(self) -> None:
         """Stop."""
+        self._write("stopped")
 
     async def lock_plate(self) -> None:
         """Nothing to lock."""

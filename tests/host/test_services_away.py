@@ -4,42 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-
-import pytest
-from psycopg import sql
 
 from praxis_core.errors import ServiceUnreachable
 from praxis_core.host.link import HostLink
 from praxis_core.protocol.lifecycle import RunStatus
-from praxis_core.services.postgres import EmbeddedPostgres
 
 if TYPE_CHECKING:
     from tests.host.conftest import BeginRun, HostProcess
 
 Log = Callable[..., list[str]]
 Until = Callable[..., Awaitable[Any]]
-
-
-@pytest.fixture
-def answer(postgres: EmbeddedPostgres, database_url: str) -> Iterator[Callable[[bool], None]]:
-    """Let the test's database answer or not."""
-    name = urlsplit(database_url).path.strip("/")
-
-    def let(allowed: bool) -> None:
-        words = {"name": sql.Identifier(name), "allowed": sql.Literal(allowed)}
-        change = sql.SQL("ALTER DATABASE {name} ALLOW_CONNECTIONS {allowed}").format(**words)
-        with postgres.connect("postgres") as connection:
-            connection.execute(change)
-            if not allowed:
-                end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
-                connection.execute(end, [name])
-
-    yield let
-    let(allowed=True)
 
 
 async def test_nothing_is_sent_while_the_journal_is_away(  # noqa: PLR0913, PLR0917  # fixtures

@@ -21,7 +21,7 @@ from praxis_core.protocol.lifecycle import RunStatus
 from praxis_core.settings import PraxisSettings
 from praxis_core.workcell.clock import Clock, SimulatedClock
 from praxis_core.workcell.definition import WorkcellDefinition
-from praxis_core.workcell.link import Attached, Attaching
+from praxis_core.workcell.link import Attached, Attaching, PauseHeard
 from praxis_core.workcell.runtime import WorkcellRuntime
 
 Elsewhere = Callable[[Attaching], Awaitable[None]]
@@ -68,6 +68,7 @@ class StandingLink:
         once_attached: Elsewhere = nothing_happens,
     ) -> None:
         self.clock: Clock = runtime.clock
+        self.pause = PauseHeard()
         self.killed = asyncio.Event()
         self._runtime = runtime
         self._kill_at = kill_at

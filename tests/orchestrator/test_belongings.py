@@ -19,6 +19,8 @@ from praxis_core.assets.entries import By
 from praxis_core.errors import AssetsLocked, RequestError, RunNotResumable, RunRefused
 from praxis_core.execution.abandoning import abandon
 from praxis_core.execution.page import RunPage
+from praxis_core.execution.pausing import showing_pauses
+from praxis_core.journal.control import Control, Said, Standing
 from praxis_core.journal.record import Journal
 from praxis_core.locks import AssetLockManager
 from praxis_core.orchestrator import Orchestrator, RunRequest
@@ -30,7 +32,7 @@ from praxis_core.redis_connection import connect_async
 from praxis_core.settings import PraxisSettings
 from praxis_core.workcell.bench import local_link
 from praxis_core.workcell.definition import WorkcellDefinition
-from praxis_core.workcell.link import LocalLink
+from praxis_core.workcell.link import LocalLink, PauseHeard
 from praxis_core.workcell.runtime import WorkcellRuntime
 from tests.assets.conftest import plain
 
@@ -89,6 +91,16 @@ class Page(RunPage):
     async def waiting(self, reason: str) -> None:
         """Keep the reason."""
         self.told.append(reason)
+        self.waits.set()
+
+    async def closed(self, reason: str) -> None:
+        """Keep the reason."""
+        self.told.append(reason)
+        self.waits.set()
+
+    async def paused(self, by: str, reason: str) -> None:
+        """Keep who has paused it, and the reason."""
+        self.told.append(f"{by}: {reason}")
         self.waits.set()
 
     async def going_on(self) -> None:
@@ -191,6 +203,60 @@ async def test_what_a_run_failed_with_waits_for_it_and_its_devices_serve_others(
     assert len(hand.page.plans) == plans + 1  # of the one that had waited
     assert hand.page.told[-1] == "goes on"
     assert await hand.claims() == set()
+
+
+async def test_a_run_waits_for_a_workcell_that_drains(hand: Hand) -> None:
+    """It takes nothing meanwhile, and begins when the workcell is in use again."""
+    control = Control(hand.journal.database)
+    await control.say("hand", Standing.DRAINING, Said("anna", "an upgrade"))
+    request = _request(failing)
+    waiting = asyncio.create_task(hand.orchestrator.run(request))
+    async with asyncio.timeout(60):
+        await hand.page.waits.wait()
+
+    assert "was told to drain by anna" in hand.page.told[0]
+    assert "praxis workcell start hand" in hand.page.told[0]
+    assert await control.waiting("hand") == [request.run_id]
+    assert await control.at_work("hand") == []
+    assert await hand.claims() == set()
+    await control.say("hand", Standing.STARTED, Said("anna"))
+    await waiting
+    assert hand.page.told[-1] == "goes on"
+
+
+async def test_a_run_that_got_its_assets_while_the_workcell_was_drained_gives_them_back(
+    hand: Hand,
+) -> None:
+    """It had waited for somebody else's."""
+    failed = await hand.fail()
+    waiting = asyncio.create_task(hand.orchestrator.run(_request(failing)))
+    async with asyncio.timeout(60):
+        await hand.page.waits.wait()
+    hand.page.waits.clear()
+    control = Control(hand.journal.database)
+    await control.say("hand", Standing.DRAINING, Said("anna"))
+
+    await abandon(hand.journal, hand.locks, failed.run_id, "somebody")
+    async with asyncio.timeout(60):
+        await hand.page.waits.wait()
+    assert "was told to drain" in hand.page.told[-1]
+    assert await control.at_work("hand") == []
+    await control.say("hand", Standing.STARTED, Said("anna"))
+    await waiting
+
+
+async def test_a_page_shows_who_has_paused_its_run() -> None:
+    """And that it goes on; also what was told before anybody looked."""
+    page, pause, run_id = Page(), PauseHeard(), uuid4()
+    pause.hear(Said("anna", "lunch"))
+    async with showing_pauses(pause, page, run_id), asyncio.timeout(10):
+        await page.waits.wait()
+        [told] = page.told
+        assert told.startswith("anna: Paused by anna (lunch).")
+        assert f"praxis run go-on {run_id}" in told
+        pause.hear(None)
+        while page.told[-1] != "goes on":  # noqa: ASYNC110  # the page has no event for it
+            await asyncio.sleep(0)
 
 
 async def test_the_greater_priority_is_served_first(hand: Hand) -> None:

@@ -15,7 +15,7 @@ from praxis_core.journal.records import CommandRecord
 from praxis_core.protocol.command import Command, DeckChange, Outcome
 from praxis_core.protocol.lifecycle import CommandKind, OutcomeStatus, RunStatus
 from praxis_core.workcell.clock import SimulatedClock
-from praxis_core.workcell.link import Attached, Attaching
+from praxis_core.workcell.link import Attached, Attaching, PauseHeard
 
 AT = datetime(2025, 3, 14, tzinfo=UTC)
 RUN = uuid4()
@@ -27,6 +27,7 @@ class Listening:
 
     def __init__(self) -> None:
         self.clock = SimulatedClock()
+        self.pause = PauseHeard()
         self.told: list[tuple[int, str]] = []
 
     async def attach(self, asking: Attaching) -> Attached:

@@ -147,15 +147,19 @@ class FaintShaker(GatedShaker):
     def __init__(self) -> None:
         super().__init__()
         self.breaks = 0
+        self.refuses = 0
+        """How often it says no before it does anything."""
         self.done: list[str] = []
 
     async def start_shaking(self, speed: float) -> None:
         """Shake, perhaps."""
         self.began.append(speed)
+        self._perhaps_refuse()
         self._perhaps_break()
 
     async def wiggle(self) -> None:
         """Do something that happens once: PyLabRobot knows no such method."""
+        self._perhaps_refuse()
         self.done.append("wiggle")
         await self.gate.wait()
         self._perhaps_break()
@@ -163,6 +167,11 @@ class FaintShaker(GatedShaker):
     async def stop_shaking(self) -> None:
         """Stop."""
         self.done.append("stop")
+
+    def _perhaps_refuse(self) -> None:
+        if self.refuses:
+            self.refuses -= 1
+            raise RuntimeError("it is not ready")
 
     def _perhaps_break(self) -> None:
         if self.breaks:

@@ -16,7 +16,9 @@ from praxis_core.errors import (
     DeviceQuarantined,
     DeviceStillHangs,
     JournalError,
+    WorkcellStopped,
 )
+from praxis_core.journal.control import Said
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import AttemptRequest
 from praxis_core.labware.encoding import fingerprint
@@ -294,3 +296,48 @@ async def test_what_was_read_is_told_again_and_not_read_again(bench: Bench) -> N
 
     assert await bench.runtime.execute(reading) == read
     assert bench.backend().done == ["wiggle"]
+
+
+async def test_a_command_between_its_intent_and_its_device_is_not_sent_after_a_stop(
+    bench: Bench,
+) -> None:
+    """It counts as not done: the next attempt does it, and nobody is asked."""
+    run = await bench.begin("left")
+    device = bench.runtime._place.devices["left"]  # noqa: SLF001
+    await device.lock.acquire()
+    held_up = asyncio.create_task(bench.runtime.execute(command(run, "wiggle")))
+    await until(lambda: bench.runtime.status()["left"].state == "busy")
+
+    bench.runtime.stop(Said("anna"))
+    device.lock.release()
+    with pytest.raises(WorkcellStopped, match="anna"):
+        await held_up
+
+    assert bench.backend().done == []
+    assert await bench.journal.recorded(run.run_id) == []
+    bench.runtime.start()
+    with pytest.raises(WorkcellStopped):
+        await bench.runtime.execute(command(run, "wiggle", 1))
+    second = await bench.begin("left", run_id=run.run_id)
+    await bench.runtime.execute(command(second, "wiggle"))
+    assert bench.backend().done == ["wiggle"]
+    assert await bench.journal.open_doubts(run.run_id) == []
+
+
+async def test_nothing_is_tried_again_after_a_stop(bench: Bench) -> None:
+    """A line that breaks while the workcell is stopped is not a reason to send once more."""
+    run = await bench.begin("left")
+    bench.backend().breaks = 1
+    reconnect = bench.runtime._place.reach.reconnect  # noqa: SLF001
+
+    async def stop_then_reconnect(device: str) -> None:
+        bench.runtime.stop(Said("anna"))
+        await reconnect(device)
+
+    bench.runtime._place.reach.reconnect = stop_then_reconnect  # type: ignore[method-assign] # noqa: SLF001
+    with pytest.raises(WorkcellStopped):
+        await bench.runtime.execute(command(run, "start_shaking", speed=300))
+
+    assert bench.backend().began == [300]
+    await bench.runtime.until_safe(5)
+    assert set(bench.backend().done) == {"stop"}
