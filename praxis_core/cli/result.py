@@ -15,19 +15,22 @@ from pydantic_core import to_jsonable_python
 from rich.markup import escape
 from rich.table import Table
 
+from praxis_core.assets.description import describe
 from praxis_core.assets.shortages import Shortages
 from praxis_core.cli.console import console, print_json, table
-from praxis_core.cli.lost import is_lost
+from praxis_core.cli.lost import is_gone, is_lost
 from praxis_core.cli.opening import journal
 from praxis_core.cli.waiting import in_prefect, not_in_history, waits_for
 from praxis_core.errors import RunNotFound
 from praxis_core.execution.readout import PlateReadout, of_attempt, plate_readouts
 from praxis_core.journal.records import (
     AttemptRecord,
+    CommandRecord,
     Doubt,
     EventRecord,
     Measurement,
     RunRecord,
+    StepRecord,
 )
 from praxis_core.protocol.lifecycle import RunStatus
 from praxis_core.services.prefect_api import FlowRun, PrefectApi
@@ -55,6 +58,7 @@ TOLD = frozenset(
         "resume_refused",
         "calibration_changed",
         "calibration_expired",
+        "left_in_the_way",
     }
 )
 """Kinds of events that say what a person has to know of a run."""
@@ -78,6 +82,7 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
             run = await records.run(run_id)
         except RunNotFound:
             raise not_in_history(settings, run_id) from None
+        commands = await records.commands(run_id) if run.by_hand else []
         steps = [step for step in await records.steps(run_id) if step.attempt == run.attempt]
         measurements = of_attempt(await records.measurements(run_id), run.attempt)
         files = await records.data_files(run_id)
@@ -87,8 +92,9 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
         claims = await records.claims(run.workcell)
         shortage = await Shortages(records.database).of(run_id)
     with PrefectApi(settings) as api:
-        url = api.run_url(run_id)
-    flow_run = None if run.status is RunStatus.SUCCEEDED else in_prefect(settings, run_id)
+        url = None if run.by_hand else api.run_url(run_id)
+    known = run.by_hand or run.status is RunStatus.SUCCEEDED
+    flow_run = None if known else in_prefect(settings, run_id)
     lost = flow_run if flow_run is not None and is_lost(run, flow_run) else None
     if as_json_:
         parts: dict[str, Sequence[Any]] = {
@@ -118,18 +124,17 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
         _show_ways_on(run, sorted({one.asset for one in claims if one.run_id == run_id}))
     _show_attempts(attempts, events)
     show_questions(run_id, [doubt for doubt in doubts if doubt.answer is None])
-    rows = [
-        (step.path, escape(step.name), step.status, _duration(step.started_at, step.ended_at))
-        for step in steps
-    ]
-    console.print(table("\nSteps", ("", "step", "status", "duration"), rows))
+    if run.by_hand:
+        _show_commands(commands)
+    else:
+        _show_steps(steps)
     _show_taught(events)
     for readout in plate_readouts(measurements):
         console.print(_plate(readout))
     _show_single_values(measurements)
     for file in files:
         console.print(f"\nData: {escape(file.path)}")
-    console.print(f"Run in Prefect: {url}")
+    console.print("" if url is None else f"Run in Prefect: {url}")
 
 
 def _show_run(run: RunRecord, lost: FlowRun | None) -> None:
@@ -139,6 +144,8 @@ def _show_run(run: RunRecord, lost: FlowRun | None) -> None:
         f"[{colour}]{run.status.value.replace('_', ' ')}[/{colour}] "
         f"(run {run.run_id}, attempt {run.attempt})"
     )
+    if run.by_hand:
+        console.print(escape(f"{by_whom(run)}; since {run.created_at:%Y-%m-%d %H:%M:%S}"))
     if lost is not None:
         console.print(
             f"[red]Its process has ended without a word; Prefect calls it {lost.state_name}: "
@@ -153,8 +160,40 @@ def _show_run(run: RunRecord, lost: FlowRun | None) -> None:
             console.print(f"  {escape(name)}: {escape(_number(value))}")
 
 
+def _show_steps(steps: Sequence[StepRecord]) -> None:
+    rows = [
+        (step.path, escape(step.name), step.status, _duration(step.started_at, step.ended_at))
+        for step in steps
+    ]
+    console.print(table("\nSteps", ("", "step", "status", "duration"), rows))
+
+
+def _show_commands(commands: Sequence[CommandRecord]) -> None:
+    """Show what was done by hand; nobody has named steps of it."""
+    rows = [
+        (
+            str(one.number),
+            f"{one.issued_at:%H:%M:%S}",
+            escape(describe(one.command)),
+            "not known" if one.outcome is None else one.outcome.status.value,
+        )
+        for one in commands
+    ]
+    console.print(table("\nCommands", ("", "at", "command", "outcome"), rows))
+
+
+def by_whom(run: RunRecord) -> str:
+    """Say who does a run by hand, and where; empty: nobody does."""
+    if not run.by_hand:
+        return ""
+    where = run.parameters.get("computer")
+    gone = ", which is gone" if is_gone(run) else ""
+    return f"By hand: {run.asked_by} on {where}, process {run.parameters.get('process')}{gone}"
+
+
 def _show_ways_on(run: RunRecord, kept: Sequence[str]) -> None:
-    console.print(f"Go on from where it was: praxis run resume {run.run_id}")
+    if not run.by_hand:
+        console.print(f"Go on from where it was: praxis run resume {run.run_id}")
     if kept:
         what = f"It keeps {', '.join(kept)}. Give it up, for others to have them"
         console.print(escape(f"{what}: praxis run abandon {run.run_id}"))

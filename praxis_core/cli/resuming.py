@@ -16,9 +16,9 @@ import typer
 from pydantic import JsonValue
 
 from praxis_core.cli.console import console, print_json, say
-from praxis_core.cli.lost import ASKED_SECONDS
+from praxis_core.cli.lost import ASKED_SECONDS, is_gone
 from praxis_core.cli.opening import journal, run_id_of
-from praxis_core.cli.result import as_json, show_questions
+from praxis_core.cli.result import as_json, by_whom, show_questions
 from praxis_core.cli.starting import announce, follow_deployed, run_here
 from praxis_core.cli.waiting import not_in_history
 from praxis_core.errors import (
@@ -99,6 +99,8 @@ async def _resumable(settings: PraxisSettings, run_id: UUID) -> tuple[RunRecord,
         if run.status is RunStatus.SUCCEEDED:
             what = "it has succeeded. To do it once more, start a new one: praxis run start"
             raise RunNotResumable(run_id=run_id, what=what)
+        if run.by_hand:
+            await require_resumable(records, run)
         for doubt in await records.open_doubts(run_id):
             raise RunNeedsAnswer(run_id=run_id, what=doubt.what, choices=_choices(run_id, doubt))
         await require_resumable(records, run)
@@ -172,10 +174,10 @@ def answer(
     run_id = asyncio.run(run_id_of(settings, run))
     if said not in _ANSWERS:
         raise RequestError(what=f"{said!r} is no answer; say one of: {', '.join(_ANSWERS)}")
-    answered, still_open = asyncio.run(
+    answered, still_open, by_hand = asyncio.run(
         _answer(settings, run_id, _ANSWERS[said], question, _value(value))
     )
-    if answered.answer is Answer.ABORT:
+    if answered.answer is Answer.ABORT and not by_hand:
         _cancel_in_prefect(settings, run_id)
     if as_json_:
         print_json({"answered": as_json(answered), "open": [as_json(one) for one in still_open]})
@@ -183,7 +185,8 @@ def answer(
     console.print(f"Noted: {said}.")
     show_questions(run_id, still_open)
     if not still_open and answered.answer is not Answer.ABORT:
-        console.print(f"Go on with: praxis run resume {run_id}")
+        word = "Give it up, for others to have its things" if by_hand else "Go on with"
+        console.print(f"{word}: praxis run {'abandon' if by_hand else 'resume'} {run_id}")
 
 
 async def _answer(
@@ -192,13 +195,13 @@ async def _answer(
     said: Answer,
     question: int | None,
     value: JsonValue,
-) -> tuple[Doubt, list[Doubt]]:
+) -> tuple[Doubt, list[Doubt], bool]:
     async with journal(settings) as records:
         run = await _known(settings, records, run_id)
         asked = await records.open_doubts(run_id)
         doubt = _asked(run, asked, question)
         answered = await records.answer_doubt(doubt.id, said, getpass.getuser(), value)
-        return answered, await records.open_doubts(run_id)
+        return answered, await records.open_doubts(run_id), run.by_hand
 
 
 def _asked(run: RunRecord, asked: Sequence[Doubt], question: int | None) -> Doubt:
@@ -223,8 +226,9 @@ def abandon(
     """Give up a run that stopped or failed, for good: what it had is free for others."""
     settings = PraxisSettings()
     run_id = asyncio.run(run_id_of(settings, run))
-    status = asyncio.run(_abandon(settings, run_id, why))
-    _cancel_in_prefect(settings, run_id)
+    status, by_hand = asyncio.run(_abandon(settings, run_id, why))
+    if not by_hand:
+        _cancel_in_prefect(settings, run_id)
     if as_json_:
         print_json({"run_id": str(run_id), "status": status.value})
     else:
@@ -232,7 +236,7 @@ def abandon(
         console.print("Its labware is as it left it. What is in it: praxis assets show NAME")
 
 
-async def _abandon(settings: PraxisSettings, run_id: UUID, why: str) -> RunStatus:
+async def _abandon(settings: PraxisSettings, run_id: UUID, why: str) -> tuple[RunStatus, bool]:
     redis = connect_async(settings.addresses().redis_url)
     try:
         async with journal(settings) as records:
@@ -240,7 +244,8 @@ async def _abandon(settings: PraxisSettings, run_id: UUID, why: str) -> RunStatu
             if not run.status.ended and not await records.open_doubts(run_id):
                 _refuse_unless_gone(settings, run)
             locks = AssetLockManager(redis, lease_seconds=settings.lease_seconds, journal=records)
-            return await give_up(records, locks, run_id, getpass.getuser(), why)
+            status = await give_up(records, locks, run_id, getpass.getuser(), why)
+            return status, run.by_hand
     finally:
         await redis.aclose()
 
@@ -248,6 +253,11 @@ async def _abandon(settings: PraxisSettings, run_id: UUID, why: str) -> RunStatu
 def _refuse_unless_gone(settings: PraxisSettings, run: RunRecord) -> None:
     """A run that works is cancelled in Prefect, where its process hears of it."""
     if run.status in _GONE:
+        return
+    if run.by_hand:
+        if not is_gone(run):
+            what = f"run {run.run_id} is {_words(run.status)}. {by_whom(run)}. It ends there with "
+            raise RequestError(what=what + "await wc.close(), or with that process")
         return
     with PrefectApi(settings) as api, suppress(RunNotFound):
         if not api.read_flow_run(run.run_id).ended:

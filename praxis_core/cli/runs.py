@@ -110,7 +110,7 @@ def list_(
     rows = [
         (
             str(run.run_id),
-            run.protocol,
+            f"manual, {run.asked_by}" if run.by_hand else run.protocol,
             run.workcell,
             _status(run.status, lost.get(run.run_id), short=run.run_id in short),
             str(run.attempt),

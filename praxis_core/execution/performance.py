@@ -11,6 +11,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from praxis_core.assets.shortages import Shortages
+from praxis_core.assets.state import AssetManagerState
 from praxis_core.execution.active_run import ActiveRun, StepRunner
 from praxis_core.execution.attempt import Attempt
 from praxis_core.execution.course import Course
@@ -80,6 +81,9 @@ class Performance:
             before_live=learning.write,
             going_live=partial(self._go_live, known) if attempt.past else None,
         )
+        if attempt.by_hand:
+            state = AssetManagerState.model_validate(attached.assets)
+            self._bench.replica.take_by_hand(course.branch, state)
         await self._stand_by(attached)
         token = current_run.set(self._active(learning, known))
         try:

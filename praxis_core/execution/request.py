@@ -9,6 +9,8 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
+from praxis_core.protocol.lifecycle import RunKind
+
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
@@ -28,6 +30,8 @@ class RunRequest:
     """Whether a run that was under way may go on although its protocol's source has changed."""
     priority: int = 0
     """Where it waits for assets together with others, the greater is served first."""
+    kind: RunKind = RunKind.PROTOCOL
+    """What is done by hand is not planned, not replayed, and keeps nothing when it has ended."""
 
 
 @dataclass(frozen=True, slots=True)

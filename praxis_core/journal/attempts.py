@@ -58,6 +58,7 @@ async def _is_new(session: AsyncSession, request: AttemptRequest) -> bool:
             simulated=request.simulated,
             asked_by=request.asked_by,
             carried_from=request.carried_from,
+            kind=request.kind,
         )
         .on_conflict_do_nothing()
         .returning(RunRow.id)

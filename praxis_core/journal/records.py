@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from praxis_core.protocol.command import Command, Outcome
-from praxis_core.protocol.lifecycle import Answer, DoubtSubject, RunStatus, StepStatus
+from praxis_core.protocol.lifecycle import Answer, DoubtSubject, RunKind, RunStatus, StepStatus
 
 UNVERIFIED = "unverified"
 """Who asked, as long as there is no sign-in."""
@@ -57,6 +57,7 @@ class AttemptRequest:
     asked_by: str = UNVERIFIED
     start_snapshot: JsonValue = None
     carried_from: UUID | None = None
+    kind: RunKind = RunKind.PROTOCOL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +86,12 @@ class RunRecord:
     summary: JsonValue
     """Of the last attempt that ended."""
     error: JsonValue
+    kind: RunKind
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether a person does it, command by command, and nobody can do it once more."""
+        return self.kind is RunKind.MANUAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

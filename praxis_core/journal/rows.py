@@ -46,6 +46,7 @@ from praxis_core.protocol.lifecycle import (
     CommandKind,
     DoubtSubject,
     OutcomeStatus,
+    RunKind,
     RunStatus,
     Sent,
     StepStatus,
@@ -115,6 +116,7 @@ def run(row: RunRow, last: AttemptRow, protocol: ProtocolRow, workcell: Workcell
         ended_at=row.ended_at,
         summary=row.summary,
         error=last.error,
+        kind=RunKind(row.kind),
     )
 
 

@@ -46,6 +46,7 @@ from praxis_core.protocol.lifecycle import (
     CommandKind,
     DoubtSubject,
     OutcomeStatus,
+    RunKind,
     Sent,
     StepStatus,
 )
@@ -151,6 +152,7 @@ class RunRow(Base):
         *life(),
         not_empty("name"),
         not_empty("asked_by"),
+        one_of("kind", RunKind),
         CheckConstraint("attempt >= 1", name="attempt"),
         CheckConstraint("carried_from <> id", name="carried_from"),
         json_is("parameters", "object"),
@@ -174,6 +176,8 @@ class RunRow(Base):
     summary: Mapped[JsonValue] = mapped_column(JSON_OR_NULL)
     """Of the last attempt that ended; so is ``final_state``."""
     final_state: Mapped[JsonValue] = mapped_column(JSON_OR_NULL)
+    kind: Mapped[str] = mapped_column(server_default=text("'protocol'"))
+    """Whether a protocol is carried out, or what a person does by hand."""
 
 
 class AttemptRow(Base):
