@@ -11,6 +11,7 @@ from praxis_core.cli import (
     calibration,
     database,
     demo,
+    hand,
     planning,
     protocols,
     runs,
@@ -41,6 +42,10 @@ app.add_typer(workcells.app, name="workcell")
 app.add_typer(assets.app, name="assets")
 app.add_typer(calibration.app, name="calibration")
 app.command()(why.why)
+device = typer.Typer(help="One device of a workcell, by hand.", no_args_is_help=True)
+device.command()(hand.methods)
+device.command()(hand.call)
+app.add_typer(device, name="device")
 app.command()(state.state)
 app.add_typer(database.app, name="db")
 

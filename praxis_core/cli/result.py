@@ -187,7 +187,7 @@ def by_whom(run: RunRecord) -> str:
     if not run.by_hand:
         return ""
     where = run.parameters.get("computer")
-    gone = ", which is gone" if is_gone(run) else ""
+    gone = ", which is gone" if not run.status.ended and is_gone(run) else ""
     return f"By hand: {run.asked_by} on {where}, process {run.parameters.get('process')}{gone}"
 
 

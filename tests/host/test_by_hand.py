@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import Awaitable, Callable, Iterator
@@ -13,6 +14,7 @@ from uuid import UUID
 import pytest
 
 from praxis_core.assets.catalogue import Catalogue
+from praxis_core.cli import hand
 from praxis_core.cli.lost import is_gone
 from praxis_core.errors import (
     AssetsLocked,
@@ -224,3 +226,38 @@ async def test_what_nobody_knows_of_is_asked(  # noqa: PLR0913, PLR0917  # fixtu
         locks = AssetLockManager(client, journal=journal)
         assert await abandon(journal, locks, wc.run_id, "me") is RunStatus.CANCELLED
     assert await journal.claims("bench") == []
+
+
+async def test_one_command_by_hand(
+    bench_host: HostProcess,
+    environment: dict[str, str],
+    journal: Journal,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What counts twice is asked about; what is wrong is named before anything is taken."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    await asyncio.to_thread(hand.methods, "left", "shak", as_json_=True)
+    kinds = {one["name"]: one["kind"] for one in json.loads(capsys.readouterr().out)}
+    assert kinds == {"shake": "once", "start_shaking": "repeatable", "stop_shaking": "repeatable"}
+
+    for words, fault in (
+        (("left", "spil", ["1"]), "did you mean spill"),
+        (("left", "spill", ["1", "2"]), "takes .number.: too many"),
+        (("left", "spill", ["nr=1"]), "takes .number.: missing a required argument"),
+        (("lefd", "spill", ["1"]), "bench has left, right"),
+        (("left", "spill", ["1"]), "say --yes"),
+    ):
+        with pytest.raises(RequestError, match=fault):
+            await asyncio.to_thread(hand.call, *words)
+    assert await journal.runs() == []
+
+    await asyncio.to_thread(hand.call, "left", "spill", ["number=7"], yes=True, as_json_=True)
+    told = json.loads(capsys.readouterr().out)
+    assert (told["kind"], told["value"]) == ("once", 7)
+    [run] = await journal.runs()
+    assert (str(run.run_id), run.status) == (told["run_id"], RunStatus.SUCCEEDED)
+    [done] = await journal.commands(run.run_id)
+    assert done.command.args == (7,) or done.command.kwargs == {"number": 7}
