@@ -20,6 +20,7 @@ from praxis_core.errors import ReplayDivergence
 from praxis_core.execution.difference import difference, told
 from praxis_core.journal.records import CommandRecord
 from praxis_core.protocol.command import Command, Outcome
+from praxis_core.workcell.branches import Branch
 
 _log = logging.getLogger(__name__)
 
@@ -116,6 +117,10 @@ class Replay:
     def known(self, branch: str, ordinal: int) -> CommandRecord | None:
         """Give what was asked for at a place of the protocol; None: nothing yet."""
         return self._records.get((branch, ordinal))
+
+    def any_ahead(self, branch: Branch) -> bool:
+        """Whether anything is known that comes after all that a branch has come to."""
+        return bool(self._due) and any(branch.is_ahead(*key) for key in self._records)
 
     async def until_given(self, method: str, before: CommandRecord) -> None:
         """Wait for the outcomes of a method that were written before a command was.
