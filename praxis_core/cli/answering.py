@@ -57,11 +57,11 @@ def answer(
     settings = PraxisSettings()
     run_id = asyncio.run(run_id_of(settings, run))
     name = getpass.getuser() if by is None else by
-    answered, still_open = asyncio.run(
+    answered, still_open, by_hand = asyncio.run(
         _answer(settings, run_id, said, question, _json(value, "--value"), name)
     )
     aborted = isinstance(answered, Doubt) and answered.answer is Answer.ABORT
-    if aborted:
+    if aborted and not by_hand:
         cancel_in_prefect(settings, run_id)
     if as_json_:
         print_json({"answered": as_json(answered), "open": [as_json(one) for one in still_open]})
@@ -69,7 +69,7 @@ def answer(
     console.print(escape(f"Noted: {said}."))
     _show(run_id, still_open)
     if not still_open and not aborted:
-        console.print(_goes_on(settings, run_id))
+        console.print(_goes_on(settings, run_id, by_hand=by_hand))
 
 
 def questions(
@@ -121,7 +121,7 @@ async def _answer(  # noqa: PLR0917  # what is said
     number: int | None,
     value: JsonValue,
     by: str,
-) -> tuple[Doubt | Question, list[Doubt | Question]]:
+) -> tuple[Doubt | Question, list[Doubt | Question], bool]:
     async with journal(settings) as records:
         run = await known_run(settings, records, run_id)
         questions = Questions(records.database)
@@ -134,7 +134,7 @@ async def _answer(  # noqa: PLR0917  # what is said
             answered = await records.answer_doubt(one.id, _ANSWERS[said], by, value)
         else:
             raise RequestError(what=f"{said!r} is no answer; say one of: {', '.join(_ANSWERS)}")
-        return answered, await _open(records, questions, run_id)
+        return answered, await _open(records, questions, run_id), run.by_hand
 
 
 async def _open(records: Journal, questions: Questions, run_id: UUID) -> list[Doubt | Question]:
@@ -197,7 +197,9 @@ def _show(run_id: UUID, asked: Sequence[Doubt | Question], *, number: bool = Fal
     show_asked([one for one in asked if isinstance(one, Question)], named=named)
 
 
-def _goes_on(settings: PraxisSettings, run_id: UUID) -> str:
+def _goes_on(settings: PraxisSettings, run_id: UUID, *, by_hand: bool) -> str:
+    if by_hand:
+        return f"Give it up, for others to have its things: praxis run abandon {run_id}"
     flow_run = in_prefect(settings, run_id)
     if flow_run is not None and not flow_run.ended:
         return "It goes on by itself."

@@ -8,11 +8,15 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from praxis_core.cli import hand
 from praxis_core.cli.console import console, print_json
 from praxis_core.host.asking import ask_host
 from praxis_core.settings import PraxisSettings
 
 app = typer.Typer(help="One device of a workcell, while the others go on.", no_args_is_help=True)
+
+app.command()(hand.methods)
+app.command()(hand.call)
 
 Workcell = Annotated[str, typer.Argument(help="Name of the workcell.")]
 Name = Annotated[str, typer.Argument(help="The device.")]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable
 from uuid import UUID
+
+import psutil
 
 from praxis_core.errors import RunNotFound, ServiceError
 from praxis_core.journal.records import RunRecord
@@ -20,7 +23,7 @@ def lost_runs(settings: PraxisSettings, runs: Iterable[RunRecord]) -> dict[UUID,
     lost: dict[UUID, FlowRun] = {}
     with PrefectApi(settings, timeout=ASKED_SECONDS) as api:
         for run in runs:
-            if not _should_go_on(run):
+            if run.by_hand or not _should_go_on(run):
                 continue
             try:
                 flow_run = api.read_flow_run(run.run_id)
@@ -36,6 +39,18 @@ def lost_runs(settings: PraxisSettings, runs: Iterable[RunRecord]) -> dict[UUID,
 def is_lost(run: RunRecord, flow_run: FlowRun) -> bool:
     """Whether a run goes on in the history and has ended in Prefect."""
     return flow_run.ended and _should_go_on(run)
+
+
+def is_gone(run: RunRecord) -> bool:
+    """Whether the process of what is done by hand has ended; False where it cannot be seen."""
+    process, began = run.parameters.get("process"), run.parameters.get("process_began")
+    if run.parameters.get("computer") != socket.gethostname() or not isinstance(process, int):
+        return False
+    try:
+        there = psutil.Process(process)
+        return there.create_time() != began or there.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _should_go_on(run: RunRecord) -> bool:

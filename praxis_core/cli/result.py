@@ -17,9 +17,10 @@ from pydantic_core import to_jsonable_python
 from rich.markup import escape
 from rich.table import Table
 
-from praxis_core.assets.shortages import Shortages
+from praxis_core.assets.description import describe
+from praxis_core.assets.shortages import Shortage, Shortages
 from praxis_core.cli.console import console, print_json, table
-from praxis_core.cli.lost import is_lost
+from praxis_core.cli.lost import is_gone, is_lost
 from praxis_core.cli.opening import journal
 from praxis_core.cli.waiting import in_prefect, not_in_history, waits_for
 from praxis_core.errors import RunNotFound
@@ -28,8 +29,10 @@ from praxis_core.execution.running_low import CONSUMABLES_LOW
 from praxis_core.execution.timeliness import PROMISE_BROKEN, flags
 from praxis_core.journal.control import Control, Said, WorkcellStanding
 from praxis_core.journal.questions import Question, Questions, wanted
+from praxis_core.journal.record import Journal
 from praxis_core.journal.records import (
     AttemptRecord,
+    CommandRecord,
     Doubt,
     EventRecord,
     Measurement,
@@ -75,6 +78,7 @@ TOLD = frozenset(
         "paused",
         "went_on",
         "tried_again",
+        "left_in_the_way",
     }
 )
 """Kinds of events that say what a person has to know of a run."""
@@ -93,6 +97,32 @@ def as_json(record: Any) -> dict[str, JsonValue]:
     return data
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Told:
+    """All that is known of a run."""
+
+    run: RunRecord
+    commands: Sequence[CommandRecord]
+    """Of what is done by hand; else nothing."""
+    steps: Sequence[StepRecord]
+    measurements: Sequence[Measurement]
+    files: Sequence[Any]
+    events: Sequence[EventRecord]
+    attempts: Sequence[AttemptRecord]
+    doubts: Sequence[Doubt]
+    questions: Sequence[Question]
+    kept: Sequence[str]
+    """What belongs to it."""
+    short: Shortage | None
+    paused: Said | None
+    standing: WorkcellStanding
+
+    def url(self, settings: PraxisSettings) -> str | None:
+        """Say where it is in Prefect; None: it is not there."""
+        with PrefectApi(settings) as api:
+            return None if self.run.by_hand else api.run_url(self.run.run_id)
+
+
 async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool = False) -> None:
     """Print state, steps, measurements, summary, data files and address of a run."""
     async with journal(settings) as records:
@@ -100,69 +130,81 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
             run = await records.run(run_id)
         except RunNotFound:
             raise not_in_history(settings, run_id) from None
-        steps = [step for step in await records.steps(run_id) if step.attempt == run.attempt]
-        measurements = of_attempt(await records.measurements(run_id), run.attempt)
-        files = await records.data_files(run_id)
-        events = await records.events(run_id)
-        attempts = await records.attempts(run_id)
-        doubts = await records.doubts(run_id)
-        claims = await records.claims(run.workcell)
-        shortage = await Shortages(records.database).of(run_id)
-        control = Control(records.database)
-        paused = None if run.status.ended else await control.pause_of(run_id)
-        standing = await control.standing(run.workcell)
-        asked = await Questions(records.database).open(run_id)
-    with PrefectApi(settings) as api:
-        url = api.run_url(run_id)
-    flow_run = None if run.status is RunStatus.SUCCEEDED else in_prefect(settings, run_id)
+        told = await _read(records, run)
+    url = told.url(settings)
+    known = run.by_hand or run.status is RunStatus.SUCCEEDED
+    flow_run = None if known else in_prefect(settings, run_id)
     lost = flow_run if flow_run is not None and is_lost(run, flow_run) else None
     if as_json_:
-        parts: dict[str, Sequence[Any]] = {
-            "steps": steps,
-            "measurements": measurements,
-            "files": files,
-            "events": events,
-            "attempts": attempts,
-            "doubts": doubts,
-            "questions": asked,
-        }
-        listed: dict[str, JsonValue] = {
-            name: [as_json(one) for one in part] for name, part in parts.items()
-        }
-        flag_of = flags(events)
-        listed["measurements"] = [{**as_json(one), "flag": flag_of(one)} for one in measurements]
-        ended = None if lost is None else lost.state_name
-        short = None if shortage is None else as_json(shortage)
-        print_json(
-            {
-                "run": as_json(run),
-                **listed,
-                "short": short,
-                "paused": None if paused is None else as_json(paused),
-                "ended_in_prefect": ended,
-                "url": url,
-            }
-        )
+        _print_json(told, lost, url)
         return
     _show_run(run, lost)
-    if shortage is not None:
-        console.print(escape(shortage.message))
-    _show_control(run, paused, standing)
+    if told.short is not None:
+        console.print(escape(told.short.message))
+    _show_control(run, told.paused, told.standing)
     waiting = waits_for(settings, run, flow_run)
     if waiting is not None:
         console.print(escape(waiting))
     elif lost is not None or run.status in RESUMABLE:
-        _show_ways_on(run, sorted({one.asset for one in claims if one.run_id == run_id}))
-    _show_attempts(attempts, events)
-    _show_what_is_asked(run_id, [doubt for doubt in doubts if doubt.answer is None], asked)
-    _show_steps(steps)
-    _show_taught(events)
-    for readout in plate_readouts(measurements, flags(events)):
+        _show_ways_on(run, told.kept)
+    _show_course(told)
+    console.print("" if url is None else f"Run in Prefect: {url}")
+
+
+async def _read(records: Journal, run: RunRecord) -> _Told:
+    run_id, control = run.run_id, Control(records.database)
+    claims = await records.claims(run.workcell)
+    return _Told(
+        run=run,
+        commands=await records.commands(run_id) if run.by_hand else [],
+        steps=[step for step in await records.steps(run_id) if step.attempt == run.attempt],
+        measurements=of_attempt(await records.measurements(run_id), run.attempt),
+        files=await records.data_files(run_id),
+        events=await records.events(run_id),
+        attempts=await records.attempts(run_id),
+        doubts=await records.doubts(run_id),
+        questions=await Questions(records.database).open(run_id),
+        kept=sorted({one.asset for one in claims if one.run_id == run_id}),
+        short=await Shortages(records.database).of(run_id),
+        paused=None if run.status.ended else await control.pause_of(run_id),
+        standing=await control.standing(run.workcell),
+    )
+
+
+def _print_json(told: _Told, lost: FlowRun | None, url: str | None) -> None:
+    parts = ("steps", "files", "events", "attempts", "doubts", "questions")
+    listed: dict[str, JsonValue] = {
+        name: [as_json(one) for one in getattr(told, name)] for name in parts
+    }
+    flag_of = flags(told.events)
+    print_json(
+        {
+            "run": as_json(told.run),
+            **listed,
+            "measurements": [{**as_json(one), "flag": flag_of(one)} for one in told.measurements],
+            "short": None if told.short is None else as_json(told.short),
+            "paused": None if told.paused is None else as_json(told.paused),
+            "ended_in_prefect": None if lost is None else lost.state_name,
+            "url": url,
+        }
+    )
+
+
+def _show_course(told: _Told) -> None:
+    """Show what was done, asked and measured."""
+    _show_attempts(told.attempts, told.events)
+    unanswered = [doubt for doubt in told.doubts if doubt.answer is None]
+    _show_what_is_asked(told.run.run_id, unanswered, told.questions)
+    if told.run.by_hand:
+        _show_commands(told.commands)
+    else:
+        _show_steps(told.steps)
+    _show_taught(told.events)
+    for readout in plate_readouts(told.measurements, flags(told.events)):
         console.print(_plate(readout))
-    _show_single_values(measurements)
-    for file in files:
+    _show_single_values(told.measurements)
+    for file in told.files:
         console.print(f"\nData: {escape(file.path)}")
-    console.print(f"Run in Prefect: {url}")
 
 
 def _show_what_is_asked(run_id: UUID, doubts: Sequence[Doubt], asked: Sequence[Question]) -> None:
@@ -187,6 +229,8 @@ def _show_run(run: RunRecord, lost: FlowRun | None) -> None:
         f"[{colour}]{run.status.value.replace('_', ' ')}[/{colour}] "
         f"(run {run.run_id}, attempt {run.attempt})"
     )
+    if run.by_hand:
+        console.print(escape(f"{by_whom(run)}; since {run.created_at:%Y-%m-%d %H:%M:%S}"))
     if lost is not None:
         console.print(
             f"[red]Its process has ended without a word; Prefect calls it {lost.state_name}: "
@@ -212,8 +256,32 @@ def _show_control(run: RunRecord, paused: Said | None, standing: WorkcellStandin
         console.print(escape(f"{told[0].upper()}{told[1:]}. {mend}"))
 
 
+def _show_commands(commands: Sequence[CommandRecord]) -> None:
+    """Show what was done by hand; nobody has named steps of it."""
+    rows = [
+        (
+            str(one.number),
+            f"{one.issued_at:%H:%M:%S}",
+            escape(describe(one.command)),
+            "not known" if one.outcome is None else one.outcome.status.value,
+        )
+        for one in commands
+    ]
+    console.print(table("\nCommands", ("", "at", "command", "outcome"), rows))
+
+
+def by_whom(run: RunRecord) -> str:
+    """Say who does a run by hand, and where; empty: nobody does."""
+    if not run.by_hand:
+        return ""
+    where = run.parameters.get("computer")
+    gone = ", which is gone" if not run.status.ended and is_gone(run) else ""
+    return f"By hand: {run.asked_by} on {where}, process {run.parameters.get('process')}{gone}"
+
+
 def _show_ways_on(run: RunRecord, kept: Sequence[str]) -> None:
-    console.print(f"Go on from where it was: praxis run resume {run.run_id}")
+    if not run.by_hand:
+        console.print(f"Go on from where it was: praxis run resume {run.run_id}")
     if kept:
         what = f"It keeps {', '.join(kept)}. Give it up, for others to have them"
         console.print(escape(f"{what}: praxis run abandon {run.run_id}"))

@@ -14,7 +14,9 @@ import typer
 
 from praxis_core.cli import deciding
 from praxis_core.cli.console import console, print_json
+from praxis_core.cli.lost import is_gone
 from praxis_core.cli.opening import journal, run_id_of
+from praxis_core.cli.result import by_whom
 from praxis_core.cli.starting import announce, follow_deployed, run_here
 from praxis_core.cli.stopping import cancel_in_prefect, known_run
 from praxis_core.errors import (
@@ -100,6 +102,8 @@ async def _resumable(settings: PraxisSettings, run_id: UUID) -> tuple[RunRecord,
         if run.status is RunStatus.SUCCEEDED:
             what = "it has succeeded. To do it once more, start a new one: praxis run start"
             raise RunNotResumable(run_id=run_id, what=what)
+        if run.by_hand:
+            await require_resumable(records, run)
         for doubt in await records.open_doubts(run_id):
             raise RunNeedsAnswer(run_id=run_id, what=doubt.what, choices=_choices(run_id, doubt))
         await require_resumable(records, run)
@@ -151,8 +155,9 @@ def abandon(
     """Give up a run that stopped or failed, for good: what it had is free for others."""
     settings = PraxisSettings()
     run_id = asyncio.run(run_id_of(settings, run))
-    status = asyncio.run(_abandon(settings, run_id, why))
-    cancel_in_prefect(settings, run_id)
+    status, by_hand = asyncio.run(_abandon(settings, run_id, why))
+    if not by_hand:
+        cancel_in_prefect(settings, run_id)
     if as_json_:
         print_json({"run_id": str(run_id), "status": status.value})
     else:
@@ -160,7 +165,7 @@ def abandon(
         console.print("Its labware is as it left it. What is in it: praxis assets show NAME")
 
 
-async def _abandon(settings: PraxisSettings, run_id: UUID, why: str) -> RunStatus:
+async def _abandon(settings: PraxisSettings, run_id: UUID, why: str) -> tuple[RunStatus, bool]:
     redis = connect_async(settings.addresses().redis_url)
     try:
         async with journal(settings) as records:
@@ -168,7 +173,8 @@ async def _abandon(settings: PraxisSettings, run_id: UUID, why: str) -> RunStatu
             if not run.status.ended and not await records.open_doubts(run_id):
                 _refuse_unless_gone(settings, run)
             locks = AssetLockManager(redis, lease_seconds=settings.lease_seconds, journal=records)
-            return await give_up(records, locks, run_id, getpass.getuser(), why)
+            status = await give_up(records, locks, run_id, getpass.getuser(), why)
+            return status, run.by_hand
     finally:
         await redis.aclose()
 
@@ -176,6 +182,11 @@ async def _abandon(settings: PraxisSettings, run_id: UUID, why: str) -> RunStatu
 def _refuse_unless_gone(settings: PraxisSettings, run: RunRecord) -> None:
     """A run that works is cancelled in Prefect, where its process hears of it."""
     if run.status in _GONE:
+        return
+    if run.by_hand:
+        if not is_gone(run):
+            what = f"run {run.run_id} is {_words(run.status)}. {by_whom(run)}. It ends there with "
+            raise RequestError(what=what + "await wc.close(), or with that process")
         return
     with PrefectApi(settings) as api, suppress(RunNotFound):
         if not api.read_flow_run(run.run_id).ended:

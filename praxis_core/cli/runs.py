@@ -21,6 +21,7 @@ from praxis_core.cli.result import as_json, show_result
 from praxis_core.cli.starting import announce, follow_deployed, run_here, start_deployed
 from praxis_core.errors import RequestError, ServiceError
 from praxis_core.journal.control import Control, Said
+from praxis_core.journal.records import RunRecord
 from praxis_core.protocol.lifecycle import RunStatus
 from praxis_core.services.missed import Missed, missed_runs
 from praxis_core.services.prefect_api import PrefectApi
@@ -134,7 +135,7 @@ def list_(
     rows = [
         (
             str(run.run_id),
-            run.protocol + (", with water" if run.water else ""),
+            _named(run),
             run.workcell,
             _status(
                 run.status,
@@ -168,6 +169,12 @@ def show(
         asyncio.run(show_commands(settings, run_id, as_json_=as_json_))
         return
     asyncio.run(show_result(settings, run_id, as_json_=as_json_))
+
+
+def _named(run: RunRecord) -> str:
+    if run.by_hand:
+        return f"manual, {run.asked_by}"
+    return run.protocol + (", with water" if run.water else "")
 
 
 def _missed(settings: PraxisSettings) -> list[Missed]:

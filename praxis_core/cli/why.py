@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Annotated
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from rich.markup import escape
 from praxis_core.assets.shortages import Shortage, Shortages
 from praxis_core.cli.console import console, print_json
 from praxis_core.cli.opening import journal, run_id_of
-from praxis_core.cli.result import as_json
+from praxis_core.cli.result import as_json, by_whom
 from praxis_core.journal.control import Control
 from praxis_core.locks.asset_lock_manager import AssetLockManager
 from praxis_core.locks.lease import Wait, WaitState
@@ -30,7 +31,7 @@ def why(
     """Tell what a run waits for, who has it since when or what is missing, and what to do."""
     settings = PraxisSettings()
     run_id = None if run == "all" else asyncio.run(run_id_of(settings, run))
-    waits, held, short = asyncio.run(_read(settings, run_id))
+    waits, held, short, hands = asyncio.run(_read(settings, run_id))
     kept = asyncio.run(_kept(settings, run_id))
     if as_json_:
         print_json(
@@ -39,11 +40,12 @@ def why(
                 "short": [as_json(one) for one in short],
                 "has": [*held],
                 "kept": [{"run_id": str(run), "by": said} for run, said in kept],
+                "by_hand": {**hands},
             }
         )
         return
     for wait in waits:
-        console.print(escape(f"{wait.holder} waits: {wait}. {_mend(wait)}"))
+        console.print(escape(f"{wait.holder} waits: {wait}. {_mend(wait, hands)}"))
     for shortage in short:
         since = f"{shortage.at:%Y-%m-%d %H:%M:%S}"
         console.print(escape(f"Run {shortage.run_id} waits since {since}. {shortage.message}"))
@@ -75,20 +77,22 @@ async def _kept(settings: PraxisSettings, run_id: UUID | None) -> list[tuple[UUI
 
 async def _read(
     settings: PraxisSettings, run_id: UUID | None
-) -> tuple[list[Wait], list[dict[str, JsonValue]], list[Shortage]]:
+) -> tuple[list[Wait], list[dict[str, JsonValue]], list[Shortage], dict[str, str]]:
     async with journal(settings) as records:
         client = connect_async(settings.addresses().redis_url)
         async with client:
             locks = AssetLockManager(client, journal=records)
             waits = await (locks.waiting() if run_id is None else locks.why(holder_of(run_id)))
         shortages = await Shortages(records.database).all()
-        status = {one.run_id: one.status for one in await records.runs(limit=1000)}
+        runs = await records.runs(limit=1000)
         claims = [
             claim
             for workcell in await records.workcells()
             for claim in await records.claims(workcell.name)
             if run_id in {None, claim.run_id}
         ]
+    status = {one.run_id: one.status for one in runs}
+    hands = {str(one.run_id): by_whom(one) for one in runs if one.by_hand}
     held: list[dict[str, JsonValue]] = [
         {
             "run_id": str(claim.run_id),
@@ -99,11 +103,16 @@ async def _read(
         }
         for claim in claims
     ]
-    return waits, held, [one for one in shortages if run_id in {None, one.run_id}]
+    return waits, held, [one for one in shortages if run_id in {None, one.run_id}], hands
 
 
-def _mend(wait: Wait) -> str:
+def _mend(wait: Wait, hands: Mapping[str, str]) -> str:
     other = wait.held_by.rpartition("/")[2].removeprefix("run:").removeprefix("run ")
+    if other in hands:
+        mend = "End it there, with await wc.close() or with that process"
+        if wait.state is WaitState.RESERVED:
+            mend = f"End it: praxis run abandon {other}"
+        return f"{hands[other]}. {mend}"
     if wait.state is WaitState.RESERVED:
         return f"End that: praxis run resume {other}, or praxis run abandon {other}"
     return "Its turn comes by itself."

@@ -18,7 +18,7 @@ from praxis_core.execution.trail import Tail
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import AttemptRequest, StoredProtocol, StoredWorkcell
 from praxis_core.protocol.definition import ProtocolDefinition, define
-from praxis_core.protocol.lifecycle import RunStatus
+from praxis_core.protocol.lifecycle import RunKind, RunStatus
 from praxis_core.state import PraxisState
 from praxis_core.workcell.definition import WorkcellDefinition, WorkcellMode
 
@@ -85,6 +85,11 @@ class Attempt:
         return self.progress.attempt
 
     @property
+    def by_hand(self) -> bool:
+        """Whether a person does it, command by command."""
+        return self.request.kind is RunKind.MANUAL
+
+    @property
     def parameters(self) -> Any:
         """The parameters to check: of a run that was under way, those that it has."""
         return self._asked.parameters if self.past else self.request.parameters
@@ -145,9 +150,10 @@ class Attempt:
     def tail_of(self, error: BaseException) -> Tail | None:
         """Give what was done from the point on at which an error began; None: nothing, or all.
 
-        Of an attempt that stopped, all of it counts.
+        Of an attempt that stopped, all of it counts; and of what was done by hand, nothing is ever
+        done anew.
         """
-        if self.course is None or self.course.stopped is not None:
+        if self.by_hand or self.course is None or self.course.stopped is not None:
             return None
         return self.course.trail.tail_of(error)
 
@@ -205,4 +211,5 @@ def _asked(
         asked_by=request.asked_by,
         carried_from=request.carry_from,
         water=request.water,
+        kind=request.kind,
     )

@@ -31,7 +31,8 @@ class Belongings:
 
     On a workcell that is set back for every run nothing outlives a run that has ended, and one that
     has stopped gives way to whoever comes. Else the labware of a run that failed or was cancelled
-    stays reserved for it. A rehearsal on a real workcell touches nothing, and so takes nothing.
+    stays reserved for it, unless it was done by hand. A rehearsal on a real workcell touches
+    nothing, and so takes nothing.
 
     Args:
         attempt: The attempt.
@@ -167,6 +168,8 @@ class Belongings:
 
     async def _look_at(self, checked: CheckedRequest) -> None:
         """See that what was taken will do."""
+        if self._attempt.by_hand:
+            return  # nobody knows what comes, and a person may be here to clear what is in the way
         if self._attempt.past is None:
             await self._preflight.plan(checked)
             return
@@ -239,7 +242,8 @@ class Belongings:
             return checked.asset_names
         preparing = self._attempt.progress.status is RunStatus.PREPARING
         never_began = preparing and self._attempt.past is None
-        if ended is RunStatus.SUCCEEDED or never_began or self._set_back:
+        will_not_resume = ended is RunStatus.SUCCEEDED or self._attempt.by_hand
+        if will_not_resume or never_began or self._set_back:
             return ()
         devices = set(checked.asset_names) & set(self._bench.replica.devices)
         labware = set(checked.asset_names) - devices

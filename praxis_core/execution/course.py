@@ -70,6 +70,11 @@ class Course:
         self._before_live: Callable[[], Awaitable[None]] | None = None
         self._branch = Branch(noticed=trail.notice)
 
+    @property
+    def branch(self) -> Branch:
+        """What the protocol does in its first task."""
+        return self._branch
+
     def begin(self, token: int | None, attributes: Mapping[str, Mapping[str, JsonValue]]) -> None:
         """Take up what the commands carry, and what the shadows of the devices begin with."""
         self._token = token

@@ -148,8 +148,12 @@ async def require_resumable(journal: Journal, run: RunRecord) -> None:
     """See that nobody has given a run up, and that its things are still as it left them.
 
     Raises:
-        RunNotResumable: it was abandoned, or another run has had its things since.
+        RunNotResumable: it was done by hand, or abandoned, or another run has had its things since.
     """
+    if run.by_hand:
+        what = "it was done by hand, and nobody can do that once more. What it still has is free "
+        what += f"after: praxis run abandon {run.run_id}"
+        raise RunNotResumable(run_id=run.run_id, what=what)
     if await was_abandoned(journal, run.run_id):
         what = "it was abandoned, and what it had may be others' by now. Start a new one"
         raise RunNotResumable(run_id=run.run_id, what=what)

@@ -11,6 +11,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from praxis_core.assets.shortages import OFF_PLAN, Shortages
+from praxis_core.assets.state import AssetManagerState
 from praxis_core.errors import RunStopped
 from praxis_core.execution.active_run import ActiveRun, StepRunner
 from praxis_core.execution.asking import Asking
@@ -104,6 +105,9 @@ class Performance:
             journal=self._journal,
             redos=decisions.redos,
         )
+        if attempt.by_hand:
+            state = AssetManagerState.model_validate(attached.assets)
+            self._bench.replica.take_by_hand(course.branch, state)
         await self._stand_by(attached)
         await self._watch_times()
         token = current_run.set(self._active(learning, known, leaving_out))

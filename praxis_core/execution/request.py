@@ -9,6 +9,8 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
+from praxis_core.protocol.lifecycle import RunKind
+
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
@@ -32,6 +34,8 @@ class RunRequest:
     """Where it waits for assets together with others, the greater is served first."""
     water: bool = False
     """Whether it is done with water in place of everything else."""
+    kind: RunKind = RunKind.PROTOCOL
+    """What is done by hand is not planned, not replayed, and keeps nothing when it has ended."""
 
 
 @dataclass(frozen=True, slots=True)

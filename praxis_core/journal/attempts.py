@@ -60,6 +60,7 @@ async def _is_new(session: AsyncSession, request: AttemptRequest) -> bool:
             asked_by=request.asked_by,
             carried_from=request.carried_from,
             water=request.water,
+            kind=request.kind,
         )
         .on_conflict_do_nothing()
         .returning(RunRow.id)

@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from praxis_core.protocol.command import Command, Outcome
-from praxis_core.protocol.lifecycle import Answer, DoubtSubject, RunStatus, StepStatus
+from praxis_core.protocol.lifecycle import Answer, DoubtSubject, RunKind, RunStatus, StepStatus
 
 UNVERIFIED = "unverified"
 """Who asked, as long as there is no sign-in."""
@@ -59,6 +59,7 @@ class AttemptRequest:
     carried_from: UUID | None = None
     water: bool = False
     """Whether it is done with water."""
+    kind: RunKind = RunKind.PROTOCOL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +90,12 @@ class RunRecord:
     error: JsonValue
     water: bool
     """Whether it is done with water in place of everything else."""
+    kind: RunKind
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether a person does it, command by command, and nobody can do it once more."""
+        return self.kind is RunKind.MANUAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,6 +46,7 @@ from praxis_core.protocol.lifecycle import (
     CommandKind,
     DoubtSubject,
     OutcomeStatus,
+    RunKind,
     RunStatus,
     Sent,
     StepStatus,
@@ -116,6 +117,7 @@ def run(row: RunRow, last: AttemptRow, protocol: ProtocolRow, workcell: Workcell
         summary=row.summary,
         error=last.error,
         water=row.water,
+        kind=RunKind(row.kind),
     )
 
 

@@ -21,6 +21,7 @@ RULES = (
     "0005_rules.sql",
     "0007_rules.sql",
     "0008_rules.sql",
+    "0009_rules.sql",
 )
 """The files in their order."""
 

@@ -47,6 +47,7 @@ from praxis_core.protocol.lifecycle import (
     CommandKind,
     DoubtSubject,
     OutcomeStatus,
+    RunKind,
     Sent,
     StepStatus,
 )
@@ -152,6 +153,7 @@ class RunRow(Base):
         *life(),
         not_empty("name"),
         not_empty("asked_by"),
+        one_of("kind", RunKind),
         CheckConstraint("attempt >= 1", name="attempt"),
         CheckConstraint("carried_from <> id", name="carried_from"),
         json_is("parameters", "object"),
@@ -177,6 +179,8 @@ class RunRow(Base):
     final_state: Mapped[JsonValue] = mapped_column(JSON_OR_NULL)
     water: Mapped[bool] = mapped_column(server_default=text("false"))
     """Whether it is done with water in place of everything else."""
+    kind: Mapped[str] = mapped_column(server_default=text("'protocol'"))
+    """Whether a protocol is carried out, or what a person does by hand."""
 
 
 class AttemptRow(Base):

@@ -5,6 +5,15 @@ from __future__ import annotations
 from enum import StrEnum
 
 
+class RunKind(StrEnum):
+    """What a run carries out."""
+
+    PROTOCOL = "protocol"
+    """The code of a protocol; it can be resumed."""
+    MANUAL = "manual"
+    """What a person does by hand, command by command: nobody can do it once more."""
+
+
 class RunStatus(StrEnum):
     """Where a run is in its life."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pylabrobot.liquid_handling import LiquidHandler
 from pylabrobot.resources import (
     Container,
     Coordinate,
@@ -17,10 +18,11 @@ from pylabrobot.resources import (
     ResourceHolder,
     ResourceStack,
     TipSpot,
+    TipTracker,
 )
 from pylabrobot.resources.errors import NoTipError
 
-from praxis_core.assets.state import AssetManagerState
+from praxis_core.assets.state import AssetManagerState, MountedTip
 from praxis_core.workcell.model import WorkcellModel
 from praxis_core.workcell.resource_index import ResourceIndex
 
@@ -57,6 +59,31 @@ def arrange(
             _fill_spot(resource, there=state.tip_spots[resource.name])
         elif isinstance(resource, Container) and resource.name in state.containers:
             _fill_container(resource, state.containers[resource.name].volume)
+
+
+def mount(model: WorkcellModel, state: AssetManagerState) -> None:
+    """Let the heads of frontends carry the tips that are known to be, or may be, on them.
+
+    A tip of which nobody knows where it came from is left out: nobody knows what it is like.
+    """
+    for name, device in model.devices.items():
+        if isinstance(device, LiquidHandler):
+            _carry(model, device.head, state.heads.get(name, {}))
+            _carry(model, device.head96, state.heads96.get(name, {}))
+
+
+def _carry(
+    model: WorkcellModel, head: Mapping[int, TipTracker], tips: Mapping[int, MountedTip]
+) -> None:
+    for channel, carried in tips.items():
+        spot = model.resources.find(carried.spot) if carried.spot else None
+        tracker = head.get(channel)
+        if carried.there is False or not isinstance(spot, TipSpot) or tracker is None:
+            continue
+        tip = spot.make_tip()
+        tip.tracker.set_volume(carried.volume)
+        tracker.clear()
+        tracker.add_tip(tip, origin=spot, commit=True)
 
 
 def restock(resources: ResourceIndex, state: AssetManagerState) -> None:

@@ -27,7 +27,7 @@ from praxis_core.labware.references import name_machine
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import CommandKind
 from praxis_core.workcell import timed
-from praxis_core.workcell.arranging import arrange, restock
+from praxis_core.workcell.arranging import arrange, mount, restock
 from praxis_core.workcell.attributes import PlainAttributes
 from praxis_core.workcell.boundary import shadow
 from praxis_core.workcell.branches import Branch, current_branch, outside_protocol
@@ -134,6 +134,16 @@ class Replica:
         """Be as the workcell is known to be; to be called before anything moves here."""
         arrange(self._model, state)
         self._deck.forget()
+
+    def take_by_hand(self, branch: Branch, state: AssetManagerState) -> None:
+        """Let a person's code work here: it is in no task of the protocol, and finds all as it is.
+
+        Args:
+            branch: What its commands count as part of.
+            state: What is on the heads; to be called after ``attach``.
+        """
+        self._outside = branch
+        mount(self._model, state)
 
     @contextmanager
     def rehearsing(
