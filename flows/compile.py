@@ -10,6 +10,7 @@ from uuid import UUID
 
 from prefect import Flow, flow
 from prefect.context import FlowRunContext
+from prefect.exceptions import Pause
 from prefect.runtime import flow_run
 from pydantic import Field, SecretStr, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
@@ -17,7 +18,7 @@ from pydantic.fields import FieldInfo
 from blocks import PraxisDatabase, PraxisStateStore
 from flows.artifact import publish_result
 from flows.page import PrefectPage
-from praxis_core.errors import NoRun, RequestError
+from praxis_core.errors import NoRun, RequestError, RunParked
 from praxis_core.host.link import HostLink
 from praxis_core.journal.record import Journal
 from praxis_core.journal.schema import require_current
@@ -191,10 +192,13 @@ async def _run(
             settings=settings,
             run_step=run_step,
             link_for=partial(_link, settings),
-            page=PrefectPage(request.run_id),
+            page=PrefectPage(request.run_id, deployed=context.flow_run.deployment_id is not None),
         )
         try:
             result = await orchestrator.run(request)
+        except RunParked as parked:
+            # Prefect's word for a process that ends while its run does not.
+            raise Pause(str(parked)) from None
         finally:
             await orchestrator.close()
         await publish_result(Journal(database), result)

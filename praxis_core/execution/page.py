@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from praxis_core.errors import RunParked
 from praxis_core.planning.plan import Plan
 
 
@@ -10,6 +11,12 @@ class RunPage:
 
     What its methods raise ends the run, so that one that cannot be written says so by itself.
     """
+
+    starts_again = True
+    """Whether a run whose process has ended is started again at its time."""
+
+    async def parked(self, parked: RunParked) -> None:
+        """Show that the run waits without a process, and let it be started again at its time."""
 
     async def waiting(self, reason: str) -> None:
         """Show that the run waits for assets, and whom it waits for."""

@@ -16,6 +16,7 @@ from praxis_core.execution.attempt import Attempt
 from praxis_core.execution.course import Course
 from praxis_core.execution.learned import Learning
 from praxis_core.execution.page import RunPage
+from praxis_core.execution.parking import Parking
 from praxis_core.execution.past import Known, known_of
 from praxis_core.execution.replay import GoingLive
 from praxis_core.execution.standing_by import StandingBy
@@ -24,6 +25,7 @@ from praxis_core.journal.record import Journal
 from praxis_core.planning.checks import CheckedRequest
 from praxis_core.protocol.running import current_run
 from praxis_core.workcell.bench import Bench
+from praxis_core.workcell.definition import WorkcellMode
 from praxis_core.workcell.link import Attached
 
 _log = logging.getLogger(__name__)
@@ -40,6 +42,7 @@ class Performance:
         journal: Where it is written down.
         run_step: How a step is carried out.
         page: Where people see what it waits for.
+        park_over_seconds: How long a wait has to be for the run to be parked.
     """
 
     def __init__(  # noqa: PLR0913  # what meets here, by name
@@ -52,6 +55,7 @@ class Performance:
         journal: Journal,
         run_step: StepRunner,
         page: RunPage,
+        park_over_seconds: float,
     ) -> None:
         self._attempt = attempt
         self._course = course
@@ -60,6 +64,7 @@ class Performance:
         self._journal = journal
         self._run_step = run_step
         self._page = page
+        self._park_over_seconds = park_over_seconds
 
     async def carry_out(self, attached: Attached) -> Any:
         """Run the protocol: what is known is given to it, and what is new is sent.
@@ -127,6 +132,22 @@ class Performance:
             for one in self._attempt.definition.assets
         )
 
+    def _parking(self) -> Parking:
+        attempt, course = self._attempt, self._course
+        can = course.link.lasting and self._page.starts_again
+        return Parking(
+            attempt.run_id,
+            attempt.number,
+            journal=self._journal,
+            clock=self._bench.clock,
+            activity=course.activity,
+            under_way=lambda: course.under_way,
+            over_seconds=self._park_over_seconds if can else None,
+            waits_for_free=attempt.workcell.mode is WorkcellMode.SIMULATED,
+            until_live=course.until_live,
+            stop=course.stop,
+        )
+
     def _learning(self, known: Known) -> Learning:
         return Learning(
             self._attempt.run_id,
@@ -137,6 +158,8 @@ class Performance:
             clock=self._bench.clock,
             until_live=self._course.until_live,
             stop=self._course.stop,
+            parking=self._parking(),
+            activity=self._course.activity,
         )
 
     def _arguments(self, learning: Learning) -> dict[str, Any]:

@@ -13,7 +13,14 @@ from sqlalchemy import Connection
 from praxis_core.journal.asset_tables import AssetRow
 from praxis_core.journal.tables import SCHEMA
 
-RULES = ("0001_rules.sql", "0002_rules.sql", "0003_rules.sql", "0004_rules.sql", "0005_rules.sql")
+RULES = (
+    "0001_rules.sql",
+    "0002_rules.sql",
+    "0003_rules.sql",
+    "0004_rules.sql",
+    "0005_rules.sql",
+    "0010_rules.sql",
+)
 """The files in their order."""
 
 _FOLDER = Path(__file__).parent / "migrations" / "sql"

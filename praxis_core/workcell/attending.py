@@ -38,6 +38,11 @@ class AttendedRun:
     recalled: bool = False
     """An earlier host served it, and it has not come back to this one yet."""
 
+    @property
+    def is_away(self) -> bool:
+        """Whether no process of this run is there."""
+        return self.lost or self.recalled
+
     def allow(self, command: Command) -> None:
         """Let a command of this run through.
 

@@ -62,6 +62,10 @@ class Link(Protocol):
     def clock(self) -> Clock:
         """The workcell's time."""
 
+    @property
+    def lasting(self) -> bool:
+        """Whether the devices stay as they are set when the run's process has ended."""
+
     async def attach(self, asking: Attaching) -> Attached:
         """Take up devices; commands of the run's earlier attempts have ended when this returns.
 
@@ -102,6 +106,7 @@ class LocalLink:
     def __init__(self, runtime: WorkcellRuntime) -> None:
         self.runtime = runtime
         self.clock = runtime.clock
+        self.lasting = False
         self._asked: Attaching | None = None
 
     async def attach(self, asking: Attaching) -> Attached:
