@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
@@ -15,12 +16,25 @@ from prefect.states import Cancelled
 from praxis_core.errors import RunParked
 from praxis_core.execution.active_run import StepBody
 
+Ending = Callable[[UUID | None], Awaitable[bool]]
+"""Carries out one step; tells whether its run is parked in the midst of it."""
+
 
 async def run_step(title: str, body: StepBody) -> None:
     """Carry out one step; what it returns stays in the protocol's process."""
     parked: list[BaseException] = []
+
+    async def ending(task_run_id: UUID | None) -> bool:
+        try:
+            await body(task_run_id)
+        except (RunParked, BaseExceptionGroup) as error:
+            if not _is_parked(error):
+                raise
+            parked.append(error)
+        return bool(parked)
+
     try:
-        await _step(title, body, parked)
+        await step_task(title, ending)
     except CancelledRun:
         if not parked:
             raise
@@ -38,19 +52,11 @@ async def run_step(title: str, body: StepBody) -> None:
     persist_result=False,
     log_prints=False,
 )
-async def _step(
-    title: str,  # noqa: ARG001  # the task run's name
-    body: StepBody,
-    parked: list[BaseException],
-) -> State[Any] | None:
-    try:
-        await body(_task_run_id())
-    except (RunParked, BaseExceptionGroup) as error:
-        if not _is_parked(error):
-            raise
-        # To Prefect any other end of a step without an error is a crash; the next attempt of the
-        # run makes a task run of its own for it.
-        parked.append(error)
+async def step_task(title: str, ending: Ending) -> State[Any] | None:  # noqa: ARG001  # the task run's name
+    """Carry out one step."""
+    if await ending(_task_run_id()):
+        # What ends without an error and without a result is a crash to Prefect, or goes on for
+        # ever. The next attempt of the run makes a task run of its own for the step.
         return Cancelled(name="Parked", message="The run goes on with this step later.")
     return None
 

@@ -98,7 +98,7 @@ def _shown(state: ProtocolState, steps: int | None) -> dict[str, Any]:
 
 
 def _stopped(status: RunStatus) -> bool:
-    return status.ended or status is RunStatus.IN_DOUBT
+    return status.ended or status in {RunStatus.IN_DOUBT, RunStatus.PARKED}
 
 
 async def _look(records: Journal, run_id: UUID, after_attempt: int) -> ProtocolState | None:

@@ -40,4 +40,4 @@ def is_lost(run: RunRecord, flow_run: FlowRun) -> bool:
 
 def _should_go_on(run: RunRecord) -> bool:
     # One that is in doubt or interrupted has stopped, and says so.
-    return run.status in {RunStatus.PREPARING, RunStatus.RUNNING}
+    return run.status in {RunStatus.PREPARING, RunStatus.RUNNING, RunStatus.PARKED}

@@ -16,8 +16,9 @@ from praxis_core.cli.lost import lost_runs
 from praxis_core.cli.opening import journal, run_id_of
 from praxis_core.cli.result import as_json, show_result
 from praxis_core.cli.starting import announce, follow_deployed, run_here, start_deployed
+from praxis_core.cli.waiting import status_words
 from praxis_core.errors import RequestError
-from praxis_core.protocol.lifecycle import RunStatus
+from praxis_core.journal.records import RunRecord
 from praxis_core.settings import PraxisSettings
 
 app = typer.Typer(help="Start runs, follow them, go on with them.", no_args_is_help=True)
@@ -112,7 +113,7 @@ def list_(
             str(run.run_id),
             run.protocol,
             run.workcell,
-            _status(run.status, lost.get(run.run_id), short=run.run_id in short),
+            _status(run, lost.get(run.run_id), short=run.run_id in short),
             str(run.attempt),
             f"{run.created_at:%Y-%m-%d %H:%M:%S}",
         )
@@ -133,8 +134,8 @@ def show(
     asyncio.run(show_result(settings, run_id, as_json_=as_json_))
 
 
-def _status(status: RunStatus, in_prefect: str | None, *, short: bool) -> str:
-    words = status.value.replace("_", " ") + (", short of material" if short else "")
+def _status(run: RunRecord, in_prefect: str | None, *, short: bool) -> str:
+    words = status_words(run) + (", short of material" if short else "")
     return words if in_prefect is None else f"{words} ({in_prefect} in Prefect)"
 
 

@@ -160,7 +160,7 @@ def run_here(
 
 def _show_end(settings: PraxisSettings, run_id: UUID, status: RunStatus, *, as_json_: bool) -> None:
     asyncio.run(show_result(settings, run_id, as_json_=as_json_))
-    if status is not RunStatus.SUCCEEDED:
+    if status not in {RunStatus.SUCCEEDED, RunStatus.PARKED}:
         raise typer.Exit(1)
 
 

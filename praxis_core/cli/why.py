@@ -14,9 +14,12 @@ from praxis_core.assets.shortages import Shortage, Shortages
 from praxis_core.cli.console import console, print_json
 from praxis_core.cli.opening import journal, run_id_of
 from praxis_core.cli.result import as_json
+from praxis_core.cli.waiting import status_words
+from praxis_core.journal.records import RunRecord
 from praxis_core.locks.asset_lock_manager import AssetLockManager
 from praxis_core.locks.lease import Wait, WaitState
 from praxis_core.locks.reservations import holder_of
+from praxis_core.protocol.lifecycle import RunStatus
 from praxis_core.redis_connection import connect_async
 from praxis_core.settings import PraxisSettings
 
@@ -29,12 +32,20 @@ def why(
     """Tell what a run waits for, who has it since when or what is missing, and what to do."""
     settings = PraxisSettings()
     run_id = None if run == "all" else asyncio.run(run_id_of(settings, run))
-    waits, held, short = asyncio.run(_read(settings, run_id))
+    waits, held, short, runs = asyncio.run(_read(settings, run_id))
+    others = {_other(wait) for wait in waits}
+    parked = [
+        one
+        for one in runs
+        if one.status is RunStatus.PARKED
+        and (run_id in {None, one.run_id} or str(one.run_id) in others)
+    ]
     if as_json_:
         print_json(
             {
                 "waits": [as_json(one) for one in waits],
                 "short": [as_json(one) for one in short],
+                "parked": [as_json(one) for one in parked],
                 "has": [*held],
             }
         )
@@ -44,23 +55,27 @@ def why(
     for shortage in short:
         since = f"{shortage.at:%Y-%m-%d %H:%M:%S}"
         console.print(escape(f"Run {shortage.run_id} waits since {since}. {shortage.message}"))
-    if not waits and not short:
+    for one in parked:
+        told = f"Run {one.run_id} is {status_words(one)}, without a process. To let it go on now"
+        console.print(escape(f"{told}: praxis run resume {one.run_id}"))
+    if not waits and not short and not parked:
         console.print("No run waits." if run_id is None else f"Run {run_id} waits for nothing.")
-    for one in held:
-        told = f"Run {one['run_id']} ({one['status']}) has {one['asset']} of {one['workcell']}"
-        console.print(escape(f"{told} since {one['since']}"))
+    for claim in held:
+        told = f"Run {claim['run_id']} ({claim['status']}) has {claim['asset']}"
+        console.print(escape(f"{told} of {claim['workcell']} since {claim['since']}"))
 
 
 async def _read(
     settings: PraxisSettings, run_id: UUID | None
-) -> tuple[list[Wait], list[dict[str, JsonValue]], list[Shortage]]:
+) -> tuple[list[Wait], list[dict[str, JsonValue]], list[Shortage], list[RunRecord]]:
     async with journal(settings) as records:
         client = connect_async(settings.addresses().redis_url)
         async with client:
             locks = AssetLockManager(client, journal=records)
             waits = await (locks.waiting() if run_id is None else locks.why(holder_of(run_id)))
         shortages = await Shortages(records.database).all()
-        status = {one.run_id: one.status for one in await records.runs(limit=1000)}
+        runs = await records.runs(limit=1000)
+        status = {one.run_id: one.status for one in runs}
         claims = [
             claim
             for workcell in await records.workcells()
@@ -77,11 +92,16 @@ async def _read(
         }
         for claim in claims
     ]
-    return waits, held, [one for one in shortages if run_id in {None, one.run_id}]
+    return waits, held, [one for one in shortages if run_id in {None, one.run_id}], runs
+
+
+def _other(wait: Wait) -> str:
+    """Name the run that is waited for."""
+    return wait.held_by.rpartition("/")[2].removeprefix("run:").removeprefix("run ")
 
 
 def _mend(wait: Wait) -> str:
-    other = wait.held_by.rpartition("/")[2].removeprefix("run:").removeprefix("run ")
+    other = _other(wait)
     if wait.state is WaitState.RESERVED:
         return f"End that: praxis run resume {other}, or praxis run abandon {other}"
     return "Its turn comes by itself."

@@ -265,7 +265,7 @@ def _waits_for(world: World, run_id: UUID, other: UUID) -> bool:
 def _host(world: World) -> int:
     found = asyncio.run(health(world.settings.workcell_socket(world.name)))
     assert found is not None
-    return int(found["pid"])
+    return int(str(found["pid"]))
 
 
 def _look_again(world: World, seconds: float = 0.0) -> None:
