@@ -171,11 +171,11 @@ class RunRow(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
-    parked_until: Mapped[datetime | None]
-    """By the workcell's clock; None also while it is parked until somebody resumes it."""
     summary: Mapped[JsonValue] = mapped_column(JSON_OR_NULL)
     """Of the last attempt that ended; so is ``final_state``."""
     final_state: Mapped[JsonValue] = mapped_column(JSON_OR_NULL)
+    parked_until: Mapped[datetime | None]
+    """By the workcell's clock; None also while it is parked until somebody resumes it."""
 
 
 class AttemptRow(Base):

@@ -101,6 +101,9 @@ class Presence:
             if record.status.ended:
                 run = AttendedRun(run_id, record.attempt, DeckFollower())
                 run.devices = keeping.parked_for(run_id)
+                known = self.place.runs.find(run_id)
+                if known is not None and known.is_away:
+                    self.place.runs.drop(run_id)
                 await keeping.switch_off(run)
 
     async def _is_parked(self, run: AttendedRun) -> bool:
