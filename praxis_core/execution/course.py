@@ -178,6 +178,11 @@ class Course:
             return None
         return self._replay.known(branch.path, branch.upcoming)
 
+    def went_on(self) -> bool:
+        """Whether an earlier attempt has come further than the calling branch is."""
+        branch = current_branch()
+        return self._replay is not None and branch is not None and self._replay.any_ahead(branch)
+
     async def until_stock_is_taken(self, before: CommandRecord) -> None:
         """Wait until all stock was taken up that had been taken before a command.
 

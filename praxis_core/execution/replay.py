@@ -20,6 +20,7 @@ from praxis_core.errors import ReplayDivergence
 from praxis_core.execution.difference import difference, told
 from praxis_core.journal.records import CommandRecord
 from praxis_core.protocol.command import Command, Outcome
+from praxis_core.workcell.branches import Branch
 
 _log = logging.getLogger(__name__)
 
@@ -28,7 +29,8 @@ STALL_SECONDS = 60.0
 
 TURNS = 8
 """Turns of the event loop between two outcomes: whoever waited acts on the first before the second,
-through a few layers of tasks that wait for each other."""
+through a few layers of tasks that wait for each other. New outcomes keep this distance as well: two
+that came at once would else be acted upon in an order that no replay could give again."""
 
 Execute = Callable[[Command], Awaitable[Outcome]]
 Key = tuple[str, int]
@@ -92,6 +94,8 @@ class Replay:
         """What live commands wait for as long as known ones are due."""
         self._awaited: dict[Key, asyncio.Future[None]] = {}
         """Outcomes that somebody else waits for than who asked for them."""
+        self._new: deque[asyncio.Future[None]] = deque()
+        """Callers of new commands, whose outcomes have come, in that order."""
         self._settling = False
         self._watch: asyncio.TimerHandle | None = None
         self._replayed = 0
@@ -113,6 +117,10 @@ class Replay:
     def known(self, branch: str, ordinal: int) -> CommandRecord | None:
         """Give what was asked for at a place of the protocol; None: nothing yet."""
         return self._records.get((branch, ordinal))
+
+    def any_ahead(self, branch: Branch) -> bool:
+        """Whether anything is known that comes after all that a branch has come to."""
+        return bool(self._due) and any(branch.is_ahead(*key) for key in self._records)
 
     async def until_given(self, method: str, before: CommandRecord) -> None:
         """Wait for the outcomes of a method that were written before a command was.
@@ -148,7 +156,9 @@ class Replay:
             await self._reach_the_end_of_the_known(command)
         elif self._switch is not None and not self._switch.done():
             await asyncio.shield(self._switch)
-        return await self._live(command)
+        outcome = await self._live(command)
+        await self._new_turn()
+        return outcome
 
     def finish(self) -> None:
         """At the end of the protocol: see that it asked for all that was done.
@@ -183,10 +193,23 @@ class Replay:
                 self._hand_out()
             raise
 
+    async def _new_turn(self) -> None:
+        """Wait until whoever was given the outcome before has acted on it."""
+        turn = asyncio.get_running_loop().create_future()
+        self._new.append(turn)
+        self._hand_out()
+        await turn
+
     def _hand_out(self) -> None:
         """Give the next outcome, if it is asked for, and watch that the one after it will be."""
         if self._settling:
             return
+        while self._new:
+            turn = self._new.popleft()
+            if not turn.done():  # its caller may have been cancelled
+                turn.set_result(None)
+                self._begin_to_settle()
+                return
         self._pass_over()
         if not self._due:
             self._end()
@@ -206,6 +229,9 @@ class Replay:
         if not turn.done():
             turn.set_result(None)
         self._is_given(head)
+        self._begin_to_settle()
+
+    def _begin_to_settle(self) -> None:
         self._settling = True
         self._settle(TURNS)
 

@@ -30,6 +30,9 @@ from praxis_core.workcell.wanted import Wanted
 
 _log = logging.getLogger(__name__)
 
+REPLAYED_SECONDS = 10.0
+"""How long a call waits for all that is known to be given, while nothing tells that it was made."""
+
 LOOK_SECONDS = 1.0
 """How often a run that waits looks whether somebody has put something right."""
 
@@ -99,7 +102,13 @@ class StandingBy:
                 await self._course.until_stock_is_taken(known)
                 return True
             await self._replica.take_stock(known.command.device, _assets(known))
-        await self._course.until_live()
+        if self._course.went_on():
+            return True  # without a command: PyLabRobot refused the call, and does so again
+        try:
+            async with asyncio.timeout(REPLAYED_SECONDS):
+                await self._course.until_live()
+        except TimeoutError:
+            return True  # something known waits for this call
         return False
 
     async def _supply(self, device: str, wanted: Wanted) -> None:

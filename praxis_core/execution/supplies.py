@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from praxis_core.assets.description import blocks
 from praxis_core.assets.manager import AssetManager
+from praxis_core.assets.readings import Contents
 from praxis_core.assets.state import AssetManagerState
 from praxis_core.labware.inventory import inventory
 from praxis_core.protocol.command import Command, DeckChange, Outcome
@@ -163,7 +164,7 @@ class Supplies:
 
     def _too_little(self, name: str, volume: float) -> Lack | None:
         there = self._assets.contents(name)
-        if there.unknown or volume <= there.volume + _ROUNDING:
+        if there.unknown or volume <= there.volume + _ROUNDING or _no_room(there, volume):
             return None
         called, whole = _called(name), self._whole(name)
         what = f"{called} has {_number(there.volume)} µL; needs {_number(volume - there.volume)} µL"
@@ -176,6 +177,8 @@ class Supplies:
         there = self._assets.contents(name)
         most = there.max_volume
         if there.unknown or most is None or there.volume + volume <= most + _ROUNDING:
+            return None
+        if _no_room(there, volume):
             return None
         what = f"{_called(name)} holds {_number(there.volume)} of {_number(most)} µL; "
         what += f"{_number(volume)} µL more do not fit. Empty it, then:"
@@ -190,6 +193,11 @@ class Supplies:
         except LookupError:
             return part
         return next((name for name in chain if name in wholes), part)
+
+
+def _no_room(there: Contents, volume: float) -> bool:
+    """Whether a volume fits into a container at no time, so that nobody can put it right."""
+    return there.max_volume is not None and volume > there.max_volume + _ROUNDING
 
 
 def _called(name: str) -> str:

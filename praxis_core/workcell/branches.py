@@ -45,6 +45,7 @@ class Branch:
         )
         self.cancelled: set[str] = set() if parent is None else parent.cancelled
         """Paths of the branches whose tasks ended by being cancelled; one set for a whole tree."""
+        self._parent = parent
         self._commands = 0
         self._children = 0
         self._tasks: set[asyncio.Future[Any]] = set() if parent is None else parent._tasks  # noqa: SLF001
@@ -62,6 +63,19 @@ class Branch:
     def upcoming(self) -> int:
         """The number that its next command is going to have."""
         return self._commands
+
+    def is_ahead(self, path: str, ordinal: int) -> bool:
+        """Whether a command comes after all that this branch, and those it is part of, came to.
+
+        Args:
+            path: Of the command's branch.
+            ordinal: Its number there.
+        """
+        if path == self.path:
+            return ordinal >= self._commands
+        if path.startswith(f"{self.path}."):
+            return int(path[len(self.path) + 1 :].partition(".")[0]) > self._children
+        return self._parent is not None and self._parent.is_ahead(path, ordinal)
 
     def next_child(self) -> Branch:
         """Begin the branch of a task that this one starts; children are numbered from 1."""

@@ -65,9 +65,24 @@ def wanted_by(
     if read is None:
         return NOTHING
     try:
-        return read(handler, _signature(method).bind(handler, *args, **kwargs).arguments)
+        given = _signature(method).bind(handler, *args, **kwargs).arguments
+        return read(handler, given) if _can_be_made(handler, method, given) else NOTHING
     except (AttributeError, IndexError, LookupError, TypeError, ValueError):
         return NOTHING
+
+
+def _can_be_made(handler: LiquidHandler, method: str, given: Mapping[str, Any]) -> bool:
+    """Whether each channel of a call carries a tip, or none; else PyLabRobot refuses the call."""
+    count = len(given["tip_spots"] if method == "pick_up_tips" else given.get("resources", ()))
+    used = given.get("use_channels") or handler._default_use_channels or range(count)  # noqa: SLF001  # as it decides itself
+    carrying = [handler.head[channel].has_tip for channel in used]
+    match method:
+        case "pick_up_tips":
+            return not any(carrying)
+        case "aspirate" | "dispense":
+            return all(carrying)
+        case _:
+            return True
 
 
 @lru_cache

@@ -8,6 +8,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.context import ForkServerProcess
 from typing import Any
@@ -107,6 +108,28 @@ async def branching(  # noqa: PLR0913, PLR0917  # what it uses
         await asyncio.gather(fill("A", 0), fill("B", 1))
 
 
+@protocol(name="chaos-refused", version="1.0.0")
+async def refused(
+    lh: LiquidHandler, shaker: HeaterShaker, tips: TipRack, diluent: Trough, plate: Plate
+) -> None:
+    """Do what PyLabRobot refuses, and catch that; then fill two rows side by side."""
+
+    async def fill(row: str, channel: int) -> None:
+        await dispensed_without_a_tip()
+        await lh.pick_up_tips(tips[f"{row}1"], use_channels=[channel])
+        await lh.aspirate([diluent], vols=[20.0], use_channels=[channel])
+        await lh.dispense(plate[f"{row}1"], vols=[20.0], use_channels=[channel])
+        await lh.discard_tips(use_channels=[channel])
+
+    async def dispensed_without_a_tip() -> None:
+        with suppress(Exception):
+            await lh.dispense(plate["A1"], vols=[20.0], use_channels=[7])
+
+    if await shaker.get_temperature() > 0:
+        await dispensed_without_a_tip()
+        await asyncio.gather(fill("A", 0), fill("B", 1), dispensed_without_a_tip())
+
+
 FILLING = ByHand(
     name="short",
     spec="tests.chaos.test_short_of_material:filling",
@@ -115,6 +138,7 @@ FILLING = ByHand(
         ["carrier_tips", "tips_300_01", "carrier_plates", "plate_01", "carrier_troughs", "diluent"]
     ),
 )
+REFUSED = replace(FILLING, spec="tests.chaos.test_short_of_material:refused")
 BRANCHING = replace(FILLING, spec="tests.chaos.test_short_of_material:branching")
 
 
@@ -276,6 +300,23 @@ def test_what_is_brought_for_one_branch_is_there_for_the_others_at_a_replay(
     again = deck.world.start(story, run_id)
     assert deck.world.end_of(again) == Ended.SUCCEEDED, deck.world.said(run_id)
     deck.is_all_done_once(run_id, branches=2)
+
+
+def test_a_call_that_was_refused_without_a_command_is_refused_again_at_a_replay(
+    deck: Deck,
+) -> None:
+    """What is known comes after it, and does not wait for it."""
+    run_id = uuid4()
+    first = deck.world.start(REFUSED, run_id)
+    with deck.world.gate.closed_for("0.2", 2, Event.INTENT):
+        wait_for(lambda: deck.world.gate.waiting() or not first.is_alive())
+        deck.killed(first)
+
+    again = deck.world.start(REFUSED, run_id)
+    wait_for(lambda: not again.is_alive(), seconds=30)
+    assert again.exitcode == Ended.SUCCEEDED, deck.world.said(run_id)
+    effects = deck.world.truth(run_id).effects
+    assert Counter(effects.values()) == Counter({1: 2 * len(FILLS)})
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

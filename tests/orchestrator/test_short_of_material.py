@@ -66,6 +66,26 @@ async def undecided(lh: LiquidHandler, tips: TipRack) -> str:
     return "done"
 
 
+@protocol(name="mistaken", version="1.0.0")
+async def mistaken(lh: LiquidHandler, shaker: HeaterShaker, tips: TipRack, plate: Plate) -> str:
+    """Do what nobody can put right, and catch that, after a decision."""
+    done = []
+    calls: list[Callable[[], Any]] = [
+        lambda: lh.dispense(plate["H12"], vols=[50], use_channels=[7]),  # without a tip
+        lambda: lh.pick_up_tips(tips["A1"]),  # with one
+        lambda: lh.dispense(plate["H12"], vols=[5000]),  # into a well of 360 µL
+    ]
+    if await shaker.get_temperature() > 0:
+        await lh.pick_up_tips(tips["A12"])
+        for call in calls:
+            try:
+                await call()
+            except Exception as error:  # noqa: BLE001  # as people write it
+                done.append(type(error).__name__)
+        await lh.return_tips()
+    return " ".join(done)
+
+
 @protocol(name="aside", version="1.0.0")
 async def aside(lh: LiquidHandler, shaker: HeaterShaker, tips: TipRack) -> None:
     """Take tips in two branches, and shake in a third."""
@@ -132,7 +152,7 @@ class Hand:
     def start(self, function: Any) -> asyncio.Task[RunResult]:
         """Begin a run."""
         assets: dict[str, str | list[str] | None] = {"tips": "tips_300_01"}
-        if function is last_drops:
+        if function in {last_drops, mistaken}:
             assets["plate"] = "dose_plate"
         request = RunRequest(self.run_id, "a run", function, "hand", assets=assets)
         return asyncio.create_task(self.orchestrator.run(request))
@@ -192,6 +212,15 @@ async def test_a_protocol_that_deals_with_it_itself_is_not_held(hand: Hand, func
 
     assert hand.page.told == []
     assert await hand.methods() == (["get_current_temperature"] * (function is catching)) + TAKEN
+
+
+async def test_what_nobody_can_put_right_is_not_waited_for(hand: Hand) -> None:
+    """PyLabRobot refuses it, or the device does; and the protocol has caught that."""
+    async with asyncio.timeout(60):
+        summary = (await hand.start(mistaken)).summary
+
+    assert str(summary).startswith("NoTipError HasTipError")
+    assert hand.page.told == []
 
 
 async def test_what_nobody_refuses_is_never_left_to_the_device(hand: Hand) -> None:
