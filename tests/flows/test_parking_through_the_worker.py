@@ -100,6 +100,34 @@ def test_it_is_parked_and_the_worker_starts_it_again(stack: PraxisSettings, nigh
     wait_for(lambda: sorted(_rows(stack, STEPS, run_id)) == [("Completed",), ("Parked",)])
 
 
+def test_a_person_resumes_it_or_gives_it_up(stack: PraxisSettings, night: str) -> None:
+    """Before its time, on the command line; given up, its heater goes off and it is Cancelled."""
+    with closing(LabControl(stack.lab_socket("star"))) as control, PrefectApi(stack) as api:
+        for words in ("resume", "--detach"), ("abandon",):
+            control.set_time(2.0, device="shaker")
+            run_id = api.create_flow_run(api.find_deployment(night).id, {}).id
+            wait_for(lambda one=run_id: _rows(stack, ATTEMPTS, one), 120)
+            with _nothing_is_started(stack):
+                wait_for(lambda one=run_id: api.read_flow_run(one).state_name == "Parked", 120)
+                wait_for(lambda one=run_id: not _has_process(one))
+                command, *options = words
+                done = CliRunner().invoke(app, ["run", command, str(run_id), *options])
+                assert done.exit_code == 0, done.output
+                told = api.read_flow_run(run_id).state_name
+            control.clear()
+            end = ended(api, run_id)
+            assert (told, end.state_type) == EXPECTED[command], end
+            wait_for(lambda: not _heats(control))
+
+
+EXPECTED = {"resume": ("AwaitingRetry", "COMPLETED"), "abandon": ("Cancelled", "CANCELLED")}
+
+
+def _heats(control: LabControl) -> bool:
+    heats = control.truth()["devices"]["shaker"]["heats"].values()
+    return any(heat["target"] is not None for heat in heats)
+
+
 @contextmanager
 def _nothing_is_started(stack: PraxisSettings) -> Iterator[None]:
     """Let the worker start nothing until the end of the block."""
