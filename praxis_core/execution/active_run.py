@@ -115,6 +115,10 @@ class ActiveRun:
         """Wait on the run's clock; at a replay only for what is left."""
         await self._learning.sleep(seconds, park=park)
 
+    async def park(self, until: datetime | None = None) -> None:
+        """Wait for what somebody else brings about; see ``Learning.park``."""
+        await self._learning.park(until)
+
     async def once(self, name: str, effect: Callable[[], Any]) -> Any:
         """Bring about an outside effect once in the life of the run."""
         return await self._learning.once(name, effect)

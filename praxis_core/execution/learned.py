@@ -169,7 +169,7 @@ class Learning:
         """
         path = _branch()
         with outside_protocol():
-            await self._parking.wait(until, path, self.write)
+            await self._parking.wait(until, path, self.write, asleep=False)
 
     async def once(self, name: str, effect: Callable[[], Any]) -> Any:
         """Bring about an outside effect, unless it is known to have been.
@@ -202,7 +202,7 @@ class Learning:
             until = known.value
         deadline = datetime.fromisoformat(str(until))
         if park and self._parking.is_due(deadline, known=known is not None):
-            await self._parking.wait(deadline, deed.branch, self.write)
+            await self._parking.wait(deadline, deed.branch, self.write, asleep=True)
             return
         left = (deadline - self._clock.now()).total_seconds()
         try:

@@ -99,9 +99,11 @@ class Parking:
         self._stop = stop
         self._waits: dict[str, datetime | None] = {}
         """Until when branches wait that may be parked."""
+        self._asleep: set[str] = set()
+        """Those of them that wait for nothing but the time."""
         self._parking = False
-        self._refused = False
-        """Something else became of the run, so that it cannot be parked."""
+        self._refused = over_seconds is None
+        """It cannot be parked, or something else became of it."""
         self.parked: RunParked | None = None
         """What ends the process, once it is written that the run is parked."""
 
@@ -114,24 +116,28 @@ class Parking:
         if self.parked is not None:
             raise self.parked
 
-    def is_due(self, until: datetime | None, *, known: bool) -> bool:
-        """Tell whether the run may be parked until a time.
+    def is_due(self, until: datetime, *, known: bool) -> bool:
+        """Tell whether the run may be parked until a time, for which alone it waits.
 
         Args:
-            until: The time; None: nobody knows it.
+            until: The time.
             known: Whether an earlier attempt waited for it already.
         """
-        if self._over_seconds is None or self._refused:
-            return False
-        if until is None:
-            return True
         # A clock that jumps makes the rest of the wait cost nothing.
-        if known and self._waits_for_free:
+        return self._is_worth_it(until) and not (known and self._waits_for_free)
+
+    def _is_worth_it(self, until: datetime | None) -> bool:
+        if self._refused or self._over_seconds is None:
             return False
-        return self._left(until) > self._over_seconds
+        return until is None or self._left(until) > self._over_seconds
 
     async def wait(
-        self, until: datetime | None, path: str, write: Callable[[], Awaitable[None]]
+        self,
+        until: datetime | None,
+        path: str,
+        write: Callable[[], Awaitable[None]],
+        *,
+        asleep: bool,
     ) -> None:
         """Wait until a time has come, or the run is parked; cancel it when it need not wait.
 
@@ -139,6 +145,7 @@ class Parking:
             until: The time; None: it waits until it is cancelled.
             path: Of the branch that waits.
             write: Makes durable what is not yet.
+            asleep: Whether it waits for nothing but the time, which may jump there.
 
         Raises:
             RunParked: it is parked; the process is to end.
@@ -146,20 +153,26 @@ class Parking:
         await self._until_live()
         idle = 0
         self._waits[path] = until
+        if asleep:
+            self._asleep.add(path)
         try:
-            while not self._refused and (until is None or self._left(until) > 0):
+            while until is None or self._left(until) > 0:
                 self.refuse_when_parked()
+                if asleep and until is not None and self._refused:
+                    await self._clock.sleep(self._left(until))
+                    return
                 # Twice: between two commands of another branch nothing is under way, either.
                 idle = idle + 1 if self._is_all_there_is() else 0
-                if idle > 1 and not self._parking:
+                if idle > 1 and not self._parking and self._is_worth_it(self._first()):
                     await self._park(write)
                 await asyncio.sleep(LOOK_EVERY)
         finally:
             del self._waits[path]
-        if until is None:
-            await asyncio.Event().wait()
-        elif (left := self._left(until)) > 0:
-            await self._clock.sleep(left)
+            self._asleep.discard(path)
+
+    def _first(self) -> datetime | None:
+        """Give the first of the times that are waited for; None: there is none."""
+        return min((one for one in self._waits.values() if one is not None), default=None)
 
     def _is_all_there_is(self) -> bool:
         """Whether nothing of the run does anything but wait like this, or for one that does."""
@@ -175,28 +188,32 @@ class Parking:
             await write()
             if not self._is_all_there_is():
                 return
-            until = min((one for one in self._waits.values() if one is not None), default=None)
-            await to_the_end(self._journal.park(self._run_id, until, attempt=self._attempt))
+            await to_the_end(self._write_down(self._first()))
+        except asyncio.CancelledError:
+            # What was waited for came at the same moment: there is nothing left to wait for.
+            if self.parked is not None:
+                self.parked.seconds = 0.0
+            raise
         except ImpossibleTransition as refused:
             # The host may have found it lost, or have asked about it: its process goes on.
             _log.warning("run %s waits in its process: %s", self._run_id, refused)
             self._refused = True
-            return
         except ServiceUnreachable as away:
             _log.warning("run %s is not parked yet: %s", self._run_id, away)
-            return
         finally:
             self._parking = False
-        await self._leave(until)
+        self.refuse_when_parked()
 
-    async def _leave(self, until: datetime | None) -> None:
-        seconds = None if until is None else 0.0 if self._waits_for_free else self._left(until)
+    async def _write_down(self, until: datetime | None) -> None:
+        await self._journal.park(self._run_id, until, attempt=self._attempt)
+        seconds = None if until is None else self._left(until)
+        if self._waits_for_free and any(self._waits.get(path) == until for path in self._asleep):
+            seconds = 0.0
         parked = self.parked = RunParked(self._run_id, until, seconds)
         self._stop(parked)
         with suppress(PraxisError):  # its status says so, too
             details: JsonValue = {"until": until.isoformat() if until else None}
-            await to_the_end(self._journal.event(self._run_id, PARKED, str(parked), details))
-        raise parked
+            await self._journal.event(self._run_id, PARKED, str(parked), details)
 
     def _left(self, until: datetime) -> float:
         return (until - self._clock.now()).total_seconds()
