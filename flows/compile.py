@@ -18,11 +18,12 @@ from pydantic.fields import FieldInfo
 from blocks import PraxisDatabase, PraxisStateStore
 from flows.artifact import publish_result
 from flows.page import PrefectPage
-from praxis_core.errors import NoRun, RequestError, RunParked
+from praxis_core.errors import CommandInDoubt, NoRun, RequestError, RunNeedsAnswer, RunParked
+from praxis_core.execution.in_doubt import settled
 from praxis_core.host.link import HostLink
 from praxis_core.journal.record import Journal
 from praxis_core.journal.schema import require_current
-from praxis_core.orchestrator import Orchestrator, RunRequest
+from praxis_core.orchestrator import Orchestrator, RunRequest, RunResult
 from praxis_core.protocol.definition import define, parameter_model
 from praxis_core.settings import PraxisSettings
 from praxis_core.workcell.definition import WorkcellDefinition
@@ -185,6 +186,7 @@ async def _run(
     store = cast("PraxisStateStore", await PraxisStateStore.aload(blocks))
     database_block = cast("PraxisDatabase", await PraxisDatabase.aload(blocks))
     settings = PraxisSettings(database_url=database_block.url, redis_url=SecretStr(store.url))
+    page = PrefectPage(request.run_id, deployed=context.flow_run.deployment_id is not None)
     async with database_block.open() as database:
         await require_current(database)
         orchestrator = Orchestrator(
@@ -192,10 +194,10 @@ async def _run(
             settings=settings,
             run_step=run_step,
             link_for=partial(_link, settings),
-            page=PrefectPage(request.run_id, deployed=context.flow_run.deployment_id is not None),
+            page=page,
         )
         try:
-            result = await orchestrator.run(request)
+            result = await _carried_out(orchestrator, request, Journal(database), page, settings)
         except RunParked as parked:
             # Prefect's word for a process that ends while its run does not.
             raise Pause(str(parked)) from None
@@ -203,3 +205,20 @@ async def _run(
             await orchestrator.close()
         await publish_result(Journal(database), result)
     return result.summary
+
+
+async def _carried_out(
+    orchestrator: Orchestrator,
+    request: RunRequest,
+    journal: Journal,
+    page: PrefectPage,
+    settings: PraxisSettings,
+) -> RunResult:
+    """Carry a run out; what it is in doubt about is asked, and with the answers it goes on."""
+    while True:
+        try:
+            return await orchestrator.run(request)
+        except (CommandInDoubt, RunNeedsAnswer):
+            wait = settings.answer_wait_seconds
+            if not wait or not await settled(journal, request.run_id, page, wait):
+                raise

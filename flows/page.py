@@ -14,7 +14,9 @@ from prefect.logging import get_run_logger
 from prefect.states import Scheduled
 
 from flows.artifact import publish_plan
+from flows.form import PrefectForm
 from praxis_core.errors import RunParked
+from praxis_core.execution.page import Form, Said
 from praxis_core.orchestrator import RunPage
 from praxis_core.planning.plan import Plan
 
@@ -39,8 +41,11 @@ class PrefectPage(RunPage):
         deployed: Whether it is one of a deployment, which a worker starts.
     """
 
+    via = "prefect"
+
     def __init__(self, run_id: UUID, *, deployed: bool) -> None:
         self._run_id = run_id
+        self._one_form = asyncio.Lock()
         # Nobody starts a run of a file again; it waits in its process.
         self.starts_again = deployed
 
@@ -77,6 +82,11 @@ class PrefectPage(RunPage):
     async def planned(self, plan: Plan) -> None:
         """Write the plan beside the logs."""
         await publish_plan(self._run_id, plan)
+
+    async def asked(self, run_id: UUID, form: Form) -> Said:
+        """Show a form until somebody fills it in; one at a time."""
+        async with self._one_form:
+            return await PrefectForm(run_id, form).filled_in()
 
     async def _show(self, name: str, message: str) -> None:
         # To Prefect it runs all the time: its process is there, and can be cancelled. A run that is

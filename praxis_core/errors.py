@@ -41,6 +41,8 @@
     │   ├── RunNeedsAnswer
     │   ├── NothingToAnswer
     │   ├── AnswerRefused
+    │   ├── AlreadyAnswered
+    │   ├── NoAnswer
     │   ├── RunNotResumable
     │   ├── SourceChanged
     │   ├── ContentsUnknown
@@ -305,7 +307,7 @@ class PlaceUnknown(RequestError):
 
 
 class PlaceOccupied(RequestError):
-    """{resource} cannot be brought to {place!r}: {by} stands there. Nothing has moved."""
+    """{resource} cannot be brought to {place!r}: {by} stands there. Nothing has moved. Put {by} elsewhere, then: praxis assets move {by} PLACE -w {workcell}"""
 
 
 class RunNeedsAnswer(RequestError):
@@ -318,6 +320,14 @@ class NothingToAnswer(RequestError):
 
 class AnswerRefused(RequestError):
     """{answer!r} is no answer to the question of run {run_id}: {what}. Possible: {choices}"""
+
+
+class AlreadyAnswered(RequestError):
+    """Question {question} of run {run_id} was answered by {by} at {at}: {answer}. That stands; yours was not taken."""
+
+
+class NoAnswer(RequestError):
+    """Nobody answered {title!r} within {within}. Let the protocol give more time (within=...), or catch this error."""
 
 
 class RunNotResumable(RequestError):

@@ -136,6 +136,7 @@ class Orchestrator:
                 run_step=self._run_step,
                 page=self._page,
                 park_over_seconds=self._settings.park_over_seconds,
+                remind_seconds=self._settings.remind_seconds,
             )
             return await performance.carry_out(attached)
 

@@ -121,6 +121,19 @@ class PraxisSettings(BaseSettings):
         "(PRAXIS_STATE_RETENTION_DAYS). It is archived in Postgres at the end of the run.",
     )
 
+    remind_seconds: float = Field(
+        default=1800,
+        gt=0,
+        description="Seconds after which people are told again that a run asks them something "
+        "(PRAXIS_REMIND_SECONDS).",
+    )
+    answer_wait_seconds: float = Field(
+        default=12 * 3600,
+        ge=0,
+        description="Seconds for which the process of a run that is in doubt waits for the answer, "
+        "to go on by itself (PRAXIS_ANSWER_WAIT_SECONDS). Then it ends; what it asks can still be "
+        "answered, and praxis run resume goes on. 0: it ends at once.",
+    )
     host_wait_seconds: float = Field(
         default=60,
         gt=0,

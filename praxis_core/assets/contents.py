@@ -348,7 +348,9 @@ class _Work:
     def touch(self, container: ContainerContents, solutes: frozenset[str]) -> None:
         """Note when the container changed, and when what was not among its solutes came."""
         container.changed_at = self.at
-        for solute in container.since.keys() - container.amounts.keys():
-            del container.since[solute]
-        for solute in container.amounts.keys() - solutes:
-            container.since[solute] = self.at
+        since, amounts = container.since, container.amounts
+        for solute in [one for one in since if one not in amounts]:
+            del since[solute]
+        for solute in amounts:
+            if solute not in solutes:
+                since[solute] = self.at

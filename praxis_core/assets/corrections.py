@@ -237,7 +237,7 @@ async def require_room(
     there = [other for other in assets.stands_on(place) if other in known and other != name]
     there += [held for held in [assets.gripper(place)] if held is not None and held != name]
     if there and known.get(place) not in _HOLDING_MANY:
-        raise PlaceOccupied(resource=name, place=place, by=there[0])
+        raise PlaceOccupied(resource=name, place=place, by=there[0], workcell=workcell)
 
 
 async def new_in_its_place(

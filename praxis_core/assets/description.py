@@ -52,7 +52,8 @@ def _told(command: Command) -> str:
         return _arguments(command)
     first = operations[0]
     if isinstance(first, Grip | Release):
-        onto = f" onto {command.new_parent}" if command.new_parent else ""
+        is_put = isinstance(first, Release) and command.new_parent
+        onto = f" onto {command.new_parent}" if is_put else ""
         return f"{first.resource}{onto}"
     head = "the 96-head" if uses_head96(command) else _channels(operations)
     return f"{head}, {_act(operations)}"

@@ -5,6 +5,9 @@ The forms are told in ``changes``.
 
 from __future__ import annotations
 
+from datetime import datetime, tzinfo
+from functools import lru_cache
+
 from pydantic import TypeAdapter
 
 from praxis_core.assets.changes import Document
@@ -75,10 +78,19 @@ def _container(liquid: ContainerContents) -> Document:
     if liquid.max_volume is not None:
         document["max_volume"] = liquid.max_volume
     if liquid.changed_at is not None:
-        document["changed_at"] = liquid.changed_at.isoformat()
+        document["changed_at"] = _time(liquid.changed_at, liquid.changed_at.tzinfo)
     if liquid.since:
-        document["since"] = {solute: at.isoformat() for solute, at in liquid.since.items()}
+        document["since"] = {solute: _time(at, at.tzinfo) for solute, at in liquid.since.items()}
     return document
+
+
+@lru_cache(maxsize=1024)
+def _time(at: datetime, _zone: tzinfo | None) -> str:
+    """Write a time down: that of a command stands in each of its wells.
+
+    The same instant of two zones is equal, and not written alike.
+    """
+    return at.isoformat()
 
 
 def _tip(tip: MountedTip) -> Document:

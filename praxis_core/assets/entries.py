@@ -19,6 +19,7 @@ from praxis_core.labware.storable_text import as_storable
 
 _NONE: Mapping[str, Any] = {}
 _SHORT = ("volume", "tip", "holds")
+"""A document has one of these."""
 
 _ODD = ("\\u0000", "NaN", "Infinity")
 """In a text there may be something that Postgres refuses."""
@@ -89,18 +90,23 @@ def _places(change: AssetChange) -> dict[str, Any]:
 def _short(document: Document | None) -> Document | None:
     if document is None:
         return None
-    return {name: document[name] for name in _SHORT if name in document}
+    for name in _SHORT:
+        if name in document:
+            return {name: document[name]}
+    return {}
 
 
 def _sources(change: AssetChange) -> Iterator[int]:
     """Give the ids of the sources that have come into the parts, or have touched their tips."""
     for part in change.parts.values():
         after, before = _liquid(part.after), _liquid(part.before)
-        come = after.get("sources", _NONE).keys() - before.get("sources", _NONE).keys()
+        had = before.get("sources", _NONE)
+        come = [key for key in after.get("sources", _NONE) if key not in had]
         touched, earlier = after.get("touched"), before.get("touched")
         if touched is not None and touched != earlier:
-            come = come.union(touched).difference(earlier or ())
-        yield from (int(key) for key in come if key.isdecimal())
+            come = [*{*come, *touched}.difference(earlier or ())]
+        if come:
+            yield from (int(key) for key in come if key.isdecimal())
 
 
 def _liquid(document: Document | None) -> Mapping[str, Any]:

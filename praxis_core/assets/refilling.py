@@ -63,7 +63,7 @@ async def refill(
             raise RequestError(what=f"{what}; say it with: praxis assets replace, or volume")
     said = replace(by, kind=AssetChangeKind.REPLACED)
     changes = await set_back(session, workcell, wanted, said, names)
-    _require_room(AssetManager(await load(session, workcell), kinds), names, kinds)
+    _require_room(workcell, AssetManager(await load(session, workcell), kinds), names, kinds)
     return Refilled(tuple(sorted(names)), tuple(sorted(left)), changes)
 
 
@@ -83,7 +83,9 @@ async def _held(session: AsyncSession, workcell: str) -> set[str]:
     return {*(await session.scalars(open_))}
 
 
-def _require_room(assets: AssetManager, names: Collection[str], kinds: Mapping[str, str]) -> None:
+def _require_room(
+    workcell: str, assets: AssetManager, names: Collection[str], kinds: Mapping[str, str]
+) -> None:
     """See that nothing else stands where labware is brought to.
 
     Raises:
@@ -96,4 +98,4 @@ def _require_room(assets: AssetManager, names: Collection[str], kinds: Mapping[s
             continue
         others = [one for one in assets.stands_on(place) if one in kinds and one != name]
         if others:
-            raise PlaceOccupied(resource=name, place=place, by=others[0])
+            raise PlaceOccupied(resource=name, place=place, by=others[0], workcell=workcell)

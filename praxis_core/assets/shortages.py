@@ -23,6 +23,8 @@ SHORT = "short"
 """Kind of the event that says what a run waits for."""
 SHORT_NO_MORE = "short_no_more"
 """Kind of the event that says that it waits no longer."""
+OFF_PLAN = "off_plan"
+"""Kind of the event that says that a run was short after something that no plan foresees."""
 
 _LATEST = """
     SELECT DISTINCT ON (e.run_id) e.run_id, e.at, e.kind, e.message, e.details
@@ -42,7 +44,7 @@ _SHORT_OF_RUN = text(f"""
 
 _IS_CONDITIONAL = text("""
     SELECT EXISTS (
-      SELECT FROM praxis.run_event WHERE run_id = :run AND (kind = 'plan_not_made'
+      SELECT FROM praxis.run_event WHERE run_id = :run AND (kind IN ('plan_not_made', 'off_plan')
         OR (kind = 'planned' AND json_typeof(details -> 'conditional_from') = 'object')))
 """).bindparams(bindparam("run", type_=Uuid()))
 
@@ -98,7 +100,7 @@ class Shortages:
         self._database = database
 
     async def may_come(self, run_id: UUID) -> bool:
-        """Whether no plan could say what a run takes: the run decides, or none was made."""
+        """Whether no plan could say what a run takes: it decides, is off its plan, or has none."""
         async with self._database.session() as session:
             return bool(await session.scalar(_IS_CONDITIONAL, {"run": run_id}))
 

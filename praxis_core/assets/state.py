@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -23,6 +23,11 @@ class Liquid(BaseModel):
     """Some liquid, ideally mixed: the bulk, and what is dissolved in it."""
 
     model_config = ConfigDict(extra="forbid")
+
+    if not TYPE_CHECKING:
+        # Nothing is checked when a field is set. Pydantic's own way to find that out takes ten
+        # times as long, and a command of 8 channels sets 50.
+        __setattr__ = object.__setattr__
 
     volume: float = 0.0
     """µL."""

@@ -9,10 +9,12 @@ from uuid import UUID
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from praxis_core.assets.shortages import Shortages
 from praxis_core.cli.console import console, say
 from praxis_core.cli.opening import journal
 from praxis_core.errors import RunNotFound
 from praxis_core.execution.protocol_state import ProtocolState
+from praxis_core.journal.questions import Questions
 from praxis_core.journal.record import Journal
 from praxis_core.protocol.lifecycle import RunStatus, StepStatus
 from praxis_core.settings import PraxisSettings
@@ -33,7 +35,7 @@ async def follow(
     steps: int | None = None,
     after_attempt: int = 0,
 ) -> RunStatus | None:
-    """Show the progress of a run until it has ended, or waits for an answer, or is left alone.
+    """Show the progress of a run until it has ended, or nobody works on it any more.
 
     Args:
         settings: Where the stack is.
@@ -72,20 +74,34 @@ async def follow(
                     bar.update(shown, **_shown(state, steps))
                 if looks % LOOKS_PER_QUESTION == 0 and state is not None and not quiet:
                     told = await _tell_waits(records, state, told)
-                if lost or (state is not None and _stopped(state.status)):
+                if lost or (
+                    state is not None and (state.status.ended or state.status is RunStatus.PARKED)
+                ):
                     return None if state is None else state.status
                 await asyncio.sleep(LOOK_EVERY)
 
 
 async def _tell_waits(records: Journal, state: ProtocolState, told: str) -> str:
-    """Say for whom a run waits that does not begin, once; give what was said."""
-    if state.status is not RunStatus.PREPARING:
-        return told
-    events = await records.events(state.run_id)
-    waits = [event.message for event in events if event.kind == "waiting"]
-    if waits and waits[-1] != told:
-        say(f"{waits[-1]} What to do: praxis why {state.run_id}")
-    return waits[-1] if waits else told
+    """Say what a run waits for, once; give what was said."""
+    waits = await _waits(records, state)
+    if waits and waits != told:
+        say(waits)
+    return waits
+
+
+async def _waits(records: Journal, state: ProtocolState) -> str:
+    run_id = state.run_id
+    if state.status is RunStatus.PREPARING:
+        events = await records.events(run_id)
+        waits = [event.message for event in events if event.kind == "waiting"]
+        return f"{waits[-1]} What to do: praxis why {run_id}" if waits else ""
+    shortage = await Shortages(records.database).of(run_id)
+    if shortage is not None:
+        return shortage.message
+    asked = [doubt.what for doubt in await records.open_doubts(run_id)]
+    asked += [one.title for one in await Questions(records.database).open(run_id)]
+    more = f"To answer: praxis run show {run_id}"
+    return f"It asks: {'; '.join(asked)}. {more}" if asked else ""
 
 
 def _shown(state: ProtocolState, steps: int | None) -> dict[str, Any]:
@@ -95,10 +111,6 @@ def _shown(state: ProtocolState, steps: int | None) -> dict[str, Any]:
         "count": f"step {len(state.steps)}" + (f" of {steps}" if steps else ""),
         "description": state.current.name if state.current else str(state.status),
     }
-
-
-def _stopped(status: RunStatus) -> bool:
-    return status.ended or status in {RunStatus.IN_DOUBT, RunStatus.PARKED}
 
 
 async def _look(records: Journal, run_id: UUID, after_attempt: int) -> ProtocolState | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -22,6 +24,7 @@ from praxis_core.cli.opening import journal
 from praxis_core.cli.waiting import in_prefect, not_in_history, status_words, waits_for
 from praxis_core.errors import RunNotFound
 from praxis_core.execution.readout import PlateReadout, of_attempt, plate_readouts
+from praxis_core.journal.questions import Question, Questions, wanted
 from praxis_core.journal.records import (
     AttemptRecord,
     Doubt,
@@ -62,6 +65,8 @@ TOLD = frozenset(
 """Kinds of events that say what a person has to know of a run."""
 
 
+_PICTURE = re.compile(r"!\[[^]]*\]\(data:[^)]*\)")
+
 IN_THE_QUESTION = frozenset({"device", "method"})
 
 
@@ -88,6 +93,7 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
         doubts = await records.doubts(run_id)
         claims = await records.claims(run.workcell)
         shortage = await Shortages(records.database).of(run_id)
+        asked = await Questions(records.database).open(run_id)
     with PrefectApi(settings) as api:
         url = api.run_url(run_id)
     flow_run = None if run.status is RunStatus.SUCCEEDED else in_prefect(settings, run_id)
@@ -100,6 +106,7 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
             "events": events,
             "attempts": attempts,
             "doubts": doubts,
+            "questions": asked,
         }
         listed: dict[str, JsonValue] = {
             name: [as_json(one) for one in part] for name, part in parts.items()
@@ -119,7 +126,10 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
     elif lost is not None or run.status in RESUMABLE:
         _show_ways_on(run, sorted({one.asset for one in claims if one.run_id == run_id}))
     _show_attempts(attempts, events)
-    show_questions(run_id, [doubt for doubt in doubts if doubt.answer is None])
+    unanswered = [doubt for doubt in doubts if doubt.answer is None]
+    named = len(unanswered) + len(asked) > 1
+    show_questions(run_id, unanswered, named=named)
+    show_asked([] if run.status is RunStatus.SUCCEEDED else asked, named=named)
     rows = [
         (step.path, escape(step.name), step.status, _duration(step.started_at, step.ended_at))
         for step in steps
@@ -206,8 +216,26 @@ def _why(error: JsonValue) -> str:
     return str(said or "").splitlines()[0] if said else ""
 
 
-def show_questions(run_id: UUID, asked: Sequence[Doubt]) -> None:
-    """Print what a run asks, with the words that answer it."""
+def show_asked(asked: Sequence[Question], *, named: bool) -> None:
+    """Print what a protocol asks, with the words that answer it.
+
+    Args:
+        asked: The questions.
+        named: Whether an answer has to say which one it answers.
+    """
+    for one in asked:
+        console.print(f"\n[bold yellow]Question {one.id}:[/bold yellow] {escape(one.title)}")
+        if one.text:
+            console.print(escape(_PICTURE.sub("(a picture is on its page)", one.text)))
+        if one.answered_at is None:
+            number = f" --question {one.id}" if named else ""
+            for choice in one.choices or (wanted(one),):
+                word = shlex.quote(choice)
+                console.print(escape(f"    praxis run answer {one.run_id} {word}{number}"))
+
+
+def show_questions(run_id: UUID, asked: Sequence[Doubt], *, named: bool | None = None) -> None:
+    """Print what nobody knows of a run, with the words that answer it; ``named`` as before."""
     for doubt in asked:
         console.print(f"\n[bold yellow]Question {doubt.id}:[/bold yellow] {escape(doubt.what)}")
         # What stands in the question already, or is for programs, is not said twice.
@@ -215,7 +243,10 @@ def show_questions(run_id: UUID, asked: Sequence[Doubt]) -> None:
         for name, value in details.items():
             if isinstance(value, str) and name not in IN_THE_QUESTION:
                 console.print(f"  {escape(name)}: {escape(value)}")
-        number = f" --question {doubt.id}" if len(asked) > 1 else ""
+        named = len(asked) > 1 if named is None else named
+        number = f" --question {doubt.id}" if named else ""
+        if doubt.answered_at is not None:
+            continue
         console.print("  Look at the deck, then say what is true:")
         for choice in doubt.choices:
             word = choice.value.replace("_", "-")

@@ -1,11 +1,9 @@
-"""``praxis run resume``, ``answer`` and ``abandon``: what people do about a run that stopped."""
+"""``praxis run resume`` and ``abandon``: what people do about a run that stopped."""
 
 from __future__ import annotations
 
 import asyncio
 import getpass
-import json
-from collections.abc import Sequence
 from contextlib import suppress
 from time import monotonic, sleep
 from typing import Annotated
@@ -13,29 +11,23 @@ from uuid import UUID
 
 import psutil
 import typer
-from pydantic import JsonValue
 
-from praxis_core.cli.console import console, print_json, say
-from praxis_core.cli.lost import ASKED_SECONDS
+from praxis_core.cli.console import console, print_json
 from praxis_core.cli.opening import journal, run_id_of
-from praxis_core.cli.result import as_json, show_questions
 from praxis_core.cli.starting import announce, follow_deployed, run_here
-from praxis_core.cli.waiting import not_in_history
+from praxis_core.cli.stopping import cancel_in_prefect, known_run
 from praxis_core.errors import (
-    NothingToAnswer,
     RequestError,
     RunNeedsAnswer,
     RunNotFound,
     RunNotResumable,
-    ServiceError,
 )
 from praxis_core.execution.abandoning import abandon as give_up
 from praxis_core.execution.consent import allow_current_code
 from praxis_core.execution.past import require_resumable
-from praxis_core.journal.record import Journal
 from praxis_core.journal.records import Doubt, RunRecord
 from praxis_core.locks import AssetLockManager
-from praxis_core.protocol.lifecycle import Answer, RunStatus
+from praxis_core.protocol.lifecycle import RunStatus
 from praxis_core.redis_connection import connect_async
 from praxis_core.services.prefect_api import FlowRun, PrefectApi
 from praxis_core.settings import PraxisSettings
@@ -47,8 +39,6 @@ HOOK_SECONDS = 30.0
 """How long the end of what Prefect does after a crash is waited for."""
 
 _GONE = frozenset({RunStatus.INTERRUPTED, RunStatus.IN_DOUBT, RunStatus.PARKED})
-
-_ANSWERS = {answer.value.replace("_", "-"): answer for answer in Answer}
 
 
 def resume(
@@ -95,7 +85,7 @@ async def _resumable(settings: PraxisSettings, run_id: UUID) -> tuple[RunRecord,
         RunNotResumable: it cannot go on.
     """
     async with journal(settings) as records:
-        run = await _known(settings, records, run_id)
+        run = await known_run(settings, records, run_id)
         if run.status is RunStatus.SUCCEEDED:
             what = "it has succeeded. To do it once more, start a new one: praxis run start"
             raise RunNotResumable(run_id=run_id, what=what)
@@ -103,13 +93,6 @@ async def _resumable(settings: PraxisSettings, run_id: UUID) -> tuple[RunRecord,
             raise RunNeedsAnswer(run_id=run_id, what=doubt.what, choices=_choices(run_id, doubt))
         await require_resumable(records, run)
         return run, (await records.protocol(run.protocol)).entrypoint
-
-
-async def _known(settings: PraxisSettings, records: Journal, run_id: UUID) -> RunRecord:
-    try:
-        return await records.run(run_id)
-    except RunNotFound:
-        raise not_in_history(settings, run_id) from None
 
 
 async def _allow(settings: PraxisSettings, run_id: UUID) -> None:
@@ -148,72 +131,6 @@ def _hand_to_worker(settings: PraxisSettings, flow_run: FlowRun) -> None:
         raise RunNotResumable(run_id=flow_run.id, what=what)
 
 
-def answer(
-    run: RunId,
-    said: Annotated[
-        str,
-        typer.Argument(
-            metavar="ANSWER",
-            help="happened (wholly), did-not-happen (the deck is as before it), or abort.",
-        ),
-    ],
-    *,
-    question: Annotated[
-        int | None, typer.Option(help="Number of the question, when the run asks several.")
-    ] = None,
-    value: Annotated[
-        str | None,
-        typer.Option(help="What run.once() would have returned, as JSON, when it happened."),
-    ] = None,
-    as_json_: AsJson = False,
-) -> None:
-    """Say what a command did that nobody knows of; look at the deck first."""
-    settings = PraxisSettings()
-    run_id = asyncio.run(run_id_of(settings, run))
-    if said not in _ANSWERS:
-        raise RequestError(what=f"{said!r} is no answer; say one of: {', '.join(_ANSWERS)}")
-    answered, still_open = asyncio.run(
-        _answer(settings, run_id, _ANSWERS[said], question, _value(value))
-    )
-    if answered.answer is Answer.ABORT:
-        _cancel_in_prefect(settings, run_id)
-    if as_json_:
-        print_json({"answered": as_json(answered), "open": [as_json(one) for one in still_open]})
-        return
-    console.print(f"Noted: {said}.")
-    show_questions(run_id, still_open)
-    if not still_open and answered.answer is not Answer.ABORT:
-        console.print(f"Go on with: praxis run resume {run_id}")
-
-
-async def _answer(
-    settings: PraxisSettings,
-    run_id: UUID,
-    said: Answer,
-    question: int | None,
-    value: JsonValue,
-) -> tuple[Doubt, list[Doubt]]:
-    async with journal(settings) as records:
-        run = await _known(settings, records, run_id)
-        asked = await records.open_doubts(run_id)
-        doubt = _asked(run, asked, question)
-        answered = await records.answer_doubt(doubt.id, said, getpass.getuser(), value)
-        return answered, await records.open_doubts(run_id)
-
-
-def _asked(run: RunRecord, asked: Sequence[Doubt], question: int | None) -> Doubt:
-    if not asked:
-        raise NothingToAnswer(run_id=run.run_id, status=_words(run.status))
-    if question is None and len(asked) == 1:
-        return asked[0]
-    for doubt in asked:
-        if doubt.id == question:
-            return doubt
-    numbers = ", ".join(str(doubt.id) for doubt in asked)
-    what = f"run {run.run_id} asks {len(asked)} questions; say which one: --question {numbers}"
-    raise RequestError(what=what)
-
-
 def abandon(
     run: RunId,
     *,
@@ -224,7 +141,7 @@ def abandon(
     settings = PraxisSettings()
     run_id = asyncio.run(run_id_of(settings, run))
     status = asyncio.run(_abandon(settings, run_id, why))
-    _cancel_in_prefect(settings, run_id)
+    cancel_in_prefect(settings, run_id)
     if as_json_:
         print_json({"run_id": str(run_id), "status": status.value})
     else:
@@ -236,7 +153,7 @@ async def _abandon(settings: PraxisSettings, run_id: UUID, why: str) -> RunStatu
     redis = connect_async(settings.addresses().redis_url)
     try:
         async with journal(settings) as records:
-            run = await _known(settings, records, run_id)
+            run = await known_run(settings, records, run_id)
             if not run.status.ended and not await records.open_doubts(run_id):
                 _refuse_unless_gone(settings, run)
             locks = AssetLockManager(redis, lease_seconds=settings.lease_seconds, journal=records)
@@ -255,19 +172,6 @@ def _refuse_unless_gone(settings: PraxisSettings, run: RunRecord) -> None:
             raise RequestError(what=what + api.run_url(run.run_id))
 
 
-def _cancel_in_prefect(settings: PraxisSettings, run_id: UUID) -> None:
-    """Let Prefect know; what counts is in the database, whether Prefect answers or not."""
-    try:
-        with PrefectApi(settings, timeout=ASKED_SECONDS) as api:
-            if not api.read_flow_run(run_id).ended:
-                message = "Given up by a person."
-                api.set_state(run_id, "CANCELLED", name="Cancelled", message=message)
-    except RunNotFound:
-        return
-    except ServiceError as error:
-        say(f"Prefect was not told: {error}")
-
-
 def _choices(run_id: UUID, doubt: Doubt) -> str:
     words = "|".join(choice.value.replace("_", "-") for choice in doubt.choices)
     return f"praxis run answer {run_id} {words}"
@@ -275,13 +179,3 @@ def _choices(run_id: UUID, doubt: Doubt) -> str:
 
 def _words(status: RunStatus) -> str:
     return status.value.replace("_", " ")
-
-
-def _value(text: str | None) -> JsonValue:
-    if text is None:
-        return None
-    try:
-        value: JsonValue = json.loads(text)
-    except ValueError as error:
-        raise RequestError(what=f"{text!r} is no JSON: {error}") from None
-    return value

@@ -10,7 +10,7 @@ from uuid import UUID
 import typer
 
 from praxis_core.assets.shortages import Shortages
-from praxis_core.cli import resuming
+from praxis_core.cli import answering, resuming
 from praxis_core.cli.console import console, print_json, table
 from praxis_core.cli.lost import lost_runs
 from praxis_core.cli.opening import journal, run_id_of
@@ -24,7 +24,8 @@ from praxis_core.settings import PraxisSettings
 app = typer.Typer(help="Start runs, follow them, go on with them.", no_args_is_help=True)
 
 app.command()(resuming.resume)
-app.command()(resuming.answer)
+app.command()(answering.answer)
+app.command()(answering.questions)
 app.command()(resuming.abandon)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]

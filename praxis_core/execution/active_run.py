@@ -6,12 +6,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from random import Random
 from typing import Any
 from uuid import UUID
 
 from pydantic import JsonValue
 
+from praxis_core.execution.asking import Asking
 from praxis_core.execution.learned import Learning
 from praxis_core.execution.plain_data import describe_error
 from praxis_core.execution.protocol_state import ProtocolState, StepProgress
@@ -19,6 +21,7 @@ from praxis_core.execution.step_paths import StepPaths
 from praxis_core.execution.trail import Trail
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import Measurement, StepRecord, StepStart
+from praxis_core.protocol.asking import Asked
 from praxis_core.protocol.lifecycle import StepStatus
 from praxis_core.protocol.running import StepCall
 from praxis_core.workcell.branches import (
@@ -72,6 +75,7 @@ class ActiveRun:
         run_step: How a step is carried out.
         learning: What the protocol learns.
         trail: What it did, in its order.
+        asking: How people are asked.
         done: Steps that earlier attempts completed, by their paths.
     """
 
@@ -85,6 +89,7 @@ class ActiveRun:
         run_step: StepRunner,
         learning: Learning,
         trail: Trail,
+        asking: Asking,
         done: Mapping[str, StepRecord],
     ) -> None:
         self._progress = progress
@@ -94,6 +99,7 @@ class ActiveRun:
         self._run_step = run_step
         self._learning = learning
         self._trail = trail
+        self._asking = asking
         self._done = done
         self._paths = StepPaths()
 
@@ -122,6 +128,10 @@ class ActiveRun:
     async def once(self, name: str, effect: Callable[[], Any]) -> Any:
         """Bring about an outside effect once in the life of the run."""
         return await self._learning.once(name, effect)
+
+    async def ask(self, asked: Asked) -> JsonValue:
+        """Ask the people at the bench, once in the life of the run."""
+        return await self._learning.answer(asked.title, partial(self._asking.answer, asked))
 
     async def record(
         self, quantity: str, value: float, *, unit: str, asset: str | None, well: str | None

@@ -159,6 +159,7 @@ class Belongings:
         if changed:
             what = f"what it relies on was changed since: {'; '.join(changed)}. Start a new run"
             raise RunNotResumable(run_id=self._attempt.run_id, what=what)
+        await self._preflight.plan_the_rest(checked)
 
     async def _take_up(self, checked: CheckedRequest) -> Attached:
         """Attach to the devices."""

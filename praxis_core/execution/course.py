@@ -53,6 +53,8 @@ class Course:
         """How the devices are reached."""
         self.supplies: Supplies | None = None
         """What there is for the run; None: nobody asks."""
+        self.refused: Callable[[Command], None] = lambda _command: None
+        """Hears of each command that has failed, before the protocol does."""
         self._replay: Replay | None = None
         self._deck = DeckTold((), 0)
         self._is_live = True
@@ -158,6 +160,8 @@ class Course:
             raise
         if self.supplies is not None:
             self.supplies.follow(command, outcome)
+        if outcome.error is not None:
+            self.refused(command)
         return outcome
 
     async def until_live(self) -> None:

@@ -22,6 +22,7 @@ from praxis_core.errors import (
     AssetUnknown,
     CommandInDoubt,
     HostNotRunning,
+    NoAnswer,
     PraxisError,
     ReplayDivergence,
 )
@@ -38,8 +39,12 @@ from praxis_core.workcell.clock import Clock
 NOW = "now"
 SLEEP = "sleep"
 ONCE = "once"
+ANSWER = "answer"
 CUT = "cut"
 """Kind of the row that says from where on each branch counts in a new generation."""
+
+Ask = Callable[[str], Awaitable[JsonValue]]
+"""Asks people something under a name, and waits for what they say."""
 
 GENERATION = 1_000_000
 """Between the numbers of two generations: more than a branch learns."""
@@ -190,6 +195,36 @@ class Learning:
             if known.done_at is None:
                 await self._doubt(deed)
             return self._again(known.value, position)
+
+    async def answer(self, title: str, ask: Ask) -> JsonValue:
+        """Learn what people say; what they said the first time.
+
+        Args:
+            title: What they are asked.
+            ask: Asks them, under the name by which it is known in every attempt.
+
+        Raises:
+            ReplayDivergence: something else was learned there.
+            Exception: what asking raised, now or the first time.
+        """
+        deed, position = self._next(ANSWER, title)
+        known = self._recorded(deed)
+        # A person is asked by a process that is there.
+        with outside_protocol(), self._activity.going_on():
+            if known is None:
+                await self._until_live()
+                await self.write()
+                value = await self._learn(deed, await self._said(deed, position, ask))
+            else:
+                value = known.value
+            return cast("JsonValue", self._again(value, position))
+
+    async def _said(self, deed: Deed, position: int, ask: Ask) -> JsonValue:
+        try:
+            return {"value": await ask(f"{deed.branch}/{self._ordinal(deed)}")}
+        except NoAnswer as error:
+            self._trail.blame(error, position)
+            return {"raised": _error(error)}
 
     async def _sleep(
         self, deed: Deed, known: Learned | None, seconds: float, *, park: bool

@@ -1,13 +1,41 @@
-"""Where people follow a run while it is under way."""
+"""Where people follow a run while it is under way, and answer what it asks."""
 
 from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import NamedTuple
+from uuid import UUID
+
+from pydantic import JsonValue
 
 from praxis_core.errors import RunParked
 from praxis_core.planning.plan import Plan
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a page asks."""
+
+    number: int
+    """Of the question."""
+    title: str
+    """The question on one line."""
+    text: str
+    """More about it, Markdown."""
+    schema: dict[str, JsonValue]
+    """JSON schema of an answer, which is an object."""
+
+
+class Said(NamedTuple):
+    """What somebody filled in on a page."""
+
+    answer: JsonValue
+    by: str
+
+
 class RunPage:
-    """A run's page in an engine; this one shows nothing.
+    """A run's page in an engine; this one shows nothing, and nobody answers there.
 
     What its methods raise ends the run, so that one that cannot be written says so by itself.
     """
@@ -17,6 +45,9 @@ class RunPage:
 
     async def parked(self, parked: RunParked) -> None:
         """Show that the run waits without a process, and let it be started again at its time."""
+
+    via = "page"
+    """How an answer comes that is given there: a word."""
 
     async def waiting(self, reason: str) -> None:
         """Show that the run waits for assets, and whom it waits for."""
@@ -29,3 +60,8 @@ class RunPage:
 
     async def planned(self, plan: Plan) -> None:
         """Show what the run is going to do, take and lack."""
+
+    async def asked(self, run_id: UUID, form: Form) -> Said:  # noqa: ARG002  # shows nothing
+        """Show a form until somebody fills it in; cancelled when that is not needed any more."""
+        await asyncio.Event().wait()
+        raise AssertionError

@@ -10,8 +10,9 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from praxis_core.assets.shortages import Shortages
+from praxis_core.assets.shortages import OFF_PLAN, Shortages
 from praxis_core.execution.active_run import ActiveRun, StepRunner
+from praxis_core.execution.asking import Asking
 from praxis_core.execution.attempt import Attempt
 from praxis_core.execution.course import Course
 from praxis_core.execution.learned import Learning
@@ -23,6 +24,7 @@ from praxis_core.execution.standing_by import StandingBy
 from praxis_core.execution.supplies import Supplies
 from praxis_core.journal.record import Journal
 from praxis_core.planning.checks import CheckedRequest
+from praxis_core.protocol.command import Command
 from praxis_core.protocol.running import current_run
 from praxis_core.workcell.bench import Bench
 from praxis_core.workcell.definition import WorkcellMode
@@ -41,7 +43,8 @@ class Performance:
         bench: What it works on.
         journal: Where it is written down.
         run_step: How a step is carried out.
-        page: Where people see what it waits for.
+        page: Where people see what it waits for, and answer.
+        remind_seconds: After how long people are told again that the run asks something.
         park_over_seconds: How long a wait has to be for the run to be parked.
     """
 
@@ -56,6 +59,7 @@ class Performance:
         run_step: StepRunner,
         page: RunPage,
         park_over_seconds: float,
+        remind_seconds: float,
     ) -> None:
         self._attempt = attempt
         self._course = course
@@ -65,6 +69,7 @@ class Performance:
         self._run_step = run_step
         self._page = page
         self._park_over_seconds = park_over_seconds
+        self._remind_seconds = remind_seconds
 
     async def carry_out(self, attached: Attached) -> Any:
         """Run the protocol: what is known is given to it, and what is new is sent.
@@ -97,14 +102,16 @@ class Performance:
         return value
 
     async def _stand_by(self, attached: Attached) -> None:
-        """Let calls wait for what is missing, if no plan could tell what the run will take."""
+        """Let calls wait for what is missing, where no plan could tell what the run will take.
+
+        From its beginning on; or else from where a device refuses something, for a plan takes
+        every device to do what it is told.
+        """
         attempt, replica = self._attempt, self._bench.replica
         shortages = Shortages(self._journal.database)
         workcell, past = attempt.workcell, attempt.past
         if past is not None:
             await shortages.end(workcell.name, attempt.run_id, "A new attempt has begun.")
-        if not await shortages.may_come(attempt.run_id):
-            return
         supplies = self._course.supplies = Supplies(
             workcell.name,
             past.begun_with if past else attached.assets,
@@ -112,7 +119,7 @@ class Performance:
             replica.resources.get,
             self._takes_some_of,
         )
-        replica.provided = StandingBy(
+        standing_by = StandingBy(
             attempt.run_id,
             workcell.name,
             course=self._course,
@@ -120,7 +127,20 @@ class Performance:
             supplies=supplies,
             shortages=shortages,
             page=self._page,
-        ).provided
+        )
+        if await shortages.may_come(attempt.run_id):
+            replica.provided = standing_by.provided
+        else:
+            self._course.refused = partial(self._go_off_plan, standing_by)
+
+    def _go_off_plan(self, standing_by: StandingBy, command: Command) -> None:
+        """Let calls wait from here on: what the protocol does now, was not planned."""
+        replica, run_id = self._bench.replica, self._attempt.run_id
+        if replica.provided is not None:
+            return
+        what = f"{command.name} failed, which no plan foresees: what comes then was not planned."
+        standing_by.once_short = partial(self._journal.event, run_id, OFF_PLAN, what)
+        replica.provided = standing_by.provided
 
     def _takes_some_of(self, rack: str) -> bool:
         """Whether the protocol says how many tips it needs of a rack."""
@@ -182,6 +202,13 @@ class Performance:
             run_step=self._run_step,
             learning=learning,
             trail=self._course.trail,
+            asking=Asking(
+                self._attempt.run_id,
+                self._attempt.number,
+                journal=self._journal,
+                page=self._page,
+                remind_seconds=self._remind_seconds,
+            ),
             done=known.steps,
         )
 

@@ -11,17 +11,19 @@ from time import perf_counter
 from praxis_core.assets.calibration import Calibrations, not_used
 from praxis_core.assets.catalogue import Catalogue
 from praxis_core.assets.choosing import Fact
-from praxis_core.assets.state import AssetManagerState
+from praxis_core.assets.state import AssetManagerState, Location
 from praxis_core.errors import RunRefused
 from praxis_core.execution.attempt import Attempt
 from praxis_core.execution.page import RunPage
+from praxis_core.execution.past import known_of as known_of_run
 from praxis_core.execution.plain_data import json_object
 from praxis_core.journal.asset_tables import AssetStatus
 from praxis_core.journal.record import Journal
 from praxis_core.labware.encoder import message_of
 from praxis_core.planning.checks import CheckedRequest, check_request
 from praxis_core.planning.plan import Plan
-from praxis_core.planning.planner import plan
+from praxis_core.planning.planner import plan, plan_the_rest
+from praxis_core.planning.rehearsal import Earlier
 from praxis_core.to_the_end import to_the_end
 from praxis_core.workcell.bench import Bench
 from praxis_core.workcell.definition import Refill, WorkcellDefinition
@@ -29,6 +31,8 @@ from praxis_core.workcell.initial_state import initial_assets
 
 _MANY = 100_000
 """Assets of one workcell, at most."""
+
+_NOWHERE = Location(parent=None)
 
 
 class Preflight:
@@ -103,6 +107,59 @@ class Preflight:
             return
         await self._tell(made, checked, perf_counter() - began)
         made.refuse_for_want()
+
+    async def plan_the_rest(self, checked: CheckedRequest) -> None:
+        """Look whether others have put something where a run that goes on is going to.
+
+        Sites belong to no run, and the run's own deck shows what others have as it stood when the
+        run began, so that a replay finds the same. What decides by what nobody knows yet, no plan
+        can tell: the host looks once more before each command that moves labware.
+
+        Raises:
+            RunRefused: something stands there.
+        """
+        attempt, past = self._attempt, self._attempt.past
+        if past is None or past.begun_with is None:
+            return
+        begun = AssetManagerState.model_validate(past.begun_with)
+        elsewhere = await self._elsewhere(checked, begun)
+        if not elsewhere:
+            return
+        known = await known_of_run(self._journal, attempt.run_id)
+        done = {one.key: (one.command, one.outcome) for one in known.asked_for if one.outcome}
+        own = {each.resource for one, _ in done.values() for each in one.deck_changes}
+        moved = {name: place for name, place in elsewhere.items() if name not in own}
+        rehearse = partial(
+            plan_the_rest,
+            attempt.request.function,
+            attempt.definition,
+            checked,
+            begun,
+            Earlier(done, moved),
+            replica=self._bench.replica,
+            run_id=attempt.run_id,
+        )
+        try:
+            made = await to_the_end(asyncio.to_thread(rehearse))
+        except RunRefused:
+            raise
+        except Exception as error:  # noqa: BLE001  # as for the plan of a whole run
+            what = f"No plan could be made: {type(error).__name__}: {message_of(error)}"
+            await self._journal.event(attempt.run_id, "rest_not_planned", what)
+            return
+        made.refuse_for_room()
+
+    async def _elsewhere(
+        self, checked: CheckedRequest, begun: AssetManagerState
+    ) -> dict[str, Location]:
+        """Say where labware stands that the run does not have, if it stood elsewhere before."""
+        own = begun.restricted(checked.asset_names).locations
+        places = await self._catalogue.standing(self._attempt.workcell.name)
+        return {
+            name: place
+            for name, place in places.items()
+            if name not in own and place != begun.locations.get(name, _NOWHERE)
+        }
 
     async def _tell(self, made: Plan, checked: CheckedRequest, seconds: float) -> None:
         """Write the plan down, and show it; its commands are in the journal as they come."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID
@@ -75,6 +75,8 @@ class StandingBy:
         self._no_calls = asyncio.Event()
         self._no_calls.set()
         self._given_up = False
+        self.once_short: Callable[[], Awaitable[None]] | None = None
+        """Awaited once, before anything is done because something is missing; None: nothing."""
 
     @asynccontextmanager
     async def provided(self, device: str, wanted: Wanted) -> AsyncIterator[None]:
@@ -132,6 +134,7 @@ class StandingBy:
         """Take stock, and wait for people, until nothing is missing."""
         waited = False
         if lacks := self._supplies.lacks(wanted):
+            await self._say_so()
             # What is known here may be behind; and then all that the run did is written down.
             await self._take_stock(device, lacks)
         while lacks := self._supplies.lacks(wanted):
@@ -142,6 +145,12 @@ class StandingBy:
         if waited:
             with outside_protocol():
                 await self._page.going_on()
+
+    async def _say_so(self) -> None:
+        if self.once_short is not None:
+            with outside_protocol():
+                await self.once_short()
+            self.once_short = None
 
     async def _take_stock(self, device: str, lacks: Sequence[Lack]) -> None:
         await self._replica.take_stock(device, {lack.asset for lack in lacks})

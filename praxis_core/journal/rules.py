@@ -19,6 +19,7 @@ RULES = (
     "0003_rules.sql",
     "0004_rules.sql",
     "0005_rules.sql",
+    "0007_rules.sql",
     "0010_rules.sql",
 )
 """The files in their order."""

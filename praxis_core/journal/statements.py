@@ -203,9 +203,11 @@ _CHANGED = """given AS (
       FROM given LEFT JOIN met ON met.name = given.asset
     ), put AS (
       INSERT INTO praxis.asset_part (asset_id, name, contents, volume, tip)
-        SELECT w.id, p.key, nullif(p.value -> 1, 'null'), CAST(p.value -> 1 ->> 'volume' AS float8),
-          CAST(p.value -> 1 ->> 'tip' AS boolean)
-        FROM whole w, jsonb_each(w.parts) AS p
+        SELECT p.id, p.key, nullif(p.now, 'null'), CAST(p.now ->> 'volume' AS float8),
+          CAST(p.now ->> 'tip' AS boolean)
+        FROM (  -- with OFFSET 0 each is read out of its pair once
+          SELECT w.id, e.key, e.value -> 1 AS now FROM whole w, jsonb_each(w.parts) AS e OFFSET 0
+        ) p
         ON CONFLICT (asset_id, name) DO UPDATE
           SET contents = excluded.contents, volume = excluded.volume, tip = excluded.tip
     ), told AS (

@@ -503,6 +503,51 @@ class DoubtRow(Base):
     answer_details: Mapped[JsonValue] = mapped_column(JSON_OR_NULL)
 
 
+class QuestionRow(Base):
+    """What a protocol, or somebody who watches it, asks a person; and the answer once there is one.
+
+    Its number is one of those of ``doubt``: a person names either by its number.
+    """
+
+    __tablename__ = "question"
+    __table_args__ = (
+        _of_attempt(),
+        UniqueConstraint("run_id", "key", name="key"),
+        Index("ix_question_open", "run_id", postgresql_where=text("answered_at IS NULL")),
+        not_empty("key"),
+        not_empty("title"),
+        json_is("form", "object"),
+        not_empty("answered_by"),
+        word("via"),
+        CheckConstraint(
+            "num_nonnulls(answer, answered_by, answered_at, via) IN (0, 4)", name="answer_complete"
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(
+        BigInteger,
+        primary_key=True,
+        server_default=text("nextval('praxis.doubt_id_seq'::regclass)"),
+    )
+    run_id: Mapped[UUID]
+    attempt: Mapped[int]
+    """The one that asked first."""
+    key: Mapped[str]
+    """What asks, within its run: the same in every attempt."""
+    title: Mapped[str]
+    text: Mapped[str]
+    """More about it, Markdown; may be empty."""
+    form: Mapped[JsonValue] = mapped_column(JSON_VALUE, nullable=False)
+    """JSON schema of an answer, which is an object."""
+    asked_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    answer: Mapped[JsonValue] = mapped_column(JSON_OR_NULL)
+    answered_by: Mapped[str | None]
+    """Who said to be so: nobody has signed in."""
+    answered_at: Mapped[datetime | None]
+    via: Mapped[str | None]
+    """How the answer came: ``prefect``, ``command-line``."""
+
+
 class LearnedRow(Base):
     """What a protocol learned other than from a device; replay gives it the same again."""
 

@@ -47,6 +47,8 @@ class PlanFault(_Part):
     of_material: bool = True
     """Whether it is about what is there, how much of it, and where it stands. Else the protocol
     itself failed in the plan, which it need not do in a run."""
+    by: str = ""
+    """Labware that stands where something is to be put; empty: nothing does."""
 
     @property
     def problem(self) -> Problem:
@@ -158,6 +160,22 @@ class Plan(_Part):
             RunRefused: as ``refuse``; but not only because the protocol failed in the plan.
         """
         self._refuse(self.lacking)
+
+    def refuse_for_room(self) -> None:
+        """Stop a run that would put something where something else stands.
+
+        Raises:
+            RunRefused: it lists all that is in the way.
+        """
+        faults = tuple(fault for fault in self.faults if fault.by)
+        problems = [*map(_problem, _alike(faults))]
+        if problems:
+            raise RunRefused(
+                protocol=self.protocol,
+                workcell=self.workcell,
+                count=len(problems),
+                problems=problems,
+            )
 
     def _refuse(self, faults: tuple[PlanFault, ...]) -> None:
         if not faults:

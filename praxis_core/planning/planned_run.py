@@ -10,8 +10,11 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+from pydantic import JsonValue
+
 from praxis_core.planning.marks import Unknown, Watch, plain
 from praxis_core.planning.virtual_time import VirtualLoop
+from praxis_core.protocol.asking import Asked, Imagined
 from praxis_core.protocol.running import StepCall
 from praxis_core.workcell.replica import Replica
 
@@ -73,6 +76,16 @@ class PlannedRun:
         self.left_out.append(name)
         return self._watch.follow(Unknown(), f"run.once({name!r})")
 
+    async def ask(self, asked: Asked) -> Any:
+        """Take it that people answer at once; what they say is unknown."""
+        fields = asked.form.get("properties")
+        return Imagined(
+            {
+                name: self._watch.follow(_first_offered(field), f"the answer to {asked.title!r}")
+                for name, field in (fields.items() if isinstance(fields, dict) else ())
+            }
+        )
+
     async def record(
         self, quantity: str, value: float, *, unit: str, asset: str | None, well: str | None
     ) -> None:
@@ -81,6 +94,11 @@ class PlannedRun:
     async def bring(self, resource: Any, place: str) -> None:
         """Move labware to a named place of the workcell."""
         await self._replica.bring(resource, place)
+
+
+def _first_offered(field: JsonValue) -> Any:
+    offered = field.get("enum") if isinstance(field, dict) else None
+    return offered[0] if isinstance(offered, list) else Unknown()
 
 
 class PlannedRandom(Random):

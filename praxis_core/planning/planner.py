@@ -12,10 +12,18 @@ from pylabrobot.resources.errors import NoTipError
 from praxis_core.assets.choosing import Fact
 from praxis_core.assets.state import AssetManagerState
 from praxis_core.errors import Problem, RunRefused
-from praxis_core.planning.checks import check_request
+from praxis_core.planning.checks import CheckedRequest, check_request
 from praxis_core.planning.consuming import tips_told
 from praxis_core.planning.plan import Plan, PlanCondition, PlanFault
-from praxis_core.planning.rehearsal import LIMITS, Durations, Limits, Rehearsal, Rehearsed, Task
+from praxis_core.planning.rehearsal import (
+    LIMITS,
+    Durations,
+    Earlier,
+    Limits,
+    Rehearsal,
+    Rehearsed,
+    Task,
+)
 from praxis_core.planning.virtual_time import StillRunning
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.definition import ProtocolDefinition
@@ -89,16 +97,58 @@ def plan(  # noqa: PLR0913, PLR0917  # what a run would be given, by name
         durations=durations or {},
         limits=limits,
     )
+    return _planned(task, workcell.name, replica)
+
+
+def plan_the_rest(  # noqa: PLR0913  # what a run has, by name
+    function: Callable[..., Any],
+    definition: ProtocolDefinition,
+    checked: CheckedRequest,
+    state: AssetManagerState,
+    earlier: Earlier,
+    *,
+    replica: Replica,
+    run_id: UUID,
+) -> Plan:
+    """Simulate a run that goes on: what it did is given to it, all else as in ``plan``.
+
+    Args:
+        function: The protocol.
+        definition: Its definition.
+        checked: Its parameters and assets.
+        state: What was where, and how much of it, when the run began.
+        earlier: What it did, and what others did meanwhile.
+        replica: As for ``plan``.
+        run_id: The run.
+
+    Raises:
+        RunRefused: the protocol is stuck, and the replica must not be used any more.
+    """
+    task = Task(
+        function=function,
+        definition=definition,
+        checked=checked,
+        state=state,
+        run_id=run_id,
+        start=datetime.now(UTC),
+        durations={},
+        limits=LIMITS,
+        earlier=earlier,
+    )
+    return _planned(task, replica.definition.name, replica)
+
+
+def _planned(task: Task, workcell: str, replica: Replica) -> Plan:
     try:
         done = _rehearsed(task, replica)
     except StillRunning:
-        what = f"it is stuck in a call that did not return within {limits.seconds:g} s"
+        what = f"it is stuck in a call that did not return within {task.limits.seconds:g} s"
         mend = "wait with: await run.sleep(...); do what takes long outside in run.once(...)"
         problem = Problem(task.file, what, mend)
         raise RunRefused(
-            protocol=definition.name, workcell=workcell.name, count=1, problems=[problem]
+            protocol=task.definition.name, workcell=workcell, count=1, problems=[problem]
         ) from None
-    return _plan_of(task, workcell.name, done)
+    return _plan_of(task, workcell, done)
 
 
 async def _nobody(command: Command) -> Outcome:

@@ -28,12 +28,14 @@ from praxis_core.assets.description import describe
 from praxis_core.assets.manager import AssetManager
 from praxis_core.assets.names import channels_of
 from praxis_core.assets.operations import left_empty
-from praxis_core.assets.state import AssetManagerState
+from praxis_core.assets.state import AssetManagerState, Location
+from praxis_core.errors import PlaceOccupied
 from praxis_core.labware.encoder import message_of
 from praxis_core.labware.inventory import inventory
+from praxis_core.planning.blocking import OCCUPIED, blocked
 from praxis_core.planning.checks import CheckedRequest
 from praxis_core.planning.consuming import Account
-from praxis_core.planning.marks import Watch
+from praxis_core.planning.marks import Condition, Watch
 from praxis_core.planning.outside import nothing_leaves
 from praxis_core.planning.plan import PlanFault, PlannedCommand
 from praxis_core.planning.planned_run import PlannedRun, current_title
@@ -55,6 +57,7 @@ from praxis_core.workcell.branches import Branch, inside_protocol
 from praxis_core.workcell.kinds import LIFECYCLE
 from praxis_core.workcell.raised import command_of
 from praxis_core.workcell.replica import Replica
+from praxis_core.workcell.sites import in_the_way
 
 Durations = Mapping[tuple[str, str], float]
 """Seconds that a command takes as a rule, by device and method."""
@@ -82,6 +85,16 @@ LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
+class Earlier:
+    """What a run did that goes on, and what others did meanwhile."""
+
+    commands: Mapping[tuple[str, int], tuple[Command, Outcome]]
+    """By branch and ordinal; they are not carried out again."""
+    moved: Mapping[str, Location]
+    """Where labware of others stands now; the run finds it there with its first new command."""
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """What is to be rehearsed."""
 
@@ -93,6 +106,8 @@ class Task:
     start: datetime
     durations: Durations
     limits: Limits
+    earlier: Earlier | None = None
+    """None: nothing of it was done yet."""
 
     def wholes(self, requirement: str) -> set[str]:
         """Name the assets that a requirement is bound to, or has parts of."""
@@ -168,6 +183,10 @@ class Rehearsal:
         self._run: PlannedRun | None = None
         self._devices: PretendDevices | None = None
         self._numbers: dict[tuple[str, int], int] = {}
+        self._is_known = False
+        """Whether what is told now was told in the run before."""
+        self._has_looked = False
+        """Whether what others did since is known by now."""
 
     def carry_out(self) -> Rehearsed:
         """Carry it out.
@@ -177,7 +196,7 @@ class Rehearsal:
         """
         watch, done, limits = self._done.watch, self._done, self._task.limits
         tell = lambda device, method, value: (  # noqa: E731
-            value if value is None else watch.follow(value, f"{device}.{method}")
+            value if value is None or self._is_known else watch.follow(value, f"{device}.{method}")
         )
         with _trackers_kept(), self._replica.rehearsing(self._execute, _no_step, tell):
             try:
@@ -250,6 +269,12 @@ class Rehearsal:
                 attributes = dict(await self._devices.set_up(command.device))
             return Outcome(OutcomeStatus.SUCCEEDED, now, now, attributes=attributes)
         planned = self._note(command)
+        known = self._known(command)
+        if known is not None:
+            await self._devices.carry_out(command)
+            self._assets.apply(command, known, known.ended_at)
+            self._is_known = True
+            return known
         async with AsyncExitStack() as turn:
             if timed.find(self._replica.devices[command.device], command.method) is None:
                 await turn.enter_async_context(self._devices.turn(command.device))
@@ -264,7 +289,24 @@ class Rehearsal:
         if outcome.error is None:
             faults += [self._fault(planned, *one) for one in before if one is not None]
         (self._done.possible if planned.conditional else self._done.certain).extend(faults)
+        self._is_known = False
         return outcome
+
+    def _known(self, command: Command) -> Outcome | None:
+        """Give what a command gave before; None: it is new, and what others did since counts."""
+        earlier = self._task.earlier
+        if earlier is None:
+            return None
+        before = earlier.commands.get((command.branch, command.ordinal))
+        if before is not None:
+            if (before[0].device, before[0].method) != (command.device, command.method):
+                self._done.watch.condition = Condition(self._task.file, "it did otherwise before")
+            return before[1]
+        if not self._has_looked:
+            self._has_looked = True
+            self._assets.take_places(earlier.moved, self._assets.places())
+            self._replica.arrange(AssetManagerState(locations=dict(earlier.moved)))
+        return None
 
     def _note(self, command: Command) -> PlannedCommand:
         done = self._done
@@ -347,8 +389,12 @@ class Rehearsal:
 
     # --- faults -----------------------------------------------------------------------------------
 
-    def _in_the_way(self, command: Command) -> tuple[str, str, str] | None:
-        """Name what a gripper holds already when it is to take something, and what to do."""
+    def _in_the_way(self, command: Command) -> tuple[str, ...] | None:
+        """Name what stands where something is put, or is held by the gripper that is to take it."""
+        if command.method == "drop_resource":
+            # PyLabRobot looks itself, but not at what others did just before this command.
+            found = in_the_way(self._replica.model, self._assets, command)
+            return None if found is None else (command.device, *self._occupied(found))
         if command.method != "pick_up_resource":
             return None
         held = self._assets.gripper(command.device)
@@ -389,7 +435,9 @@ class Rehearsal:
                 yield change.asset, what, mend
 
     @staticmethod
-    def _fault(planned: PlannedCommand, asset: str, what: str, mend: str) -> PlanFault:
+    def _fault(
+        planned: PlannedCommand, asset: str, what: str, mend: str, by: str = ""
+    ) -> PlanFault:
         return PlanFault(
             asset=asset,
             what=what,
@@ -398,7 +446,19 @@ class Rehearsal:
             command=planned.number,
             where=planned.where,
             description=planned.description,
+            by=by,
         )
+
+    def _occupied(self, found: PlaceOccupied) -> tuple[str, str, str]:
+        """Say what stands where something is to be put, how to mend it, and which labware it is."""
+        resource, place, by = (str(found.details[name]) for name in ("resource", "place", "by"))
+        what = f"{resource} cannot be brought to {place}: {by} stands there"
+        now, begun = self._assets.places().get(by), self._task.state.locations.get(by)
+        moved = self._task.earlier.moved if self._task.earlier is not None else {}
+        if now is not None and now != moved.get(by, begun):
+            return what, "the protocol put it there before: let it use another place", by
+        move = f"praxis assets move {by} PLACE -w {self._replica.definition.name}"
+        return what, f"put it elsewhere, then: {move}", by
 
     def _wrong(self, command: Command, change: Change) -> tuple[str, str]:
         """Say what is wrong with a change, and how to mend it."""
@@ -458,7 +518,10 @@ class Rehearsal:
         called = called if isinstance(error, Exception) else ""
         failed_in = self._run.failed_in if self._run is not None else None
         step = failed_in[1] if failed_in is not None and failed_in[0] is error else None
-        what, mend = _told(error, self._task.limits)
+        found = blocked(error, self._replica.model)
+        what, mend, by = (
+            (*_told(error, self._task.limits), "") if found is None else self._occupied(found)
+        )
         return PlanFault(
             asset="",
             what=f"{called}: {what}" if called and number is None else what,
@@ -467,7 +530,8 @@ class Rehearsal:
             command=number,
             where=where,
             description=planned.description if planned is not None else "",
-            of_material=_is_of_material(error),
+            of_material=found is not None or _is_of_material(error),
+            by=by,
         )
 
     def _raised_at(self, error: BaseException) -> tuple[str, str]:
@@ -488,8 +552,6 @@ _ROUNDING = 1e-6
 _OF_MATERIAL = frozenset(
     {"NoTipError", "HasTipError", "TooLittleLiquidError", "TooLittleVolumeError", "PlaceOccupied"}
 )
-_OCCUPIED = "already has a"
-"""What PyLabRobot says of a site that is taken."""
 
 _MENDS = {
     "NoTipError": "put tips there, or let the protocol take others",
@@ -513,7 +575,7 @@ def _told(error: BaseException, limits: Limits) -> tuple[str, str]:
             return "the protocol waits for something that no plan brings", "use run.once(...)"
     name = type(error).__name__
     mend = _MENDS.get(name, "correct the protocol or its parameters")
-    if _OCCUPIED in message_of(error):
+    if OCCUPIED in message_of(error):
         mend = "move away what stands there"
     return f"{name}: {message_of(error)}", mend
 
@@ -524,7 +586,7 @@ def _is_of_material(error: BaseException) -> bool:
         return any(map(_is_of_material, error.exceptions))
     if isinstance(error, ChannelizedError):
         return any(map(_is_of_material, error.errors.values()))
-    return type(error).__name__ in _OF_MATERIAL or _OCCUPIED in message_of(error)
+    return type(error).__name__ in _OF_MATERIAL or OCCUPIED in message_of(error)
 
 
 def _is_broken_off(error: BaseException | None) -> bool:

@@ -2,11 +2,12 @@
 
 What an author writes with::
 
-    from praxis_core.protocol import Needs, protocol, run, step
+    from praxis_core.protocol import Needs, operator, protocol, run, step
 
 What reads it: :func:`define`, :func:`load_protocol`, :func:`validate_parameters`.
 """
 
+from praxis_core.protocol.asking import operator
 from praxis_core.protocol.authoring import protocol, step
 from praxis_core.protocol.definition import (
     AssetRequirement,
@@ -27,6 +28,7 @@ __all__ = [
     "StepDefinition",
     "define",
     "load_protocol",
+    "operator",
     "parameter_model",
     "protocol",
     "run",

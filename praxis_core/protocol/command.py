@@ -53,7 +53,8 @@ class Command:
     task_run_id: UUID | None = None
     deck_changes: tuple[DeckChange, ...] = ()
     new_parent: str | None = None
-    """What the dropped labware stands on then: PyLabRobot's own drop has a coordinate only."""
+    """What labware that is gripped or put down is going to stand on, as far as the call tells:
+    PyLabRobot's own drop has a coordinate only."""
     token: int | None = None
     """Of the claim on the device that lets it through; None: nobody else can want the device."""
 

@@ -14,10 +14,15 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
+from pydantic import JsonValue
+
 from praxis_core.errors import NoRun
+
+if TYPE_CHECKING:
+    from praxis_core.protocol.asking import Asked
 
 _log = logging.getLogger(__name__)
 
@@ -68,8 +73,23 @@ class CurrentRun(Protocol):
     async def bring(self, resource: Any, place: str) -> None:
         """Move labware to a named place of the workcell."""
 
+    async def ask(self, asked: Asked) -> JsonValue:
+        """Ask the people at the bench, once in the life of the run."""
+
 
 current_run: ContextVar[CurrentRun | None] = ContextVar("praxis_current_run", default=None)
+
+
+def needed_run(what: str) -> CurrentRun:
+    """Give the run that the calling protocol is part of.
+
+    Raises:
+        NoRun: the protocol was called directly.
+    """
+    here = current_run.get()
+    if here is None:
+        raise NoRun(what=what)
+    return here
 
 
 class Run:
@@ -87,7 +107,7 @@ class Run:
         Raises:
             NoRun: the protocol was called directly.
         """
-        return self._needed("run.id").run_id
+        return needed_run("run.id").run_id
 
     @property
     def random(self) -> Random:
@@ -176,13 +196,7 @@ class Run:
             NoRun: the protocol was called directly.
             PlaceUnknown: the workcell has no such place.
         """
-        await self._needed("run.bring").bring(resource, place)
-
-    def _needed(self, what: str) -> CurrentRun:
-        here = current_run.get()
-        if here is None:
-            raise NoRun(what=what)
-        return here
+        await needed_run("run.bring").bring(resource, place)
 
 
 run = Run()

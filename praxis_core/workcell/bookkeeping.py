@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from praxis_core.assets.manager import AssetManager
 from praxis_core.assets.state import AssetManagerState
-from praxis_core.journal.command_writer import AssetValues
+from praxis_core.errors import ServiceUnreachable
+from praxis_core.journal.command_writer import PATIENCE_SECONDS, AssetValues
 from praxis_core.protocol.command import Command, DeckChange, Outcome
 from praxis_core.workcell.deck_changes import DeckFollower
 from praxis_core.workcell.knowledge import Knowledge
 from praxis_core.workcell.stock import Stock
+
+_PAUSE_SECONDS = 0.25
 
 
 class Bookkeeping:
@@ -130,12 +135,29 @@ class Bookkeeping:
         self._knowledge.recount(state)
         return self._changed(at)
 
-    async def look_round(self) -> None:
-        """Know where all labware stands: people also move what no run has."""
+    async def look_round(self, *, patient: bool = False) -> None:
+        """Know where all labware stands: people also move what no run has.
+
+        Args:
+            patient: A Postgres that is started again is waited for.
+
+        Raises:
+            ServiceUnreachable: Postgres does not answer.
+        """
         if self._stock is None or not self._stocked:
             return
-        before = self.assets.places()
-        self._knowledge.take_places(await self._stock.places(), before)
+        until = time.monotonic() + (PATIENCE_SECONDS if patient else 0)
+        while True:
+            before = self.assets.places()
+            try:
+                places = await self._stock.places()
+            except ServiceUnreachable:
+                if time.monotonic() >= until:
+                    raise
+                await asyncio.sleep(_PAUSE_SECONDS)
+            else:
+                self._knowledge.take_places(places, before)
+                return
 
     async def refill(self, names: Collection[str] | None, run_id: UUID) -> None:
         """Know that devices and labware are as the definition says; None: all there are.

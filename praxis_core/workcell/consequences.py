@@ -10,6 +10,7 @@ from praxis_core.workcell.device import Device
 from praxis_core.workcell.kinds import SET_ATTRIBUTES
 from praxis_core.workcell.live_status import DeviceState
 from praxis_core.workcell.remembered import Handover
+from praxis_core.workcell.sites import in_the_way
 from praxis_core.workcell.status_board import StatusBoard
 from praxis_core.workcell.workplace import Workplace
 
@@ -23,6 +24,15 @@ class Consequences:
     """Shows what the devices do."""
     handover: Handover
     """Lets the next host know."""
+
+    async def stands_against(self, command: Command) -> Exception | None:
+        """Say what stands where a command is to bring labware; people move what no run has."""
+        if command.new_parent is None:
+            return None
+        await self.place.books.look_round(patient=True)
+        found = in_the_way(self.place.model, self.place.books.assets, command)
+        # What PyLabRobot raises when its own deck shows it.
+        return None if found is None else RuntimeError(str(found))
 
     def sending(self, command: Command) -> None:
         """Show that a command is about to be sent."""

@@ -68,6 +68,13 @@ Look = Callable[[], Awaitable[tuple[JsonValue, Enter]]]
 class Audience(Protocol):
     """Who hears what becomes of a command."""
 
+    async def stands_against(self, command: Command) -> Exception | None:
+        """Say what a command fails with that must not be sent, whatever the device would do.
+
+        Raises:
+            ServiceUnreachable: nobody can tell.
+        """
+
     def sending(self, command: Command) -> None:
         """A command is about to be sent."""
 
@@ -169,8 +176,9 @@ class ExactlyOnce:
             # After what is compared with the past, which holds only what the protocol asked for.
             given = await taught(self._journal, run, device, command, (args, kwargs))
             work = replace(work, args=given[0], kwargs=given[1])
+        refusal = await self._audience.stands_against(command)
         await self._intend(work)
-        return await self._send(work)
+        return await (self._send(work) if refusal is None else self._refused(work, refusal))
 
     async def look(self, run: AttendedRun, device: Device, command: Command, look: Look) -> Outcome:
         """Let something be found out without the device, as a command that observes.
@@ -280,6 +288,13 @@ class ExactlyOnce:
     async def _send(self, work: _Work) -> Outcome:
         self._audience.sending(work.command)
         outcome = await self._certain(work)
+        await self._record(work.command, outcome, self._audience.ended)
+        return outcome
+
+    async def _refused(self, work: _Work, refusal: Exception) -> Outcome:
+        """Let a command fail that is not sent: its run, and a replay of it, hear the same."""
+        now, error = self._clock.now(), encode_error(refusal)
+        outcome = Outcome(OutcomeStatus.FAILED, now, now, error=error, sent=Sent.NONE)
         await self._record(work.command, outcome, self._audience.ended)
         return outcome
 

@@ -39,6 +39,9 @@ LOCAL = frozenset({"set_racks"})
 SET_ATTRIBUTES = "set_attributes"
 """Method name of the command that carries what protocol code wrote on a backend's attributes."""
 
+MOVING = frozenset({"pick_up_resource", "drop_resource"})
+"""Methods that grip labware, and put it down."""
+
 TAKE_STOCK = "take_stock"
 """Method name of the command by which a run takes up what people say is in its labware."""
 

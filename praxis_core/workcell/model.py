@@ -16,6 +16,7 @@ from pydantic import JsonValue
 from pylabrobot.machines.backend import MachineBackend
 from pylabrobot.machines.machine import Machine
 from pylabrobot.pumps.backend import PumpBackend
+from pylabrobot.pumps.calibration import PumpCalibration
 from pylabrobot.resources import Coordinate, Deck, Resource
 
 from praxis_core.errors import PraxisError, Problem, WorkcellFaults
@@ -271,11 +272,42 @@ def _decoded(config: Mapping[str, JsonValue]) -> dict[str, Any]:
 
 
 def _frontend_config(frontend: type[Any], config: Mapping[str, JsonValue]) -> dict[str, Any]:
-    """Decode a frontend's configuration; three numbers become a Coordinate where it wants one."""
+    """Decode a frontend's configuration.
+
+    Where it wants a Coordinate, three numbers become one; so do the fields of a calibration.
+
+    Raises:
+        ValueError: a calibration is none.
+    """
     hints = typing.get_type_hints(frontend.__init__)
     decoded = _decoded(config)
     for name, value in decoded.items():
         wanted = (hints.get(name), *typing.get_args(hints.get(name)))
         if Coordinate in wanted and isinstance(value, list):
             decoded[name] = Coordinate(*value)
+        elif PumpCalibration in wanted and value is not None:
+            decoded[name] = _pump_calibration(value)
     return decoded
+
+
+def calibration_of(device: DeviceDefinition) -> PumpCalibration | None:
+    """Give how much pumps give by the definition; None: nobody says.
+
+    Raises:
+        ValueError: that is no calibration.
+    """
+    found: PumpCalibration | None = _frontend_config(class_of(device.frontend), device.config).get(
+        "calibration"
+    )
+    return found
+
+
+def _pump_calibration(value: Any) -> PumpCalibration:
+    """Take what PyLabRobot serialises; a dictionary would fail when something is pumped."""
+    match value:
+        case PumpCalibration():
+            return value
+        case {"calibration": list(each), "calibration_mode": str(mode), **others} if not others:
+            return PumpCalibration(each, mode)
+    example = "{calibration: [12.5], calibration_mode: duration}"
+    raise ValueError(f"a calibration is written {example} (volume per s and channel), not {value}")

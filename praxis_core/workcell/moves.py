@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -12,31 +13,43 @@ from pylabrobot.machines.machine import Machine
 from pylabrobot.plate_reading import PlateReader
 from pylabrobot.resources import Coordinate, Lid, Plate, Resource, ResourceHolder, Trash
 
-from praxis_core.errors import PlaceOccupied, PlaceUnknown, RequestError
+from praxis_core.errors import PlaceUnknown, RequestError
 from praxis_core.workcell.model import WorkcellModel
+from praxis_core.workcell.sites import occupied
 
 _destination: ContextVar[str | None] = ContextVar("praxis_destination", default=None)
 
 
 def current_destination() -> str | None:
-    """Name what the labware that is being dropped will stand on; None: unknown, or on nothing."""
+    """Name what the labware that is being moved will stand on; None: unknown, or on nothing."""
     return _destination.get()
 
 
 def name_destinations(handler: LiquidHandler) -> None:
-    """Remember, while a liquid handler drops labware, onto what: its backend only hears where."""
-    drop_resource = handler.drop_resource
+    """Remember, while a liquid handler moves labware, onto what: its backend only hears where."""
+    drop_resource, move_resource = handler.drop_resource, handler.move_resource
 
     @functools.wraps(drop_resource)
     async def drop(destination: Resource | Coordinate, *args: Any, **kwargs: Any) -> Any:
-        before = _destination.get()
-        _destination.set(_name(handler, destination))
-        try:
+        with _bound_for(_name(handler, destination)):
             return await drop_resource(destination, *args, **kwargs)
-        finally:
-            _destination.set(before)
 
-    handler.drop_resource = drop
+    @functools.wraps(move_resource)
+    async def move(resource: Resource, to: Resource | Coordinate, *args: Any, **kwargs: Any) -> Any:
+        with _bound_for(_name(handler, to)):
+            return await move_resource(resource, to, *args, **kwargs)
+
+    handler.drop_resource, handler.move_resource = drop, move
+
+
+@contextmanager
+def _bound_for(destination: str | None) -> Iterator[None]:
+    before = _destination.get()
+    _destination.set(destination)
+    try:
+        yield
+    finally:
+        _destination.set(before)
 
 
 def _name(handler: LiquidHandler, destination: Resource | Coordinate) -> str | None:
@@ -62,8 +75,7 @@ async def bring(
     if resource.parent is target:
         return
     if isinstance(target, ResourceHolder) and target.children:
-        by = target.children[0].name
-        raise PlaceOccupied(resource=resource.name, place=place, by=by)
+        raise occupied(model, resource.name, target, target.children[0].name)
     handler = _with_gripper(devices)
     for holder in (resource.parent, target):
         if isinstance(holder, PlateReader):

@@ -33,7 +33,7 @@ from praxis_core.workcell.boundary import shadow
 from praxis_core.workcell.branches import Branch, current_branch, outside_protocol
 from praxis_core.workcell.deck_changes import DeckRecorder
 from praxis_core.workcell.definition import DeviceDefinition, WorkcellDefinition, WorkcellMode
-from praxis_core.workcell.kinds import LIFECYCLE, SET_ATTRIBUTES, TAKE_STOCK, kind_of
+from praxis_core.workcell.kinds import LIFECYCLE, MOVING, SET_ATTRIBUTES, TAKE_STOCK, kind_of
 from praxis_core.workcell.memento import Memento
 from praxis_core.workcell.model import (
     BackendFor,
@@ -270,7 +270,7 @@ class Replica:
             step=step,
             task_run_id=task_run_id,
             deck_changes=self._deck.take(),
-            new_parent=current_destination() if method == "drop_resource" else None,
+            new_parent=current_destination() if method in MOVING else None,
         )
         outcome = await self._carry(command)
         if outcome.error is not None:

@@ -167,8 +167,13 @@ class Stock:
         return known.contents(names)
 
     async def places(self) -> dict[str, Location]:
-        """Read where labware stands, with all that was told before; nothing, if that is behind."""
-        return await self._catalogue.standing(self._workcell) if await self._is_told() else {}
+        """Read where labware stands, with all that was told before; nothing, if that is behind.
+
+        Nor of what is only rehearsed: nobody is told where that stands.
+        """
+        if not self._tells or not await self._is_told():
+            return {}
+        return await self._catalogue.standing(self._workcell)
 
     async def _is_told(self) -> bool:
         """Wait until all is written; whether all of it was taken in."""

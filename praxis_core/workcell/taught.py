@@ -35,13 +35,14 @@ from pylabrobot.liquid_handling.standard import (
     SingleChannelAspiration,
     SingleChannelDispense,
 )
+from pylabrobot.pumps import PumpArray
 from pylabrobot.resources import Coordinate, Resource
 from pylabrobot.resources.errors import ResourceNotFoundError
 
 from praxis_core.assets.calibration import Calibration, Taught, name_of
 from praxis_core.errors import RequestError
-from praxis_core.workcell.definition import WorkcellDefinition
-from praxis_core.workcell.model import WorkcellModel, class_of
+from praxis_core.workcell.definition import DeviceDefinition, WorkcellDefinition
+from praxis_core.workcell.model import WorkcellModel, calibration_of, class_of
 
 GIVEN = "taught_values_given"
 """Kind of the event that says which values a command was given."""
@@ -77,6 +78,9 @@ NUMBERS: Mapping[str, Key] = {
 }
 """What a liquid handler can be taught that is one number; ``<side>_mix`` is a table of three."""
 
+VOLUME_PER_SECOND = "volume_per_second"
+"""What pumps can be taught: a number, or a list of one per channel, in the protocol's own unit."""
+
 _MIXES = tuple(f"{side}_mix" for side in _SIDES)
 _KEYS = (*NUMBERS, *_MIXES)
 
@@ -95,6 +99,9 @@ def refuse_unknown(definition: WorkcellDefinition, of: Taught, value: JsonValue)
         RequestError: a device of this kind takes no such value, or not this one.
     """
     kind = class_of(definition.devices[of.device].frontend)
+    if issubclass(kind, PumpArray):
+        _refuse_no_pumping(definition.devices[of.device], of, value)
+        return
     if not issubclass(kind, LiquidHandler):
         what = f"{of.device} is a {kind.__name__}; nothing can be taught to one, {of.key} neither"
         raise RequestError(what=what)
@@ -123,6 +130,25 @@ def _refuse_no_mix(name: str, value: JsonValue) -> None:
         _refuse_beyond(f"{part} of {name}", value[part], key)
     if not isinstance(value["repetitions"], int):
         raise RequestError(what=f"repetitions of {name} is a whole number")
+
+
+def _refuse_no_pumping(device: DeviceDefinition, of: Taught, value: JsonValue) -> None:
+    if of.key != VOLUME_PER_SECOND:
+        raise RequestError(what=f"{of.device} knows no {of.key}; teach it {VOLUME_PER_SECOND}")
+    if of.site or of.labware_kind:
+        raise RequestError(what=f"{of.key} is of no place and no labware; leave them out")
+    calibration = calibration_of(device)
+    if calibration is None or calibration.calibration_mode != "duration":
+        why = "it is not calibrated" if calibration is None else "it counts revolutions"
+        what = f"{of.device} pumps for no time by the workcell's definition: {why}. Write there: "
+        raise RequestError(what=what + "{calibration: [12.5], calibration_mode: duration}")
+    each = value if isinstance(value, list) else [value] * len(calibration)
+    numbers = [one for one in each if isinstance(one, int | float) and not isinstance(one, bool)]
+    if len(numbers) != len(each) or min(numbers, default=1) <= 0:
+        what = f"{of.key} is a number above 0, or a list of them, one per channel, not {value!r}"
+        raise RequestError(what=what)
+    if len(each) != len(calibration):
+        raise RequestError(what=f"{of.device} has {len(calibration)} channels, not {len(each)}")
 
 
 def _described(name: str) -> str:
@@ -201,16 +227,20 @@ class Lessons:
             resource: The labware, or a part of it.
             on: What it will stand on; None: it stays where it is.
         """
-        now = datetime.now(UTC)
         best: tuple[tuple[int, bool], Calibration] | None = None
-        for one in self.values:
-            over = one.valid_until is not None and one.valid_until <= now
-            if over or one.of.device != device or one.of.key != key:
-                continue
+        for one in self.of_device(device, key):
             rank = self._rank(one.of, resource, on)
             if rank is not None and (best is None or rank < best[0]):
                 best = rank, one
         return None if best is None else best[1]
+
+    def of_device(self, device: str, key: str) -> Iterator[Calibration]:
+        """Give the values of a device that are not over."""
+        now = datetime.now(UTC)
+        for one in self.values:
+            over = one.valid_until is not None and one.valid_until <= now
+            if not over and one.of.device == device and one.of.key == key:
+                yield one
 
     def _rank(self, of: Taught, resource: Resource, on: Resource | None) -> tuple[int, bool] | None:
         """Say how well a value fits: the least is the best; None: it does not."""
@@ -262,11 +292,23 @@ class Given:
 
     def find(self, key: str, resource: Resource, on: Resource | None = None) -> Any:
         """Give a value and note it; None: nothing was taught."""
-        found = self.lessons.find(self.device, key, resource, on)
+        return self._noted(self.lessons.find(self.device, key, resource, on))
+
+    def _noted(self, found: Calibration | None) -> Any:
         if found is None:
             return None
         self.used[name_of(found.of)] = {"version": found.version, "value": found.value}
         return found.value
+
+    def pumped(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Let a channel that is to give a volume run for as long as that takes."""
+        volume, channel = asked.get("volume"), asked.get("use_channels")
+        if volume is None or channel is None:
+            return dict(asked)
+        rate = self._noted(next(self.lessons.of_device(self.device, VOLUME_PER_SECOND), None))
+        if rate is None:
+            return dict(asked)
+        return {**asked, "duration": volume / (rate[channel] if isinstance(rate, list) else rate)}
 
     def offset(
         self, operation: Any, keys: Sequence[str], of: Resource, on: Resource | None = None
@@ -333,16 +375,18 @@ _CHANGES: tuple[tuple[Any, Callable[[Given, Any], Any]], ...] = (
 
 
 def give(
-    given: Given, method: Callable[..., Any], args: Iterable[Any], kwargs: Mapping[str, Any]
+    given: Given, method: Callable[..., Any] | None, args: Iterable[Any], kwargs: Mapping[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Give the arguments of a call with what was taught; ``given.used`` says what.
 
     Args:
         given: The call.
-        method: Of the backend.
+        method: Of the backend; None: the call is one of the frontend, and contains time.
         args: As the run asks for it.
         kwargs: Likewise.
     """
+    if method is None:
+        return tuple(args), given.pumped(kwargs)
     all_args = tuple(given.value(one) for one in args)
     named = {name: given.value(one) for name, one in kwargs.items()}
     gripped = [one for one in (*all_args, *named.values()) if isinstance(one, ResourcePickup)]

@@ -53,10 +53,8 @@ async def taught(
     if not lessons.values and lessons.heights.get(device.name) is None:
         return asked
     method = getattr(device.backend, command.method, None)
-    if method is None:
-        return asked
     target = None
-    if command.new_parent is not None and lessons.model is not None:
+    if command.method != _PICK_UP and command.new_parent is not None and lessons.model is not None:
         target = lessons.model.resources.find(command.new_parent)
     given = Given(lessons, device.name, target)
     made = give(given, method, args, kwargs)

@@ -12,6 +12,7 @@ import functools
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -54,11 +55,17 @@ class Timed:
     """At most how long it takes; None: as long as the device needs."""
 
 
+_volumes: ContextVar[Mapping[int, float] | None] = ContextVar("praxis_volumes", default=None)
+"""By channel, what pumps are asked for that the calling code lets run for a time."""
+
+
 def install(machine: Machine, send: Send) -> None:
     """Let a frontend of the run's side send its timed methods as commands.
 
     A method that a subclass has overridden stays as it is.
     """
+    if isinstance(machine, PumpArray):
+        _remember_volumes(machine)
     for frontend, entries in TIMED.items():
         for timed in entries if isinstance(machine, frontend) else ():
             if getattr(type(machine), timed.method) is getattr(frontend, timed.method):
@@ -182,10 +189,30 @@ async def _blow(fan: Fan, arguments: _Arguments, clock: Clock, turn: Turn) -> No
     await _for_a_time(arguments["duration"], start, fan.backend.turn_off, clock, turn)
 
 
+def _remember_volumes(pumps: PumpArray) -> None:
+    """Let what runs for a time say which volume it is for, so that the devices' side knows it."""
+    pump_volume = pumps.pump_volume
+
+    @functools.wraps(pump_volume)
+    async def pump(speed: Any, use_channels: Any, volume: Any) -> None:
+        channels = use_channels if isinstance(use_channels, list) else [use_channels]
+        volumes = volume if isinstance(volume, list) else [volume] * len(channels)
+        token = _volumes.set(dict(zip(channels, volumes, strict=False)))
+        try:
+            await pump_volume(speed, use_channels, volume)
+        finally:
+            _volumes.reset(token)
+
+    pumps.pump_volume = pump
+
+
 def _ask_pumping(_pumps: PumpArray, arguments: _Arguments) -> _Arguments:
     if arguments["duration"] < 0:
         raise ValueError("Duration must be positive.")  # as PyLabRobot says it
-    return arguments
+    volumes = _volumes.get()
+    if volumes is None:
+        return arguments
+    return {**arguments, "volume": volumes[arguments["use_channels"]]}
 
 
 async def _pump(pumps: PumpArray, arguments: _Arguments, clock: Clock, turn: Turn) -> None:

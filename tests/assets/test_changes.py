@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
 from time import process_time
 from typing import Any
 
@@ -340,3 +341,14 @@ def test_bookkeeping_of_a_command_and_its_changes_is_quick(
         transfer()
         best = min(best, (process_time() - begun) / 2)
     assert best < most
+
+
+def test_the_same_instant_of_two_zones_is_written_as_each_was_given() -> None:
+    """They are equal, and a time is written once for many wells."""
+    first = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    times = [first, first.astimezone(timezone(timedelta(hours=2)))]
+    state = AssetManagerState(
+        containers={f"well_{n}": ContainerContents(changed_at=at) for n, at in enumerate(times)}
+    )
+    written = [part(state, name) for name in state.containers]
+    assert [one and one["changed_at"] for one in written] == [at.isoformat() for at in times]

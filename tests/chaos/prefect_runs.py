@@ -180,12 +180,12 @@ class PrefectRuns:
     # --- ends -------------------------------------------------------------------------------------
 
     def ended(self, run_id: UUID) -> FlowRun:
-        """Wait until Prefect says that a run has ended."""
+        """Wait until Prefect says that a run has ended, or waits for an answer."""
 
         def end() -> FlowRun | None:
             with PrefectApi(self.settings) as api:
                 flow_run = api.read_flow_run(run_id)
-            return flow_run if flow_run.ended else None
+            return flow_run if flow_run.ended or flow_run.state_type == "PAUSED" else None
 
         flow_run: FlowRun = _wait_slowly(end)
         return flow_run
@@ -200,11 +200,18 @@ class PrefectRuns:
                 break
             for doubt in self.doubts(run_id):
                 course.answers.append(self._answer(run_id, doubt))
-            self._again(run_id)
+            if flow_run.ended:
+                self._again(run_id)
+            else:  # its process has waited for the answer
+                wait_for(lambda: self._paused_no_more(run_id), seconds=60)
         records = asyncio.run(self._read(lambda journal: journal.attempts(run_id)))
         course.attempts = len(records)
         course.resumed = [one.message for one in self.events(run_id) if one.kind == "resumed"]
         return course
+
+    def _paused_no_more(self, run_id: UUID) -> bool:
+        with PrefectApi(self.settings) as api:
+            return api.read_flow_run(run_id).state_type != "PAUSED"
 
     def _answer(self, run_id: UUID, doubt: Doubt) -> str:
         tag = f"{run_id}/{doubt.branch}/{doubt.ordinal}"

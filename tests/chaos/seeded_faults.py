@@ -182,7 +182,7 @@ def occupied(site: str, thing: str, named: str = "") -> Fault:
     return Fault(
         "site occupied",
         f"{thing} on {site}",
-        named or site,
+        named or f"{thing} stands there",
         lambda state: state.locations.update({thing: Location(parent=site)}),
     )
 
@@ -307,7 +307,11 @@ def _pours(program: Program) -> Iterator[tuple[str, float]]:
 
 
 def without_looks(program: Program) -> Program:
-    """Leave out what decides by what a device says: from there on a plan knows nothing for sure."""
+    """Leave out what decides by what a device says: from there on a plan knows nothing for sure.
+
+    What comes after a ``sense`` is conditional; where only the real device refuses, the plan ends.
+    Such a run begins, and waits for what is missing, instead of being refused.
+    """
     return [
         [kind, *(without_looks(each) for each in words)]
         if kind in {"step", "gather"}

@@ -12,8 +12,10 @@ import psycopg
 import pytest
 from psycopg import errors
 
+from praxis_core.journal.questions import Questions
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import AttemptRequest, Measurement, StepStart
+from praxis_core.protocol.asking import Asked
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import (
     RUN_TRANSITIONS,
@@ -54,6 +56,9 @@ WRITTEN_ONCE = [
     "UPDATE praxis.workcell_host SET epoch = epoch",
     "UPDATE praxis.doubt SET what = 'another question'",
     "UPDATE praxis.doubt SET answer = 'abort'",
+    "UPDATE praxis.question SET title = 'another question'",
+    "UPDATE praxis.question SET answered_by = 'bob'",
+    "DELETE FROM praxis.question",
     "UPDATE praxis.learned SET name = 'another'",
     "UPDATE praxis.learned SET value = '2'",
     "UPDATE praxis.asset SET kind = 'lid'",
@@ -129,6 +134,9 @@ async def full_run(journal: Journal, run_id: UUID, command: Command, outcome: Ou
         run_id, 1, DoubtSubject.COMMAND, "0", 0, "Did it?", [Answer.HAPPENED]
     )
     await journal.answer_doubt(asked.id, Answer.HAPPENED, "ada")
+    questions = Questions(journal.database)
+    question = await questions.ask(run_id, 1, "0/0", Asked("Is it there?"))
+    await questions.answer(question.id, {}, "ada", "prefect")
     return run_id
 
 
@@ -165,6 +173,7 @@ async def test_a_whole_run_can_be_deleted_after_it_has_ended(
         "run_event",
         "claim",
         "doubt",
+        "question",
         "learned",
     ):
         count = sql.execute(

@@ -124,6 +124,18 @@ GOOD: dict[str, Row] = {
         "answered_at": "now()",
         "answer_details": "'1'",
     },
+    "question": {
+        "run_id": OTHER_RUN,
+        "attempt": "1",
+        "key": "'0/0'",
+        "title": "'t'",
+        "text": "''",
+        "form": "'{}'",
+        "answer": "'{}'",
+        "answered_by": "'me'",
+        "answered_at": "now()",
+        "via": "'prefect'",
+    },
     "learned": {
         "run_id": OTHER_RUN,
         "branch": "'0'",
@@ -178,6 +190,8 @@ THERE = f"""
       VALUES ('there', 1, {NEW_RUN}, 1);
     INSERT INTO praxis.doubt (run_id, attempt, subject, branch, ordinal, what, choices)
       VALUES ({OTHER_RUN}, 1, 'tail', '0', 0, 'w', '[]');
+    INSERT INTO praxis.question (id, run_id, attempt, key, title, text, form)
+      VALUES (99, {OTHER_RUN}, 1, 'there', 't', '', '{{}}');
     INSERT INTO praxis.learned (run_id, branch, ordinal, kind, name, value, attempt)
       VALUES ({OTHER_RUN}, '0', 0, 'once', 'mail', '1', 1);
     INSERT INTO praxis.asset (id, kind, workcell, name, barcode)
@@ -327,6 +341,17 @@ SPOILED: dict[str, list[Row]] = {
     "ck_doubt_answer": [{"answer": "'perhaps'"}],
     "ck_doubt_answered_by": [{"answered_by": "''"}],
     "ck_doubt_answer_complete": [{"answered_by": "NULL"}, {"answered_at": "NULL"}],
+    "pk_question": [{"id": "99"}],
+    "uq_question_key": [{"key": "'there'"}],
+    "ck_question_key": [{"key": "''"}],
+    "ck_question_title": [{"title": "''"}],
+    "ck_question_form": [{"form": "'[]'"}],
+    "ck_question_answered_by": [{"answered_by": "''"}],
+    "ck_question_via": [{"via": "'By hand'"}],
+    "ck_question_answer_complete": [
+        {column: "NULL"} for column in ("answer", "answered_by", "answered_at", "via")
+    ],
+    "fk_question_attempt": [{"attempt": "2"}],
     "ck_doubt_answer_details": [{**UNANSWERED, "answer_details": "'1'"}],
     "fk_doubt_attempt": [{"attempt": "2"}],
     "pk_learned": [{"kind": "'once'"}],

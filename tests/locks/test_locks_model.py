@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
+    initialize,
     precondition,
     rule,
     run_state_machine_as_test,
@@ -45,6 +46,13 @@ RUNS = 4
 MANY = 500
 LEASE_SECONDS = 600.0
 Edge = tuple[str, str, str, str]
+
+_RUSH: dict[str, Any] = {
+    "runs": st.permutations(range(RUNS)),
+    "hurried": st.sets(st.integers(0, RUNS - 1), max_size=2),
+    "again": st.sets(st.integers(0, RUNS - 1), max_size=2),
+    "order": st.randoms(use_true_random=False),
+}
 
 _workcells = itertools.count(1)
 
@@ -243,6 +251,33 @@ class Model(RuleBasedStateMachine):
     )
     def ask(self, run: int, names: set[str], priority: int, again: bool, order: Any) -> None:
         """A process of a run asks; ``again``: of a new attempt, whatever the last one does."""
+        self._ask(run, names, priority, again=again, order=order)
+
+    @initialize(wanted=st.sampled_from([None, *NAMES]), **_RUSH)
+    def begin(
+        self,
+        wanted: str | None,
+        runs: list[int],
+        hurried: set[int],
+        again: set[int],
+        order: Any,
+    ) -> None:
+        """Mostly with a rush: several who wait for the same have to be there to be overtaken."""
+        if wanted is not None:
+            self.rush(wanted, runs, hurried, again, order)
+
+    @rule(name=st.sampled_from(NAMES), **_RUSH)
+    def rush(
+        self, name: str, runs: list[int], hurried: set[int], again: set[int], order: Any
+    ) -> None:
+        """All who have nothing to do ask for the same, and some again: nobody overtakes unduly."""
+        for run in runs:
+            self._ask(run, {name}, 5 * (run in hurried), again=False, order=order)
+        for run in again:
+            if any(one.run == run and one.lives for one in self.asked):
+                self._ask(run, {name}, 0, again=True, order=order)
+
+    def _ask(self, run: int, names: set[str], priority: int, *, again: bool, order: Any) -> None:
         if again:
             self.attempts[run] = self.do(self.journal.begin_attempt(self.requests[run]))
             for one in self.asked:
@@ -450,7 +485,7 @@ def own_valkey(ended_with_the_tests: Callable[[Path], None]) -> Iterator[Embedde
         server.stop()
 
 
-@pytest.mark.parametrize("examples", [12, pytest.param(MANY, marks=pytest.mark.chaos)])
+@pytest.mark.parametrize("examples", [8, pytest.param(MANY, marks=pytest.mark.chaos)])
 def test_two_runs_never_own_one_asset(
     own_valkey: EmbeddedValkey, database_url: str, monkeypatch: pytest.MonkeyPatch, examples: int
 ) -> None:

@@ -195,6 +195,12 @@ class Stand:
 
 
 @pytest.fixture
+def stand_on(journal: Journal) -> Callable[[PraxisSettings], Stand]:
+    """Make a stand whose devices are still to be given to it."""
+    return lambda settings: Stand(journal, settings, [])
+
+
+@pytest.fixture
 async def stand(
     journal: Journal,
     database_url: str,

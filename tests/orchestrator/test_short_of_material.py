@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 from pydantic import SecretStr
-from pylabrobot.heating_shaking import HeaterShaker
+from pylabrobot.heating_shaking import HeaterShaker, HeaterShakerChatterboxBackend
 from pylabrobot.liquid_handling import LiquidHandler
 from pylabrobot.resources import (
     Plate,
@@ -31,6 +31,7 @@ from praxis_core.execution.caught import is_caught
 from praxis_core.execution.page import RunPage
 from praxis_core.journal.record import Journal
 from praxis_core.orchestrator import Orchestrator, RunRequest, RunResult
+from praxis_core.planning.plan import Plan
 from praxis_core.protocol import protocol
 from praxis_core.protocol.lifecycle import RunStatus
 from praxis_core.settings import PraxisSettings
@@ -39,6 +40,7 @@ from praxis_core.workcell.kinds import TAKE_STOCK
 
 PERSON = By("Jo", "brought")
 TAKEN = ["pick_up_tips", "drop_tips"]
+WRONG: list[str] = []
 
 
 @protocol(name="catching", version="1.0.0")
@@ -63,6 +65,21 @@ async def undecided(lh: LiquidHandler, tips: TipRack) -> str:
         except Exception:  # noqa: BLE001, S112  # as people write it
             continue
     await lh.return_tips()
+    return "done"
+
+
+@protocol(name="falling-back", version="1.0.0")
+async def falling_back(lh: LiquidHandler, shaker: HeaterShaker, tips: TipRack) -> str:
+    """Take more tips if a plate cannot be locked."""
+    await lh.pick_up_tips(tips["A12"])
+    await lh.return_tips()
+    try:
+        await shaker.lock_plate()
+    except RuntimeError:
+        await lh.pick_up_tips(tips["A1"])
+        await lh.return_tips()
+    if WRONG:
+        raise ValueError(WRONG[0])
     return "done"
 
 
@@ -128,6 +145,12 @@ class Page(RunPage):
     def __init__(self) -> None:
         self.told: list[str] = []
         self.waits = asyncio.Event()
+        self.once_planned: Callable[[], None] = lambda: None
+
+    async def planned(self, plan: Plan) -> None:
+        """Let something happen that the plan did not know of."""
+        assert plan.faults == ()
+        self.once_planned()
 
     async def short(self, reason: str) -> None:
         """Keep the reason."""
@@ -233,6 +256,36 @@ async def test_what_nobody_refuses_is_never_left_to_the_device(hand: Hand) -> No
     assert (await running).summary == "done"
     taken = ["get_current_temperature", TAKE_STOCK, TAKE_STOCK, *TAKEN]
     assert await hand.methods() == taken
+
+
+async def test_a_run_that_a_device_has_driven_off_its_plan_waits_for_material(
+    hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its plan was faultless, and decided nothing: no plan knows what a device will refuse."""
+
+    async def jam(_self: Any) -> None:
+        raise RuntimeError("jammed")
+
+    def go_wrong() -> None:
+        monkeypatch.setattr(HeaterShakerChatterboxBackend, "lock_plate", jam)
+        WRONG.append("dropped")
+
+    hand.page.once_planned = go_wrong
+    running = hand.start(falling_back)
+    await hand.waiting(running)
+    assert "no tip in tips_300_01 A1" in hand.page.told[0]
+
+    await hand.catalogue.fresh_tips("hand", "tips_300_01", PERSON)
+    with pytest.raises(ValueError, match="dropped"):
+        await running
+
+    done = [*TAKEN, "lock_plate", TAKE_STOCK, TAKE_STOCK, *TAKEN]
+    assert await hand.methods() == done
+    [event] = [one for one in await hand.journal.events(hand.run_id) if one.kind == "off_plan"]
+    assert "shaker.lock_plate" in event.message
+    WRONG.clear()
+    assert (await hand.start(falling_back)).summary == "done"
+    assert await hand.methods() == done
 
 
 async def test_nothing_else_is_pipetted_while_somebody_is_at_the_deck(hand: Hand) -> None:

@@ -169,7 +169,9 @@ async def carrying(lh: LiquidHandler, plate: Plate) -> None:
 async def test_what_stands_otherwise_refuses_a_run_before_anything_moves(bench: Bench) -> None:
     """Something else in the place, a plate on a shelf, and one that was discarded."""
     await type_in("praxis assets move plate_02 carrier_plates[3] -w bench")
-    await bench.refused_to_carry("plate_01", "carrier_plates-3 while it already has")
+    mend = r"put it elsewhere, then: praxis assets move plate_02 PLACE -w bench"
+    site = r"carrier 1, site 4 \(carrier_plates-3\)"
+    await bench.refused_to_carry("plate_01", rf"{site}: plate_02 stands there \({mend}\)")
     await type_in("praxis assets move plate_02 'shelf 1' -w bench")
     await bench.refused_to_carry("plate_02", "shelf 1")
     await type_in("praxis assets status dose_plate discarded -w bench")

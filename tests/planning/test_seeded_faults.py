@@ -118,8 +118,15 @@ def seeds() -> Iterator[Any]:
         yield pytest.param(_stands(thing, None), "", "", id=f"{thing} is nowhere")
         seed = _stands(thing, "plate_carrier-3", "it was dropped")
         yield pytest.param(seed, "", "", id=f"{thing} is nobody knows where")
-    yield pytest.param(_stands("plate_02", "reader"), "reader", "", id="reader is occupied")
-    yield pytest.param(_stands("plate_02", "plate_carrier-4"), "spare", "", id="place is occupied")
+    yield pytest.param(
+        _stands("plate_02", "reader"), "reader: plate_02 stands there", "", id="reader is occupied"
+    )
+    yield pytest.param(
+        _stands("plate_02", "plate_carrier-4"),
+        "spare (plate_carrier-4): plate_02 stands",
+        "",
+        id="place is occupied",
+    )
     yield pytest.param(_gripped("plate_02"), "plate_02", "", id="gripper is not empty")
 
 

@@ -12,8 +12,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from pydantic import JsonValue
 
 from praxis_core.protocol import protocol, run, step
+from praxis_core.protocol.asking import Asked
 from praxis_core.protocol.authoring import protocol_mark, step_mark
 from praxis_core.protocol.running import StepCall, current_run
 
@@ -48,6 +50,10 @@ class StepLog:
 
     async def bring(self, resource: Any, place: str) -> None:
         """Nothing is moved."""
+
+    async def ask(self, asked: Asked) -> JsonValue:  # noqa: ARG002  # whatever it is
+        """Everybody says yes."""
+        return {}
 
 
 @contextmanager

@@ -111,6 +111,34 @@ def test_a_real_workcell_is_not_set_back_by_itself(tmp_path: Path) -> None:
     assert "workcell bench is real (write refill: by_hand" in found
 
 
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("[2.0]", "a calibration is written {calibration: [12.5]"),
+        ("{calibration: [2.0]}", "a calibration is written {calibration: [12.5]"),
+        ("{calibration: [2.0], calibration_mode: rounds}", "'duration' or 'revolutions'"),
+        ("{calibration: [0], calibration_mode: duration}", "outside expected parameters"),
+    ],
+)
+def test_a_pump_is_not_calibrated_by_anything(tmp_path: Path, written: str, said: str) -> None:
+    """What PyLabRobot would only notice when something is pumped is a fault of the definition."""
+    backend = "pylabrobot.pumps.chatterbox:PumpArrayChatterboxBackend"
+    [found] = faults(
+        tmp_path,
+        f"""\
+name: bench
+devices:
+  pumps:
+    frontend: pylabrobot.pumps:PumpArray
+    config: {{calibration: {written}}}
+    backend: {backend}
+    simulated_backend: {backend}
+""",
+    )
+
+    assert said in found
+
+
 def test_every_fault_of_meaning_has_its_line(tmp_path: Path) -> None:
     """What PyLabRobot does not know or does not allow is told like a fault of form."""
     found = faults(tmp_path, MEANING)

@@ -28,12 +28,7 @@ DEVICES = {
     "pumps": (
         "pylabrobot.pumps:PumpArray",
         "pylabrobot.pumps.chatterbox:PumpArrayChatterboxBackend",
-        {
-            "calibration": {
-                "$object": "pylabrobot.pumps.calibration:PumpCalibration",
-                "fields": {"calibration": [2.0] * 8, "calibration_mode": "duration"},
-            }
-        },
+        {"calibration": {"calibration": [2.0] * 8, "calibration_mode": "duration"}},
     ),
     "cycler": (
         "pylabrobot.thermocycling:Thermocycler",
@@ -196,8 +191,16 @@ async def test_a_fan_and_pumps_run_for_their_time(lab: Lab) -> None:
     await pumps.pump_volume(speed=3.0, use_channels=[0, 2], volume=[10.0, 30.0])
 
     assert sorted(lab.asked(), key=str) == [
-        ("run_for_duration", "once", {"speed": 3.0, "use_channels": 0, "duration": 5.0}),
-        ("run_for_duration", "once", {"speed": 3.0, "use_channels": 2, "duration": 15.0}),
+        (
+            "run_for_duration",
+            "once",
+            {"speed": 3.0, "use_channels": 0, "duration": 5.0, "volume": 10.0},
+        ),
+        (
+            "run_for_duration",
+            "once",
+            {"speed": 3.0, "use_channels": 2, "duration": 15.0, "volume": 30.0},
+        ),
         ("turn_on", "repeatable", {"intensity": 20}),
         ("turn_on_for", "once", {"intensity": 50, "duration": 5}),
     ]

@@ -7,7 +7,7 @@ from alembic import op
 from praxis_core.journal.rules import run_file
 
 revision = "0010"
-down_revision = "0006"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 

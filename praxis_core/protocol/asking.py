@@ -1,0 +1,199 @@
+"""What a protocol asks the people at the bench: ``operator``.
+
+::
+
+    await operator.confirm("Put the sample plate on carrier 3, site 2")
+    buffer = await operator.choose("Which buffer is in the trough?", ["PBS", "TBS"])
+    entered = await operator.enter(Weights, "Weigh the three tubes")
+
+The run waits for the answer: on its page in Prefect, on the workcell's page, or ``praxis run
+answer``. What was answered is recorded: a run that is resumed does not ask again.
+"""
+
+from __future__ import annotations
+
+import base64
+import mimetypes
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, JsonValue, ValidationError
+
+from praxis_core.errors import RequestError
+from praxis_core.protocol.running import needed_run
+
+Model = TypeVar("Model", bound=BaseModel)
+
+MOST_BYTES = 60_000
+"""Of a picture: it is stored with the question."""
+
+_CHOICE = "choice"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What somebody is asked."""
+
+    title: str
+    """The question on one line."""
+    text: str = ""
+    """More about it, Markdown."""
+    form: dict[str, JsonValue] = field(default_factory=dict)
+    """JSON schema of an answer, which is an object."""
+    within: timedelta | None = None
+    """How long the answer may take; None: as long as it takes."""
+
+
+class Imagined(dict[str, Any]):
+    """An answer that nobody gave: in a plan, with stand-ins for what will be said."""
+
+
+class Operator:
+    """The people at the bench."""
+
+    async def confirm(
+        self,
+        title: str,
+        text: str = "",
+        *,
+        picture: Path | str | None = None,
+        within: timedelta | None = None,
+    ) -> None:
+        """Wait until somebody says that something is done.
+
+        Args:
+            title: What is to be done, on one line.
+            text: More about it, Markdown.
+            picture: A file that shows it: PNG, JPEG or SVG, at most 60 kB.
+            within: How long it may take; None: as long as it takes.
+
+        Raises:
+            NoAnswer: nobody answered in time.
+            NoRun: the protocol was called directly.
+            RequestError: the picture cannot be shown.
+        """
+        shown = _with_picture(text, picture)
+        await _answer(Asked(title, shown, _form({}), within))
+
+    async def choose(
+        self,
+        title: str,
+        options: Sequence[str],
+        text: str = "",
+        *,
+        picture: Path | str | None = None,
+        within: timedelta | None = None,
+    ) -> str:
+        """Wait until somebody has chosen one of several.
+
+        Args:
+            title: The question, on one line.
+            options: What may be chosen.
+            text: More about it, Markdown.
+            picture: As of ``confirm``.
+            within: As of ``confirm``.
+
+        Returns:
+            One of ``options``.
+
+        Raises:
+            NoAnswer, NoRun, RequestError: as ``confirm``; or there is nothing to choose from.
+        """
+        if not options or len(set(options)) != len(options):
+            raise RequestError(what=f"{title!r}: give different options to choose from")
+        fields: dict[str, JsonValue] = {
+            _CHOICE: {"type": "string", "title": "Choose", "enum": [*options]}
+        }
+        asked = Asked(title, _with_picture(text, picture), _form(fields), within)
+        answer = await _answer(asked)
+        chosen: str = answer[_CHOICE]  # type: ignore[index, call-overload, assignment]
+        return chosen
+
+    async def enter(
+        self,
+        model: type[Model],
+        title: str,
+        text: str = "",
+        *,
+        picture: Path | str | None = None,
+        within: timedelta | None = None,
+    ) -> Model:
+        """Wait until somebody has filled in a form.
+
+        Args:
+            model: A Pydantic model: its fields are the form's.
+            title: What is to be entered, on one line.
+            text: More about it, Markdown.
+            picture: As of ``confirm``.
+            within: As of ``confirm``.
+
+        Returns:
+            What was entered; what the model does not take is asked for again.
+
+        Raises:
+            NoAnswer, NoRun, RequestError: as ``confirm``; or the model has a field ``answered_by``,
+                which every form has.
+        """
+        # Prefect's forms look for the parts of a schema in "definitions".
+        form = model.model_json_schema(ref_template="#/definitions/{model}")
+        form |= {"definitions": form.pop("$defs", {})}
+        if ANSWERED_BY in form.get("properties", {}):
+            raise RequestError(what=f"{model.__name__} has a field {ANSWERED_BY}, as every form")
+        asked = Asked(title, _with_picture(text, picture), form, within)
+        while True:
+            answer = await _answer(asked)
+            if isinstance(answer, Imagined):
+                return model.model_construct(**answer)
+            try:
+                return model.model_validate(answer)
+            except ValidationError as error:
+                faults = "; ".join(_told(one["loc"], one["msg"]) for one in error.errors())
+                asked = replace(asked, text=f"{text}\n\n**Not taken:** {faults}".strip())
+
+
+ANSWERED_BY = "answered_by"
+"""Field of every form: who answers."""
+
+operator = Operator()
+
+
+async def _answer(asked: Asked) -> JsonValue:
+    return await needed_run("operator").ask(asked)
+
+
+def _form(fields: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    required: JsonValue = [*fields]
+    return {
+        "type": "object",
+        "properties": fields,
+        "required": required,
+        "additionalProperties": False,
+    }
+
+
+def _told(where: Sequence[str | int], what: str) -> str:
+    return f"{'.'.join(map(str, where))}: {what}" if where else what
+
+
+def _with_picture(text: str, picture: Path | str | None) -> str:
+    """Put a picture below a text.
+
+    Raises:
+        RequestError: it cannot be read, is too large, or of another kind.
+    """
+    if picture is None:
+        return text
+    kind, _ = mimetypes.guess_type(str(picture))
+    if kind not in {"image/png", "image/jpeg", "image/svg+xml"}:
+        raise RequestError(what=f"{picture} is no PNG, JPEG or SVG")
+    try:
+        content = Path(picture).read_bytes()
+    except OSError as error:
+        raise RequestError(what=f"the picture {picture} cannot be read: {error}") from error
+    if len(content) > MOST_BYTES:
+        raise RequestError(what=f"{picture} has {len(content)} bytes; at most {MOST_BYTES}")
+    shown = f"![{Path(picture).name}](data:{kind};base64,{base64.b64encode(content).decode()})"
+    return f"{text}\n\n{shown}".strip()
