@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Annotated, Any, cast, get_args
+from typing import Annotated, Any, TypeVar, cast, get_args
 from uuid import UUID
 
 from prefect import Flow, flow
@@ -29,6 +29,8 @@ from praxis_core.settings import PraxisSettings
 from praxis_core.workcell.definition import WorkcellDefinition
 from tasks import run_step
 
+_Given = TypeVar("_Given")
+
 WorkcellName = Annotated[
     str, Field(description="Workcell to run on (praxis workcell list).", min_length=1)
 ]
@@ -48,6 +50,14 @@ CarryFrom = Annotated[
 Priority = Annotated[
     int,
     Field(description="Among runs that wait for the same assets the greater is served first."),
+]
+
+WaterRun = Annotated[
+    bool,
+    Field(
+        description="Do it with water in place of everything else: real devices and tips, but only "
+        "labware that is empty or known to hold water."
+    ),
 ]
 
 
@@ -116,6 +126,7 @@ def _signature(function: Callable[..., Any], workcell: str) -> inspect.Signature
         inspect.Parameter("simulate", kind, default=False, annotation=Simulate),
         inspect.Parameter("carry_from", kind, default=None, annotation=CarryFrom),
         inspect.Parameter("priority", kind, default=0, annotation=Priority),
+        inspect.Parameter("water_run", kind, default=False, annotation=WaterRun),
     ]
     return inspect.Signature([*parameters, *places])
 
@@ -153,16 +164,16 @@ def _link(settings: PraxisSettings, workcell: WorkcellDefinition, version: int) 
     return HostLink.to(settings, workcell.name, workcell_version=version)
 
 
-def _whole(priority: Any) -> int:
-    """Read a priority; the form's type is only asked of those who use the form.
+def _read(kind: type[_Given], given: Any, what: str) -> _Given:
+    """Read a value; the form's type is only asked of those who use the form.
 
     Raises:
-        RequestError: it is no whole number.
+        RequestError: it is something else.
     """
     try:
-        return TypeAdapter(int).validate_python(priority)
+        return TypeAdapter(kind).validate_python(given)
     except ValidationError:
-        raise RequestError(what=f"priority {priority!r} is no whole number") from None
+        raise RequestError(what=what) from None
 
 
 async def _run(
@@ -171,7 +182,8 @@ async def _run(
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         raise NoRun(what="A compiled protocol")
-    carry_from = arguments.pop("carry_from")
+    carry_from, priority = arguments.pop("carry_from"), arguments.pop("priority")
+    water = arguments.pop("water_run")
     request = RunRequest(
         run_id=context.flow_run.id,
         run_name=flow_run.name or str(context.flow_run.id),
@@ -180,7 +192,8 @@ async def _run(
         assets=arguments.pop("assets"),
         simulate=arguments.pop("simulate"),
         carry_from=UUID(str(carry_from)) if carry_from else None,
-        priority=_whole(arguments.pop("priority")),
+        priority=_read(int, priority, f"priority {priority!r} is no whole number"),
+        water=_read(bool, water, f"water_run {water!r} is neither true nor false"),
         parameters=arguments,
     )
     store = cast("PraxisStateStore", await PraxisStateStore.aload(blocks))

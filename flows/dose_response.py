@@ -186,12 +186,13 @@ async def dose_response(
     wavelength: Annotated[
         int, Field(ge=230, le=1000, description="Wavelength of the readout, nm.")
     ] = 405,
-) -> DoseResponseResult:
+) -> DoseResponseResult | None:
     """Measure how a compound inhibits an enzyme: eleven doses, a control, eight replicates.
 
     The dose plate is replicated with the 96-head (10 µL), enzyme is added (50 µL), the plate is
     pre-incubated on the heater-shaker, substrate starts the reaction (50 µL), and the product's
-    colour is read over time. Column 12 is the control without compound.
+    colour is read over time. Column 12 is the control without compound. A water run has nothing to
+    fit, and gives no result.
 
     Args:
         lh: Liquid handler with a 96-head and a plate gripper.
@@ -215,6 +216,8 @@ async def dose_response(
     # 10 µL of compound end up in 110 µL.
     doses_um = [top_dose / dose_factor**column * 10 / 110 for column in range(11)] + [0.0]
     state["doses_uM"] = doses_um
+    if run.water:
+        return None
     return await fit_response(readings, interval=interval, doses_um=doses_um)
 
 

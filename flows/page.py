@@ -32,6 +32,9 @@ NOBODY_KNOWS = timedelta(days=36500)
 AGAIN_SECONDS = 2.0
 """Between two tries to tell Prefect."""
 
+WATER = "water"
+"""Tag of a run that is done with water."""
+
 
 class PrefectPage(RunPage):
     """The page of one flow run; that it cannot be written ends no run.
@@ -66,6 +69,16 @@ class PrefectPage(RunPage):
                 if said.status != SetStateStatus.ACCEPT:
                     get_run_logger().warning("Prefect does not park it: %s", said.details)
                 return
+
+    async def with_water(self) -> None:
+        """Give the flow run the tag ``water``."""
+        try:
+            async with get_client() as client:
+                flow_run = await client.read_flow_run(self._run_id)
+                tags = {*flow_run.tags, WATER}
+                await client.update_flow_run(self._run_id, tags=tags)
+        except (PrefectException, HTTPError) as error:
+            get_run_logger().warning("That it is a water run is not on this page: %s", error)
 
     async def waiting(self, reason: str) -> None:
         """Show the state "Waiting", with the reason."""

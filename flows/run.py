@@ -31,7 +31,7 @@ from praxis_core.planning.checks import parameter_problems
 from praxis_core.protocol.definition import define, validate_parameters
 from praxis_core.protocol.loading import load_protocol
 
-PLACES = ("workcell", "assets", "simulate", "carry_from", "priority")
+PLACES = ("workcell", "assets", "simulate", "carry_from", "priority", "water_run")
 """Parameters of every compiled flow that are not the protocol's."""
 
 

@@ -177,11 +177,11 @@ async def serial_dilution(
     wavelength: Annotated[
         int, Field(ge=230, le=1000, description="Wavelength of the readout, nm.")
     ] = 427,
-) -> DilutionResult:
+) -> DilutionResult | None:
     """Dilute a coloured stock along the columns of a 96-well plate and read the absorbance.
 
     Column 1 holds the stock, columns 2 to 11 the series, column 12 the blank; the eight rows are
-    replicates. Uses the 96 tips of one full rack.
+    replicates. Uses the 96 tips of one full rack. A water run has no colour to fit, and gives none.
 
     Args:
         lh: Eight-channel liquid handler with a plate gripper.
@@ -199,6 +199,8 @@ async def serial_dilution(
         await dilute_column(lh, tips, plate, column=column, into=column + 1, transfer=transfer)
     absorbance = await read_plate(lh, reader, plate, wavelength=wavelength)
     state["absorbance"] = absorbance
+    if run.water:
+        return None
     return await fit_curve(absorbance, factor=factor)
 
 

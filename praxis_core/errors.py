@@ -29,6 +29,7 @@
     │   └── FactoryFailed
     ├── RequestError
     │   ├── RunRefused
+    │   ├── NotWater
     │   ├── RealHardwareRefused
     │   ├── RunNotFound
     │   │   └── RunNotBegun
@@ -270,6 +271,10 @@ class RunRefused(RequestError):
     """The run of {protocol} on workcell {workcell} is refused; nothing has moved. {count} problem(s):
     {problems}
     """
+
+
+class NotWater(RequestError):
+    """{command} of a water run was not sent, for it would touch what is not known to be water: {what}. End the run (praxis run abandon {run_id}), and start one with other labware, or after it holds water."""
 
 
 class RealHardwareRefused(RequestError):

@@ -109,6 +109,8 @@ class Orchestrator:
         closing = Closing(attempt, journal=self._journal, settings=self._settings)
         try:
             await to_the_end(attempt.begin(self._journal))
+            if attempt.water:
+                await self._page.with_water()
             value = await self._initialise_and_execute(attempt)
             summary = summary_of(value)
         # The flow process's home of the broad handler: what ended the run is recorded, and goes on.
@@ -220,6 +222,7 @@ def _bench(attempt: Attempt, course: Course) -> Bench:
         step=step_position,
         link=course.link,
         execute=course.execute,
+        water=attempt.water,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -20,6 +20,7 @@ from praxis_core.assets import (
     refilling,
     shelves,
     standing,
+    water,
 )
 from praxis_core.assets.changes import Changes
 from praxis_core.assets.checking import Difference, Finding
@@ -32,6 +33,7 @@ from praxis_core.assets.manager import AssetManager
 from praxis_core.assets.refilling import Refilled
 from praxis_core.assets.shelves import Bringing
 from praxis_core.assets.state import AssetManagerState, Location
+from praxis_core.assets.water import Poured
 from praxis_core.errors import Problem, RequestError
 from praxis_core.journal.asset_tables import AssetChangeKind, AssetStatus
 from praxis_core.journal.database import Database, dumps
@@ -186,6 +188,20 @@ class Catalogue:
         """Name the labware that the definition, or a person, has filled; runs do not count."""
         async with self._database.session() as session:
             return await refilling.filled(session, workcell)
+
+    async def fillings(self, keys: Iterable[str]) -> dict[str, Poured]:
+        """Tell what fillings are.
+
+        Args:
+            keys: As ``sources`` has them; those of none are left out of the answer.
+        """
+        async with self._database.session() as session:
+            return await water.fillings(session, keys)
+
+    async def changed_by(self, run_id: UUID, names: Collection[str]) -> frozenset[str]:
+        """Name the containers and tip spots, among ``names``, that a run has changed."""
+        async with self._database.session() as session:
+            return await water.changed_by(session, run_id, names)
 
     async def undo(self, workcell: str, run_id: UUID, number: int, by: By) -> None:
         """Let be as before a command of a run all that it and the later ones changed.

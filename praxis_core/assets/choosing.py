@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
 from praxis_core.assets.state import AssetManagerState
+from praxis_core.assets.water import WATER, is_water
 from praxis_core.errors import Problem
 from praxis_core.protocol.needs import Needs
 from praxis_core.protocol.parameters import AssetRequirement
@@ -35,6 +36,8 @@ class Fact:
     status: str = "available"
     filled: bool = False
     """Whether somebody filled it for a purpose; what runs pour into it does not count."""
+    water: bool = False
+    """Whether there is water in it and nothing else, whatever it is meant for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +151,11 @@ class Stock:
 
     def holds(self, name: str, reagent: str) -> bool:
         """Whether a reagent is in a thing: the catalogue says so, or it is dissolved there."""
+        if self.fact(name).water:
+            return is_water(reagent)
         known = self.fact(name).reagent
         if known is not None:
-            return known == reagent
+            return known == reagent or (is_water(known) and is_water(reagent))
         dissolved = (self._state.containers[well].amounts for well in self.wells(name))
         return name == reagent or any(amounts.get(reagent, 0) > 0 for amounts in dissolved)
 
@@ -191,7 +196,11 @@ class Stock:
                 yield _Lack(math.inf, f"{name} is {fact.factory}, not {needs.type}", "name another")
             yield from self.unusable(name)
             if needs.reagent is not None and not self.holds(name, needs.reagent):
-                yield _Lack(math.inf, f"{name} holds no {needs.reagent}", f"fill {name}")
+                mend = f"fill {name}"
+                if is_water(needs.reagent):
+                    mend += f", then: praxis assets volume {name} --set VOLUME"
+                    mend += self._filled_with(needs)
+                yield _Lack(math.inf, f"{name} holds no {needs.reagent}", mend)
 
     def _too_little(self, names: Sequence[str], needs: Needs) -> Iterator[_Lack]:
         told = " and ".join(names)
@@ -209,10 +218,14 @@ class Stock:
                 missing_volume = needs.volume - there
                 what = f"{told} has {there:g} µL; needs {missing_volume:g} µL more"
                 mend = f"fill {names[-1]}, then: praxis assets volume {names[-1]} --set VOLUME"
-                yield _Lack(missing_volume, what, f"{mend}{self._of}")
+                yield _Lack(missing_volume, what, mend + self._filled_with(needs))
         if needs.free is not None and (free := sum(map(self.free, names))) < needs.free:
             what = f"{told} has {free} free places; needs {needs.free - free} more"
             yield _Lack(needs.free - free, what, "make room in it")
+
+    def _filled_with(self, needs: Needs) -> str:
+        """Give the end of a line that says what somebody has filled in."""
+        return (f" --reagent {WATER}" if is_water(needs.reagent) else "") + self._of
 
     def _too_full(self, names: Sequence[str]) -> Iterator[_Lack]:
         for name in names:

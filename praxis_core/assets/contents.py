@@ -33,6 +33,7 @@ from praxis_core.assets.state import (
     Location,
     MountedTip,
 )
+from praxis_core.assets.water import OF_WATER_RUN, leave_no_trace
 from praxis_core.protocol.command import Command
 
 _NO_TIP = "nobody knows whether the channel carried a tip"
@@ -217,9 +218,10 @@ class _Work:
             if tip.there is None or (mixing is not None and tip.unknown):
                 source.unknown = source.unknown or tip.unknown or _NO_TIP
             tip.unknown = tip.unknown or source.unknown
-            tip.touch(source.sources)
+            self.dip(tip, source)
         mix(tip, source, mixing)
         move(source, tip, volume)
+        self.forget_origin(tip)
         self.touch(source, solutes)
         yield Change(name, "volume", before, known_volume(source), missing(volume, before))
         yield Change(self.channel_name(channel), "volume", in_tip, known_volume(tip))
@@ -239,13 +241,24 @@ class _Work:
                 target.unknown = target.unknown or tip.unknown or _NO_TIP
             if tip.there is None or (mixing is not None and target.unknown):
                 tip.unknown = tip.unknown or target.unknown
-            tip.touch(target.sources)
+            self.dip(tip, target)
         move(tip, target, volume)
         flag = overflow(target)
         mix(tip, target, mixing)
+        self.forget_origin(tip)
         self.touch(target, solutes)
         yield Change(self.channel_name(channel), "volume", in_tip, known_volume(tip))
         yield Change(name, "volume", before, known_volume(target), missing(volume, in_tip) or flag)
+
+    def dip(self, tip: MountedTip, liquid: Liquid) -> None:
+        """Note what a tip is dipped into; in a water run that is water, and leaves no lineage."""
+        water = self.command.water and liquid.sources
+        tip.touch([OF_WATER_RUN] if water else liquid.sources)
+
+    def forget_origin(self, tip: MountedTip) -> None:
+        """Let what a water run takes up be of no filling."""
+        if self.command.water:
+            leave_no_trace(tip)
 
     def grip(self, resource: str) -> Iterator[Change]:
         self.state.let_go(resource)
@@ -324,7 +337,7 @@ class _Work:
         container = self.container(name)
         things: list[tuple[str, Liquid]] = [(name, container)]
         if channel in self.channels:
-            self.channels[channel].touch(container.sources)
+            self.dip(self.channels[channel], container)
             things.append((self.channel_name(channel), self.channels[channel]))
         for asset, liquid in things:
             before = known_volume(liquid)

@@ -145,7 +145,7 @@ async def fill(
                 asset_id=row.id,
                 part=container,
                 reagent=one.reagent or row.reagent,
-                lot=one.lot or row.lot,
+                lot=one.lot or (row.lot if one.reagent in {None, row.reagent} else None),
                 sample=row.sample,
                 volume=one.volume,
                 amounts=amounts,

@@ -30,6 +30,8 @@ _MOST_NAMES = 4
 
 _PLACE = re.compile(r"(?P<labware>.+)_(?:well|tipspot)_(?P<row>[A-Z]+)(?P<column>[0-9]+)")
 
+_WELL = re.compile(r"(?P<labware>.+)_well_(?P<well>[A-Z]+[0-9]+)")
+
 _FORMS = ("$resource", "name", "$float", "$datetime", "$date", "$seconds")
 """Where the forms of ``labware.encoding`` have what a person would say."""
 
@@ -95,6 +97,12 @@ def _mixing(mixing: Sequence[Mixing], first: Operation) -> str:
         return ""
     told = f"{mixing[0].repetitions} times {mixing[0].volume:g} µL"
     return f", after mixing {told}" if isinstance(first, Aspirate) else f", then mixing {told}"
+
+
+def called(name: str) -> str:
+    """Call a well as people type it: ``plate[B3]``."""
+    well = _WELL.fullmatch(name)
+    return name if well is None else f"{well['labware']}[{well['well']}]"
 
 
 def blocks(names: Iterable[str]) -> str:

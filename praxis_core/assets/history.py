@@ -40,11 +40,13 @@ class Event:
     """``{part: [before in short, after]}``."""
     places: JsonValue
     """``{resource: [before, after]}``."""
+    water: bool
+    """Whether its run was done with water."""
 
 
 _EVENTS = text("""
     SELECT c.id, c.at, c.kind, c.run_id, r.name AS run_name, c.number, c.who, c.why, c.parts,
-      c.places, k.device || '.' || k.method AS did, a.name
+      c.places, k.device || '.' || k.method AS did, a.name, coalesce(r.water, false) AS water
     FROM (SELECT * FROM praxis.asset_change WHERE asset_id = :asset ORDER BY id DESC LIMIT :limit) c
       JOIN praxis.asset a ON a.id = c.asset_id
       LEFT JOIN praxis.protocol_run r ON r.id = c.run_id

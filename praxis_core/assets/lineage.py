@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from praxis_core.assets.documents import put_part
 from praxis_core.assets.history import positions
 from praxis_core.assets.state import AssetManagerState
+from praxis_core.assets.water import OF_WATER_RUN
 from praxis_core.errors import AssetUnknown
 
 
@@ -48,6 +49,8 @@ class Lineage:
     """The most first; together they are the volume where all of it is known."""
     unknown: str
     """Why nobody knows what is in it; empty: it is known."""
+    water: float = 0.0
+    """µL of it that water runs have brought, of which no origin is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,8 @@ class Place:
     why: str | None
     shelf: str = ""
     """Outside of the workcell."""
+    water: bool = False
+    """Whether it was a water run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +148,10 @@ _CONTENTS = text("""
 """).bindparams(bindparam("asset", type_=Uuid()))
 
 _PLACES = text("""
-    SELECT at, places -> CAST(:name AS text) -> 1 AS place, run_id, number, who, why
-    FROM praxis.asset_change WHERE asset_id = :asset AND places ? :name ORDER BY id
+    SELECT c.at, c.places -> CAST(:name AS text) -> 1 AS place, c.run_id, c.number, c.who, c.why,
+      r.water
+    FROM praxis.asset_change c LEFT JOIN praxis.protocol_run r ON r.id = c.run_id
+    WHERE c.asset_id = :asset AND c.places ? :name ORDER BY c.id
 """).bindparams(bindparam("asset", type_=Uuid()), bindparam("name", type_=Text()))
 
 _PART = text("""
@@ -267,6 +274,7 @@ async def places(session: AsyncSession, asset: Asset) -> list[Place]:
             row.who,
             row.why,
             shelf=(row.place or {}).get("shelf", ""),
+            water=bool(row.water),
         )
         for row in found
     ]
@@ -278,6 +286,7 @@ async def lineage(session: AsyncSession, workcell: str, part: str) -> Lineage:
     if document is None or "volume" not in document:
         raise AssetUnknown(asset=part, closest="none")
     sources: dict[str, float] = document.get("sources", {})
+    water = sources.pop(OF_WATER_RUN, 0.0)
     keys = [int(key) for key in sources if key.isdecimal()]
     rows = {
         str(row["id"]): {name: row[name] for name in row if name != "id"}
@@ -287,7 +296,7 @@ async def lineage(session: AsyncSession, workcell: str, part: str) -> Lineage:
         Origin(source=key, volume=volume, **rows.get(key, {})) for key, volume in sources.items()
     ]
     origins.sort(key=lambda origin: -origin.volume)
-    return Lineage(document["volume"], tuple(origins), document.get("unknown", ""))
+    return Lineage(document["volume"], tuple(origins), document.get("unknown", ""), water)
 
 
 async def touched(session: AsyncSession, sources: list[int]) -> list[Touch]:

@@ -15,13 +15,16 @@ from praxis_core.assets.contents import Change, apply
 from praxis_core.assets.doubts import followed, identity, put_back, remember, things_of
 from praxis_core.assets.ledger import Ledger
 from praxis_core.assets.names import channels_of, gripper_name, known
+from praxis_core.assets.operations import operations_of
 from praxis_core.assets.readings import Contents, TipUse, contents_of
 from praxis_core.assets.state import (
     AssetManagerState,
     Before,
+    Liquid,
     Location,
     MountedTip,
 )
+from praxis_core.assets.water import Fillings, against
 from praxis_core.labware.encoded_error import EncodedError
 from praxis_core.protocol.command import Command, DeckChange, Outcome
 from praxis_core.protocol.lifecycle import OutcomeStatus, Sent
@@ -371,6 +374,23 @@ class AssetManager:
     def knows_container(self, name: str) -> bool:
         """Whether there is a container of this name; what was discarded has none any more."""
         return name in self._state.containers
+
+    def not_water(
+        self, command: Command, fillings: Fillings, is_waste: Callable[[str], bool]
+    ) -> dict[str, Liquid]:
+        """Give what a command would touch that is not known to be water.
+
+        Args:
+            command: Of a water run.
+            fillings: What is known of what is in the containers.
+            is_waste: Whether a container takes whatever comes.
+
+        Returns:
+            Copies of what is in it, by name of the container or tip spot.
+        """
+        operations = operations_of(command, self._state)
+        found = against(self._state, operations, fillings, is_waste)
+        return {name: liquid.model_copy(deep=True) for name, liquid in found}
 
     def contents(self, name: str) -> Contents:
         """Give what is in a container.

@@ -114,7 +114,7 @@ def where(name: Name, *, workcell: On = "star", as_json_: AsJson = False) -> Non
         (
             f"{one.at:%Y-%m-%d %H:%M:%S}",
             escape(_told_place(one)),
-            _doer(one.run_id, one.command, one.who),
+            _doer(one.run_id, one.command, one.who, water=one.water),
             escape(one.why or ""),
         )
         for one in places
@@ -122,10 +122,12 @@ def where(name: Name, *, workcell: On = "star", as_json_: AsJson = False) -> Non
     console.print(table("\nPlaces", ("since", "on", "by", "why"), rows))
 
 
-def _doer(run: UUID | None, command: int | None, who: str | None) -> str:
+def _doer(run: UUID | None, command: int | None, who: str | None, *, water: bool) -> str:
     if run is None:
         return escape(who or "")
-    return f"run {run}" + (f", command {command}" if command is not None else "")
+    return f"{'water ' if water else ''}run {run}" + (
+        f", command {command}" if command is not None else ""
+    )
 
 
 @app.command()
@@ -151,7 +153,8 @@ def history(
             f"{one.at:%Y-%m-%d %H:%M:%S}",
             one.kind,
             escape(one.told),
-            _doer(one.run_id, one.command, one.who) + (f" ({escape(one.did)})" if one.did else ""),
+            _doer(one.run_id, one.command, one.who, water=one.water)
+            + (f" ({escape(one.did)})" if one.did else ""),
             escape(one.why or ""),
         )
         for one in found.events
@@ -189,6 +192,8 @@ def lineage(
     console.print(
         escape(f"Nobody knows: {found.unknown}" if found.unknown else f"{found.volume:g} µL")
     )
+    if found.water:
+        console.print(f"{found.water:g} µL of it are water of water runs.")
     rows = [
         (
             f"{one.volume:g}",

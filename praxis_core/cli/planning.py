@@ -43,14 +43,19 @@ def plan(
         list[str] | None,
         typer.Option("--asset", "-a", help="NAME=NAME ON THE WORKCELL; several for lists: a,b,c."),
     ] = None,
-    workcell: Annotated[str | None, typer.Option(help="Workcell to run on.")] = None,
+    workcell: Annotated[
+        str | None, typer.Option("--workcell", "-w", help="Workcell to run on.")
+    ] = None,
+    water: Annotated[
+        bool, typer.Option("--water", help="With water in place of everything else.")
+    ] = False,
     commands: Annotated[bool, typer.Option(help="Show all commands.")] = False,
     as_json_: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
 ) -> None:
     """Show what a run would do, use and lack; nothing is run, and nothing is written."""
     name, _, place = (protocol, "", "") if is_file(protocol) else protocol.partition("/")
     chosen = {one: names(value) for one, value in pairs(asset)}
-    made = _planned(name, workcell or place or "star", assigned(parameter), chosen)
+    made = _planned(name, workcell or place or "star", assigned(parameter), chosen, water=water)
     if as_json_:
         print_json(made.model_dump(mode="json"))
     else:
@@ -60,7 +65,12 @@ def plan(
 
 
 def _planned(
-    protocol: str, workcell: str, parameters: dict[str, Any], assets: dict[str, str | list[str]]
+    protocol: str,
+    workcell: str,
+    parameters: dict[str, Any],
+    assets: dict[str, str | list[str]],
+    *,
+    water: bool,
 ) -> Plan:
     from praxis_core.execution.preflight import known_of
     from praxis_core.planning.planner import plan
@@ -75,9 +85,15 @@ def _planned(
             known = is_file(protocol)
             entrypoint = protocol if known else (await records.protocol(protocol)).entrypoint
             durations = await records.durations(workcell, simulated=simulated)
-            state, facts = await known_of(Catalogue(records.database), stored)
+            found = await known_of(Catalogue(records.database), stored)
             function = load_protocol(entrypoint)
-            rehearse = partial(plan, state=state, facts=facts, durations=durations)
+            rehearse = partial(
+                plan,
+                state=found.state,
+                facts=found.facts,
+                water=found.fillings if water else None,
+                durations=durations,
+            )
             rehearsed = await asyncio.to_thread(
                 rehearse, function, define(function), stored, parameters, assets
             )

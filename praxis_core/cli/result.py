@@ -147,7 +147,8 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
 def _show_run(run: RunRecord, lost: FlowRun | None) -> None:
     colour = COLOURS.get(run.status, "white")
     console.print(
-        f"[bold]{escape(run.protocol)}[/bold] on {escape(run.workcell)}: "
+        f"[bold]{escape(run.protocol)}[/bold] on {escape(run.workcell)}"
+        f"{', with water' if run.water else ''}: "
         f"[{colour}]{status_words(run)}[/{colour}] "
         f"(run {run.run_id}, attempt {run.attempt})"
     )

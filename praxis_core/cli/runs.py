@@ -49,8 +49,13 @@ def start(
         list[str] | None,
         typer.Option("--asset", "-a", help="NAME=NAME ON THE WORKCELL; several for lists: a,b,c."),
     ] = None,
-    workcell: Annotated[str | None, typer.Option(help="Workcell to run on.")] = None,
+    workcell: Annotated[
+        str | None, typer.Option("--workcell", "-w", help="Workcell to run on.")
+    ] = None,
     simulate: Annotated[bool, typer.Option(help="Rehearse on simulated devices.")] = False,
+    water: Annotated[
+        bool, typer.Option("--water", help="Do it with water in place of everything else.")
+    ] = False,
     carry_from: Annotated[
         str | None, typer.Option(help="Start with a copy of this run's PraxisState.")
     ] = None,
@@ -61,6 +66,8 @@ def start(
     as_json_: AsJson = False,
 ) -> None:
     """Start a run and follow it to its end."""
+    if water and simulate:
+        raise RequestError(what="a water run uses the real devices: say --simulate or --water")
     settings = PraxisSettings()
     request: dict[str, Any] = {**assigned(parameter), "simulate": simulate}
     if asset:
@@ -71,6 +78,8 @@ def start(
         request["carry_from"] = str(asyncio.run(run_id_of(settings, carry_from)))
     if priority:
         request["priority"] = priority
+    if water:
+        request["water_run"] = True
     if is_file(protocol):
         run_here(settings, [protocol], request, detach=detach, as_json_=as_json_)
     else:
@@ -112,7 +121,7 @@ def list_(
     rows = [
         (
             str(run.run_id),
-            run.protocol,
+            run.protocol + (", with water" if run.water else ""),
             run.workcell,
             _status(run, lost.get(run.run_id), short=run.run_id in short),
             str(run.attempt),

@@ -109,6 +109,11 @@ class ActiveRun:
         return self._progress.run_id
 
     @property
+    def water(self) -> bool:
+        """Whether it is done with water in place of everything else."""
+        return self._progress.water
+
+    @property
     def random(self) -> Random:
         """Random numbers seeded by the run's id and the calling branch."""
         return self._learning.random()

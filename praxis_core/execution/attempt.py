@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from praxis_core.errors import CommandInDoubt, PraxisError, RunNeedsAnswer, RunParked
+from praxis_core.errors import (
+    CommandInDoubt,
+    PraxisError,
+    RequestError,
+    RunNeedsAnswer,
+    RunParked,
+)
 from praxis_core.execution.consent import current_code_allowed
 from praxis_core.execution.course import Course
 from praxis_core.execution.learned import Learning
@@ -52,6 +58,7 @@ class Attempt:
         self.workcell = WorkcellDefinition.model_validate(workcell.definition)
         self.workcell_version = workcell.version
         self.simulated = asked.simulated
+        self.water = asked.water
         self.past = past
         self.state = state
         self.state_begun = False
@@ -62,6 +69,7 @@ class Attempt:
             attempt=0,
             status=RunStatus.PREPARING,
             parameters=dict(asked.parameters),
+            water=asked.water,
         )
         self.course: Course | None = None
         """Where its commands pass; None: it has none yet."""
@@ -154,7 +162,11 @@ async def load(journal: Journal, request: RunRequest, state: PraxisState) -> Att
         DefinitionError: protocol or workcell are not usable, or there is no such workcell.
         RunNeedsAnswer, RunNotResumable, SourceChanged: the run cannot go on as it is.
         RunNotFound: there is no such run to carry on from.
+        RequestError: it is to be simulated, and done with water.
     """
+    if request.water and request.simulate:
+        what = "a water run uses the real devices: ask for simulate or for water, not for both"
+        raise RequestError(what=what)
     definition = define(request.function)
     past = await past_of(journal, request.run_id)
     workcell = past.workcell if past else await journal.workcell(request.workcell)
@@ -193,4 +205,5 @@ def _asked(
         simulated=request.simulate or mode is WorkcellMode.SIMULATED,
         asked_by=request.asked_by,
         carried_from=request.carry_from,
+        water=request.water,
     )

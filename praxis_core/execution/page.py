@@ -49,6 +49,9 @@ class RunPage:
     via = "page"
     """How an answer comes that is given there: a word."""
 
+    async def with_water(self) -> None:
+        """Show that the run is done with water in place of everything else."""
+
     async def waiting(self, reason: str) -> None:
         """Show that the run waits for assets, and whom it waits for."""
 

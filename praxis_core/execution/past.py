@@ -70,8 +70,13 @@ class Past:
             other_code: Whether the protocol may have changed, and may have new parameters.
 
         Raises:
-            RunNotResumable: other parameters are asked for.
+            RunNotResumable: other parameters are asked for, or it is to go on with water, and began
+                without, or the other way round.
         """
+        if asked.water != self.run.water:
+            with_ = "with water" if self.run.water else "without water"
+            why = f"it began {with_}, and goes on so. Start a new run for anything else"
+            raise RunNotResumable(run_id=self.run.run_id, what=why)
         first = self.first.parameters
         other = {
             name: value

@@ -118,6 +118,7 @@ class Performance:
             {*workcell.devices, *(one.name for one in workcell.labware)},
             replica.resources.get,
             self._takes_some_of,
+            water=attempt.water,
         )
         standing_by = StandingBy(
             attempt.run_id,

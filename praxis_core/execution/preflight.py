@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from time import perf_counter
 
@@ -12,6 +12,7 @@ from praxis_core.assets.calibration import Calibrations, not_used
 from praxis_core.assets.catalogue import Catalogue
 from praxis_core.assets.choosing import Fact
 from praxis_core.assets.state import AssetManagerState, Location
+from praxis_core.assets.water import Poured, holding_water, keys_in
 from praxis_core.errors import RunRefused
 from praxis_core.execution.attempt import Attempt
 from praxis_core.execution.page import RunPage
@@ -60,11 +61,12 @@ class Preflight:
         """
         if self._attempt.past is not None:
             return self._checked(None, {})  # it goes on with what it has
-        state, facts = await self._known()
+        known = await self._known()
+        state, facts = known.state, known.facts
         held = await self._held_by_others()
         if held:
-            known = {name: facts.get(name, Fact()) for name in held}
-            taken = {name: replace(fact, status="in_use") for name, fact in known.items()}
+            others = {name: facts.get(name, Fact()) for name in held}
+            taken = {name: replace(fact, status="in_use") for name, fact in others.items()}
             try:
                 return self._checked(state, facts | taken)
             except RunRefused:
@@ -78,7 +80,7 @@ class Preflight:
             RunRefused: something is missing, or in the way; it lists every fault and refill.
         """
         attempt = self._attempt
-        state, facts = await self._known()
+        known = await self._known()
         durations = await self._journal.durations(
             attempt.workcell.name, simulated=attempt.simulated
         )
@@ -89,8 +91,9 @@ class Preflight:
             attempt.workcell,
             attempt.parameters,
             checked.assets,
-            state,
-            facts=facts,
+            known.state,
+            facts=known.facts,
+            water=known.fillings if attempt.water else None,
             durations=durations,
             replica=self._bench.replica,
             run_id=attempt.run_id,
@@ -192,26 +195,35 @@ class Preflight:
             candidates=self._bench.candidates,
             state=state,
             facts=facts,
+            water=attempt.water,
         )
 
-    async def _known(self) -> tuple[AssetManagerState, dict[str, Fact]]:
+    async def _known(self) -> Known:
         """Tell what the run is going to find."""
-        state, facts = await known_of(self._catalogue, self._attempt.workcell)
-        return state or initial_assets(self._bench.replica.model), facts
+        known = await known_of(self._catalogue, self._attempt.workcell)
+        if known.state is not None:
+            return known
+        return replace(known, state=initial_assets(self._bench.replica.model))
 
     async def _held_by_others(self) -> set[str]:
         claims = await self._journal.claims(self._attempt.workcell.name)
         return {one.asset for one in claims if one.run_id != self._attempt.run_id}
 
 
-async def known_of(
-    catalogue: Catalogue, workcell: WorkcellDefinition
-) -> tuple[AssetManagerState | None, dict[str, Fact]]:
-    """Tell what a new run is going to find on a workcell.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a new run is going to find on a workcell."""
 
-    Returns:
-        What is there, None: what the definition says; and what the catalogue knows of each asset.
-    """
+    state: AssetManagerState | None
+    """What is there; None: what the definition says."""
+    facts: dict[str, Fact]
+    """What the catalogue knows of each asset."""
+    fillings: dict[str, Poured] = field(default_factory=dict)
+    """What the liquids are that are there."""
+
+
+async def known_of(catalogue: Catalogue, workcell: WorkcellDefinition) -> Known:
+    """Tell what a new run is going to find on a workcell."""
     found = await catalogue.find(workcell=workcell.name, limit=_MANY)
     filled = await catalogue.filled(workcell.name)
     facts = {
@@ -220,8 +232,13 @@ async def known_of(
         if one.name is not None
     }
     if workcell.refill is Refill.EVERY_RUN:
-        return None, facts
+        return Known(None, facts)
     for name in await catalogue.gone(workcell.name):
         facts[name] = Fact(status=AssetStatus.DISCARDED.value)
     state = await catalogue.state(workcell.name)
-    return state if state.locations else None, facts
+    if not state.locations:
+        return Known(None, facts)
+    fillings = await catalogue.fillings(keys_in(state))
+    for name in holding_water(state, fillings) & facts.keys():
+        facts[name] = replace(facts[name], water=True)
+    return Known(state, facts, fillings)

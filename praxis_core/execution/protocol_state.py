@@ -38,6 +38,8 @@ class ProtocolState(BaseModel):
     assets: dict[str, Any] = Field(default_factory=dict)
     steps: list[StepProgress] = Field(default_factory=list)
     error: JsonValue = None
+    water: bool = False
+    """Whether the run is done with water in place of everything else."""
 
     @property
     def current(self) -> StepProgress | None:
@@ -75,6 +77,7 @@ class ProtocolState(BaseModel):
             parameters=run.parameters,
             assets=run.assets,
             error=run.error,
+            water=run.water,
             steps=[
                 StepProgress(
                     path=step.path,

@@ -28,6 +28,8 @@ class RunRequest:
     """Whether a run that was under way may go on although its protocol's source has changed."""
     priority: int = 0
     """Where it waits for assets together with others, the greater is served first."""
+    water: bool = False
+    """Whether it is done with water in place of everything else."""
 
 
 @dataclass(frozen=True, slots=True)

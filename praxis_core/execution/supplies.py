@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,10 +10,11 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from praxis_core.assets.description import blocks
+from praxis_core.assets.description import blocks, called
 from praxis_core.assets.manager import AssetManager
 from praxis_core.assets.readings import Contents
 from praxis_core.assets.state import AssetManagerState
+from praxis_core.assets.water import WATER
 from praxis_core.labware.inventory import inventory
 from praxis_core.protocol.command import Command, DeckChange, Outcome
 from praxis_core.workcell.kinds import TAKE_STOCK
@@ -26,8 +26,6 @@ _ROUNDING = 1e-6
 
 _FEW = 4
 """Wells of a plate that are told one by one."""
-
-_WELL = re.compile(r"(?P<labware>.+)_well_(?P<well>[A-Z]+[0-9]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +53,20 @@ class Supplies:
         wholes: Names of the workcell's devices and labware.
         find: Gives a resource of the run's deck by its name.
         takes_some: Whether the run may work with some of the tips of a rack.
+        water: Whether it is a water run, for which nobody brings anything else.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what the deck is looked up in, by name
         self,
         workcell: str,
         begun_with: JsonValue,
         wholes: Iterable[str],
         find: Callable[[str], Any],
         takes_some: Callable[[str], bool],
+        *,
+        water: bool = False,
     ) -> None:
+        self._water = water
         state = AssetManagerState.model_validate(begun_with)
         self._of = f" -w {workcell}"
         self._assets = AssetManager(state, wholes)
@@ -166,9 +168,14 @@ class Supplies:
         there = self._assets.contents(name)
         if there.unknown or volume <= there.volume + _ROUNDING or _no_room(there, volume):
             return None
-        called, whole = _called(name), self._whole(name)
-        what = f"{called} has {_number(there.volume)} µL; needs {_number(volume - there.volume)} µL"
-        then = [f"praxis assets volume {called} --set VOLUME{self._of}"]
+        container, whole = called(name), self._whole(name)
+        what = (
+            f"{container} has {_number(there.volume)} µL; needs {_number(volume - there.volume)} µL"
+        )
+        then = [f"praxis assets volume {container} --set VOLUME{self._of}"]
+        if self._water:
+            water = f"praxis assets volume {container} --set VOLUME --reagent {WATER}{self._of}"
+            return Lack(whole, f"{what} more. Fill it with water, then:", (water,))
         if getattr(self._find(whole), "num_items", 1) == 1:  # else other wells go with it
             then.append(f"praxis assets refill {whole}{self._of}")
         return Lack(whole, f"{what} more. Fill it, then:", tuple(then))
@@ -180,9 +187,9 @@ class Supplies:
             return None
         if _no_room(there, volume):
             return None
-        what = f"{_called(name)} holds {_number(there.volume)} of {_number(most)} µL; "
+        what = f"{called(name)} holds {_number(there.volume)} of {_number(most)} µL; "
         what += f"{_number(volume)} µL more do not fit. Empty it, then:"
-        then = f"praxis assets volume {_called(name)} --set 0uL{self._of}"
+        then = f"praxis assets volume {called(name)} --set 0uL{self._of}"
         return Lack(self._whole(name), what, (then,))
 
     def _whole(self, part: str) -> str:
@@ -198,12 +205,6 @@ class Supplies:
 def _no_room(there: Contents, volume: float) -> bool:
     """Whether a volume fits into a container at no time, so that nobody can put it right."""
     return there.max_volume is not None and volume > there.max_volume + _ROUNDING
-
-
-def _called(name: str) -> str:
-    """Call a well as people do: ``plate_01[B3]``."""
-    match = _WELL.fullmatch(name)
-    return name if match is None else f"{match['labware']}[{match['well']}]"
 
 
 def _number(volume: float) -> str:

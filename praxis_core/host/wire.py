@@ -36,7 +36,7 @@ from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import OutcomeStatus, RunStatus, Sent
 from praxis_core.workcell.link import Ended
 
-VERSION = 1
+VERSION = 2
 """Of these messages. Host and run must speak the same one."""
 
 LARGEST_FRAME = 64 * 1024 * 1024

@@ -29,7 +29,8 @@ async def begin(session: AsyncSession, request: AttemptRequest) -> int:
     Two processes that begin the same run follow each other; the later one interrupts the earlier.
 
     Raises:
-        JournalError: a simulated run would become a real one, or the other way round.
+        JournalError: a simulated run would become a real one, or one with water one without, or the
+            other way round.
     """
     number = 1 if await _is_new(session, request) else await _next(session, request)
     await session.execute(
@@ -59,6 +60,7 @@ async def _is_new(session: AsyncSession, request: AttemptRequest) -> bool:
             simulated=request.simulated,
             asked_by=request.asked_by,
             carried_from=request.carried_from,
+            water=request.water,
         )
         .on_conflict_do_nothing()
         .returning(RunRow.id)
@@ -69,7 +71,7 @@ async def _is_new(session: AsyncSession, request: AttemptRequest) -> bool:
 async def _next(session: AsyncSession, request: AttemptRequest) -> int:
     run = (
         await session.execute(
-            select(RunRow.status, RunRow.simulated)
+            select(RunRow.status, RunRow.simulated, RunRow.water)
             .where(RunRow.id == request.run_id)
             .with_for_update(key_share=True)
         )
@@ -77,6 +79,10 @@ async def _next(session: AsyncSession, request: AttemptRequest) -> int:
     if run.simulated != request.simulated:
         was, wanted = ("simulated", "real") if run.simulated else ("real", "simulated")
         what = f"run {request.run_id} is {was} and cannot go on as a {wanted} one; start a new run"
+        raise JournalError(what=what)
+    if run.water != request.water:
+        was = "with" if run.water else "without"
+        what = f"run {request.run_id} began {was} water and goes on so; start a new run"
         raise JournalError(what=what)
     status = RunStatus(run.status)
     if not status.ended:

@@ -116,9 +116,12 @@ async def mark_tail(session: AsyncSession, run_id: UUID, number: int) -> Sequenc
             CommandRow.number >= number,
         )
         .values(tail=True)
-        .returning(CommandRow)
+        .returning(CommandRow.number)
     )
-    return marked.all()
+    query = select(CommandRow).where(
+        CommandRow.run_id == run_id, CommandRow.number.in_(marked.all())
+    )
+    return (await session.scalars(query)).all()
 
 
 async def set_aside(session: AsyncSession, run_id: UUID, branch: str, ordinal: int) -> None:

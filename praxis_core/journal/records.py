@@ -57,6 +57,8 @@ class AttemptRequest:
     asked_by: str = UNVERIFIED
     start_snapshot: JsonValue = None
     carried_from: UUID | None = None
+    water: bool = False
+    """Whether it is done with water."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +89,8 @@ class RunRecord:
     summary: JsonValue
     """Of the last attempt that ended."""
     error: JsonValue
+    water: bool
+    """Whether it is done with water in place of everything else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

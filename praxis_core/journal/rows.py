@@ -116,6 +116,7 @@ def run(row: RunRow, last: AttemptRow, protocol: ProtocolRow, workcell: Workcell
         parked_until=row.parked_until,
         summary=row.summary,
         error=last.error,
+        water=row.water,
     )
 
 
@@ -173,6 +174,7 @@ def command(row: CommandRow) -> CommandRecord:
             deck_changes=tuple(_deck_change(change) for change in changes),
             new_parent=row.new_parent,
             token=row.token,
+            water=row.water,
         ),
         issued_at=row.issued_at,
         outcome=_outcome(row),

@@ -20,6 +20,7 @@ RULES = (
     "0004_rules.sql",
     "0005_rules.sql",
     "0007_rules.sql",
+    "0008_rules.sql",
     "0010_rules.sql",
 )
 """The files in their order."""

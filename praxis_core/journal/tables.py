@@ -24,10 +24,11 @@ from sqlalchemy import (
     UniqueConstraint,
     desc,
     func,
+    select,
     text,
 )
 from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_column
 
 from praxis_core.journal.columns import (
     JSON_OR_NULL,
@@ -174,6 +175,8 @@ class RunRow(Base):
     summary: Mapped[JsonValue] = mapped_column(JSON_OR_NULL)
     """Of the last attempt that ended; so is ``final_state``."""
     final_state: Mapped[JsonValue] = mapped_column(JSON_OR_NULL)
+    water: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Whether it is done with water in place of everything else."""
     parked_until: Mapped[datetime | None]
     """By the workcell's clock; None also while it is parked until somebody resumes it."""
 
@@ -329,6 +332,10 @@ class CommandRow(Base):
     """Not replayed: in the aborted tail of its attempt, or said not to have happened."""
     delivered: Mapped[int | None] = mapped_column(BigInteger)
     """The order in which outcomes were given to runs."""
+    water: Mapped[bool] = column_property(
+        select(RunRow.water).where(RunRow.id == run_id).correlate_except(RunRow).scalar_subquery()
+    )
+    """Of its run."""
 
 
 class MeasurementRow(Base):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import reprlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,10 +13,12 @@ from pydantic_core import ErrorDetails
 
 from praxis_core.assets.choosing import Fact, choose, shortfalls, unusable
 from praxis_core.assets.state import AssetManagerState
+from praxis_core.assets.water import WATER
 from praxis_core.errors import Problem, RunRefused
 from praxis_core.planning.binding import Binding, match
 from praxis_core.planning.shelf import listed
 from praxis_core.protocol.definition import ProtocolDefinition, validate_parameters
+from praxis_core.protocol.parameters import AssetRequirement
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ def check_request(  # noqa: PLR0913  # both sides of the question, by name
     candidates: Mapping[str, object],
     state: AssetManagerState | None = None,
     facts: Mapping[str, Fact] | None = None,
+    water: bool = False,
 ) -> CheckedRequest:
     """Check what a user asks for against what the protocol takes and what the workcell has.
 
@@ -55,10 +58,13 @@ def check_request(  # noqa: PLR0913  # both sides of the question, by name
         state: What is in them, so that what nobody named is chosen by what the protocol needs;
             None: nothing is chosen, and no needs are looked at.
         facts: What the catalogue knows of them, by name.
+        water: Whether it is to be a water run, for which water stands in for every reagent.
 
     Raises:
         RunRefused: something is wrong; it lists every problem, with the value and what is allowed.
     """
+    if water:
+        definition = _with_water(definition)
     values: dict[str, Any] = {}
     problems: list[Problem] = []
     try:
@@ -82,6 +88,19 @@ def check_request(  # noqa: PLR0913  # both sides of the question, by name
             protocol=definition.name, workcell=workcell, count=len(problems), problems=problems
         )
     return CheckedRequest(values, bound.assets, bound.wholes)
+
+
+def _with_water(definition: ProtocolDefinition) -> ProtocolDefinition:
+    """Let a protocol need water wherever it needs a reagent."""
+
+    def needing(requirement: AssetRequirement) -> AssetRequirement:
+        needs = requirement.needs
+        if needs is None or needs.reagent is None:
+            return requirement
+        water = replace(needs, reagent=WATER)
+        return requirement.model_copy(update={"needs": water})
+
+    return definition.model_copy(update={"assets": tuple(map(needing, definition.assets))})
 
 
 def _chosen(  # noqa: PLR0913  # as check_request has it

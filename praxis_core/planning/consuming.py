@@ -15,6 +15,7 @@ from praxis_core.assets.operations import (
     uses_head96,
 )
 from praxis_core.assets.state import AssetManagerState
+from praxis_core.assets.water import WATER
 from praxis_core.planning.plan import Consumption
 from praxis_core.protocol.command import Command
 
@@ -28,9 +29,13 @@ class Account:
     Args:
         state: What is there before the first of them.
         whole: Names the labware that a well or tip spot belongs to.
+        water: Whether it is of a water run, for which nobody brings anything else.
     """
 
-    def __init__(self, state: AssetManagerState, whole: Callable[[str], str]) -> None:
+    def __init__(
+        self, state: AssetManagerState, whole: Callable[[str], str], *, water: bool = False
+    ) -> None:
+        self._water = water
         self._whole = whole
         self._start = state
         self._racks = AssetManagerState(racks=state.racks)
@@ -121,12 +126,15 @@ class Account:
         of = f" -w {workcell}"
         return (
             *(f"praxis assets replace {rack}{of}" for rack in sorted(self._missing_tips)),
-            *(
-                f"fill it, then: praxis assets volume {one} --set VOLUME{of}; filled as the "
-                f"workcell's definition says: praxis assets refill {self._whole(one)}{of}"
-                for one in self._missing
-            ),
+            *(self._mend_volume(one, of) for one in self._missing),
         )
+
+    def _mend_volume(self, container: str, of: str) -> str:
+        volume = f"praxis assets volume {container} --set VOLUME"
+        if self._water:
+            return f"fill it with water, then: {volume} --reagent {WATER}{of}"
+        refill = f"praxis assets refill {self._whole(container)}{of}"
+        return f"fill it, then: {volume}{of}; filled as the workcell's definition says: {refill}"
 
 
 def tips_told(state: AssetManagerState, rack: str, missing: int) -> str:

@@ -116,12 +116,15 @@ class Plan(_Part):
     """What does not stand against it, and somebody should know: taught values that are over."""
     ended: str = ""
     """Why the plan ends before the protocol does; empty: it is complete."""
+    water: bool = False
+    """Whether it is of a water run."""
 
     @property
     def summary(self) -> str:
         """How much it is, and whether anything stands against it."""
         faults = f"{len(self.faults)} fault(s)" if self.faults else "no faults"
-        said = [f"{len(self.commands)} commands", faults]
+        said = ["with water"] if self.water else []
+        said += [f"{len(self.commands)} commands", faults]
         if self.duration is not None:
             said.append(f"about {timedelta(seconds=round(self.duration))}")
         if self.not_estimated:

@@ -30,12 +30,22 @@ class PlannedRun:
         watch: Follows what nobody knows yet.
         start: When the run is taken to begin.
         loop: Tells the time since.
+        water: Whether it is a water run.
     """
 
-    def __init__(
-        self, run_id: UUID, replica: Replica, watch: Watch, start: datetime, loop: VirtualLoop
+    def __init__(  # noqa: PLR0913  # what a protocol may ask for, by name
+        self,
+        run_id: UUID,
+        replica: Replica,
+        watch: Watch,
+        start: datetime,
+        loop: VirtualLoop,
+        *,
+        water: bool,
     ) -> None:
         self.run_id = run_id
+        self.water = water
+        """Whether it is done with water in place of everything else."""
         self.random: Random = PlannedRandom(watch)
         self.left_out: list[str] = []
         """Names of the outside effects that were not brought about."""

@@ -11,6 +11,7 @@ from pylabrobot.resources.errors import NoTipError
 
 from praxis_core.assets.choosing import Fact
 from praxis_core.assets.state import AssetManagerState
+from praxis_core.assets.water import Fillings
 from praxis_core.errors import Problem, RunRefused
 from praxis_core.planning.checks import CheckedRequest, check_request
 from praxis_core.planning.consuming import tips_told
@@ -41,6 +42,7 @@ def plan(  # noqa: PLR0913, PLR0917  # what a run would be given, by name
     state: AssetManagerState | None = None,
     *,
     facts: Mapping[str, Fact] | None = None,
+    water: Fillings | None = None,
     durations: Durations | None = None,
     replica: Replica | None = None,
     run_id: UUID | None = None,
@@ -58,6 +60,7 @@ def plan(  # noqa: PLR0913, PLR0917  # what a run would be given, by name
         assets: Requirement -> name on the workcell, as far as it is to be just that one.
         state: What is where, and how much of it; None: as the definition of the workcell says.
         facts: What the catalogue knows of the workcell's assets, by name.
+        water: For a water run what the fillings are that are in them; None: it is to be none.
         durations: Seconds that a command takes as a rule, by device and method.
         replica: Of this workcell, as its definition built it; nobody uses it meanwhile, and it is
             then just as it was before. None: one is built, which takes a second.
@@ -86,6 +89,7 @@ def plan(  # noqa: PLR0913, PLR0917  # what a run would be given, by name
         candidates={**labware, **replica.devices},
         state=state,
         facts=facts or {},
+        water=water is not None,
     )
     task = Task(
         function=function,
@@ -96,6 +100,7 @@ def plan(  # noqa: PLR0913, PLR0917  # what a run would be given, by name
         start=datetime.now(UTC),
         durations=durations or {},
         limits=limits,
+        water=water,
     )
     return _planned(task, workcell.name, replica)
 
@@ -201,6 +206,7 @@ def _plan_of(task: Task, workcell: str, done: Rehearsed) -> Plan:
         not_estimated=tuple(sorted(done.not_estimated)),
         left_out=tuple(done.left_out),
         ended=ended,
+        water=task.water is not None,
     )
 
 

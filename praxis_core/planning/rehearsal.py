@@ -17,6 +17,7 @@ from pylabrobot.liquid_handling.errors import ChannelizedError
 from pylabrobot.resources import (
     ItemizedResource,
     TipSpot,
+    Trash,
     does_tip_tracking,
     does_volume_tracking,
     set_tip_tracking,
@@ -24,11 +25,12 @@ from pylabrobot.resources import (
 )
 
 from praxis_core.assets.contents import Change
-from praxis_core.assets.description import describe
+from praxis_core.assets.description import called, describe
 from praxis_core.assets.manager import AssetManager
 from praxis_core.assets.names import channels_of
 from praxis_core.assets.operations import left_empty
-from praxis_core.assets.state import AssetManagerState, Location
+from praxis_core.assets.state import AssetManagerState, Liquid, Location
+from praxis_core.assets.water import Fillings, how_to_mend, only_water, told
 from praxis_core.errors import PlaceOccupied
 from praxis_core.labware.encoder import message_of
 from praxis_core.labware.inventory import inventory
@@ -54,6 +56,7 @@ from praxis_core.protocol.lifecycle import OutcomeStatus
 from praxis_core.protocol.running import current_run
 from praxis_core.workcell import timed
 from praxis_core.workcell.branches import Branch, inside_protocol
+from praxis_core.workcell.definition import Refill
 from praxis_core.workcell.kinds import LIFECYCLE
 from praxis_core.workcell.raised import command_of
 from praxis_core.workcell.replica import Replica
@@ -108,6 +111,8 @@ class Task:
     limits: Limits
     earlier: Earlier | None = None
     """None: nothing of it was done yet."""
+    water: Fillings | None = None
+    """For a water run what the fillings are that are on the deck; None: it is none."""
 
     def wholes(self, requirement: str) -> set[str]:
         """Name the assets that a requirement is bound to, or has parts of."""
@@ -178,7 +183,10 @@ class Rehearsal:
         self._given_up = False
         self._assets = AssetManager(task.state)
         watch = Watch(task.file, eager=eager)
-        self._done = Rehearsed(watch, Account(task.state, self._whole))
+        account = Account(task.state, self._whole, water=task.water is not None)
+        self._done = Rehearsed(watch, account)
+        self._not_water: dict[tuple[str, bool], tuple[PlannedCommand, dict[str, Liquid]]] = {}
+        """Of a water run: what it must not touch, by labware and whether that is conditional."""
         self._loop: VirtualLoop | None = None
         self._run: PlannedRun | None = None
         self._devices: PretendDevices | None = None
@@ -210,12 +218,20 @@ class Rehearsal:
                 done.failure = self._failure(error)
         if self._run is not None:
             done.left_out = self._run.left_out
+        self._tell_what_is_no_water()
         return done
 
     async def _main(self) -> None:
         loop = self._loop = asyncio.get_running_loop()  # type: ignore[assignment]
         task, replica, watch = self._task, self._replica, self._done.watch
-        self._run = PlannedRun(task.run_id, replica, watch, task.start, loop)  # type: ignore[arg-type]
+        self._run = PlannedRun(
+            task.run_id,
+            replica,
+            watch,
+            task.start,
+            loop,  # type: ignore[arg-type]
+            water=task.water is not None,
+        )
         self._devices = PretendDevices(replica, self._assets, self._run.time)
         replica.arrange(task.state)
         if self._generous:
@@ -283,6 +299,7 @@ class Rehearsal:
             if seconds:
                 await asyncio.sleep(seconds)
         before = [self._in_the_way(command), self._not_there(command)]
+        self._look_for_water(planned, command)
         changes = self._assets.apply(command, outcome, self._run.time())
         self._done.account.enter(command, changes if outcome.error is None else ())
         faults = [self._fault(planned, *one) for one in self._all_wrong(command, changes)]
@@ -307,6 +324,42 @@ class Rehearsal:
             self._assets.take_places(earlier.moved, self._assets.places())
             self._replica.arrange(AssetManagerState(locations=dict(earlier.moved)))
         return None
+
+    def _look_for_water(self, planned: PlannedCommand, command: Command) -> None:
+        """Note what a water run would touch that is not known to be water."""
+        if self._task.water is None:
+            return
+        found = self._assets.not_water(command, self._task.water, self._is_waste)
+        for name, liquid in found.items():
+            if not self._began_otherwise(name):
+                continue  # it is so because of what has been noted already
+            key = self._whole(name), planned.conditional
+            self._not_water.setdefault(key, (planned, {}))[1].setdefault(name, liquid)
+
+    def _began_otherwise(self, name: str) -> bool:
+        """Whether a container, or a used tip, was not known to be water from the beginning."""
+        start, fillings = self._task.state, self._task.water or {}
+        if name in start.containers:
+            return not only_water(start.containers[name], fillings)
+        return name not in start.tip_spots or name in start.used_tips
+
+    def _is_waste(self, name: str) -> bool:
+        return isinstance(self._replica.resources.find(name), Trash)
+
+    def _tell_what_is_no_water(self) -> None:
+        """Tell for each labware once what a water run must not touch in it."""
+        fillings, spots = self._task.water or {}, self._task.state.tip_spots
+        definition = self._replica.definition
+        for (whole, conditional), (planned, found) in self._not_water.items():
+            name, liquid = next(iter(found.items()))
+            what = f"{told(liquid, fillings)}; a water run touches nothing but water"
+            if len(found) > 1:
+                what += f" ({len(found) - 1} more of {whole} are no water either)"
+            mend = how_to_mend(name, whole, called(name), definition.name, tips=spots)
+            if definition.refill is Refill.EVERY_RUN:
+                mend = "it is set back before each run: write refill: by_hand into its workcell"
+            fault = self._fault(planned, name, what, mend)
+            (self._done.possible if conditional else self._done.certain).append(fault)
 
     def _note(self, command: Command) -> PlannedCommand:
         done = self._done

@@ -57,6 +57,8 @@ class Command:
     PyLabRobot's own drop has a coordinate only."""
     token: int | None = None
     """Of the claim on the device that lets it through; None: nobody else can want the device."""
+    water: bool = field(default=False, compare=False)
+    """Whether its run is done with water: what it moves is water, and leaves no lineage."""
 
     @property
     def name(self) -> str:

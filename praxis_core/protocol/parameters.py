@@ -20,7 +20,7 @@ from praxis_core.protocol.docstring import docstring
 from praxis_core.protocol.faults import Faults
 from praxis_core.protocol.needs import Needs, needs_in
 
-RESERVED = ("workcell", "assets", "simulate", "carry_from", "priority")
+RESERVED = ("workcell", "assets", "simulate", "carry_from", "priority", "water_run")
 """Fields that the form of every run has beside the protocol's own."""
 
 _SAMPLES: dict[str, Any] = {"string": "", "number": 1.0, "integer": 1, "boolean": True}

@@ -50,6 +50,10 @@ class CurrentRun(Protocol):
         """The run's accession id: the Prefect flow-run id."""
 
     @property
+    def water(self) -> bool:
+        """Whether it is done with water in place of everything else."""
+
+    @property
     def random(self) -> Random:
         """Random numbers that belong to the run."""
 
@@ -108,6 +112,12 @@ class Run:
             NoRun: the protocol was called directly.
         """
         return needed_run("run.id").run_id
+
+    @property
+    def water(self) -> bool:
+        """Whether this is a water run: what is measured says nothing about samples."""
+        here = current_run.get()
+        return here is not None and here.water
 
     @property
     def random(self) -> Random:

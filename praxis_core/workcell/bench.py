@@ -60,6 +60,7 @@ class Bench:
         step: Tells the step path and the task run the caller is in.
         link: How the devices are reached; None: they live in this process, and nothing is recorded.
         execute: Takes the commands instead of the link; it must begin with them in order.
+        water: The run is done with water.
 
     Raises:
         RealHardwareRefused: the workcell is real and ``simulate`` is not set.
@@ -75,6 +76,7 @@ class Bench:
         step: CurrentStep = no_step,
         link: Link | None = None,
         execute: Execute | None = None,
+        water: bool = False,
     ) -> None:
         self.definition = definition
         self.link: Link = link or local_link(definition, simulate=simulate)
@@ -88,6 +90,7 @@ class Bench:
             attempt=attempt,
             step=step,
             simulate=simulate,
+            water=water,
         )
 
     @property

@@ -15,6 +15,7 @@ from praxis_core.workcell.exactly_once import Enter, ExactlyOnce, refuse_quarant
 from praxis_core.workcell.in_flight import InFlight
 from praxis_core.workcell.kinds import LIFECYCLE, SET_ATTRIBUTES, TAKE_STOCK
 from praxis_core.workcell.stage import Stage
+from praxis_core.workcell.water_only import WaterOnly
 from praxis_core.workcell.workplace import Workplace
 
 
@@ -25,6 +26,8 @@ class Commands:
     place: Workplace
     stage: Stage
     exactly_once: ExactlyOnce
+    water: WaterOnly
+    """Looks at the commands of water runs."""
 
     async def execute(self, command: Command) -> Outcome:
         """Carry out one command; see ``WorkcellRuntime.execute``."""
@@ -43,6 +46,7 @@ class Commands:
             async with device.turn(command):
                 # It may have been let go of while the command waited for its turn.
                 self._refuse_unless_usable(device, run, command)
+                await self.water.require(command)
                 in_flight.begin()
                 if command.method == TAKE_STOCK:
                     return await self._take_stock(run, device, command)

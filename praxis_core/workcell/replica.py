@@ -80,7 +80,7 @@ class Replica:
         definition: The workcell. execute: Carries a command to the devices; it must begin with them
         in the order it is called. run_id: The run that commands belong to. attempt: Its attempt.
         step: Tells which step the calling code is part of. simulate: Stand in for the simulated
-        devices although the workcell is real.
+        devices although the workcell is real. water: The run is done with water.
 
     Raises:
         WorkcellFaults: the workcell cannot be built.
@@ -95,7 +95,9 @@ class Replica:
         attempt: int = 1,
         step: CurrentStep = no_step,
         simulate: bool = False,
+        water: bool = False,
     ) -> None:
+        self._water = water
         self.definition = definition
         self._execute = execute
         self._run_id = run_id
@@ -271,6 +273,7 @@ class Replica:
             task_run_id=task_run_id,
             deck_changes=self._deck.take(),
             new_parent=current_destination() if method in MOVING else None,
+            water=self._water,
         )
         outcome = await self._carry(command)
         if outcome.error is not None:

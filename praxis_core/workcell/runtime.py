@@ -42,6 +42,7 @@ from praxis_core.workcell.safekeeping import Safekeeping
 from praxis_core.workcell.stage import Stage
 from praxis_core.workcell.status_board import StatusBoard
 from praxis_core.workcell.time_limits import TimeLimit, time_limit
+from praxis_core.workcell.water_only import WaterOnly
 from praxis_core.workcell.workplace import Workplace
 
 
@@ -100,7 +101,7 @@ class WorkcellRuntime:
         losses = Losses(place, self._exactly_once.doubts)
         self._connections = Connections(place, epoch, self._board, losses)
         self._stage = Stage(place, self._handover, losses)
-        self._commands = Commands(place, self._stage, self._exactly_once)
+        self._commands = Commands(place, self._stage, self._exactly_once, WaterOnly(place))
         self._restoration = Restoration(place, self.execute)
         self._recovery: Recovery | None = None
         """None: there is no journal to recover from."""

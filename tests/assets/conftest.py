@@ -54,6 +54,8 @@ class Bench:
     """The last command of which nobody knows whether it happened."""
     again: int | None = None
     """Ordinal of an earlier command that the next one is; None: it is a new one."""
+    water: bool = False
+    """Whether the next commands are of a water run."""
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def do(
@@ -70,7 +72,7 @@ class Bench:
         self.again = None
         command = Command(
             UUID(int=1), 1, "0", ordinal, "star", method, args, kwargs,
-            CommandKind.ONCE, fingerprint="", new_parent=new_parent,
+            CommandKind.ONCE, fingerprint="", new_parent=new_parent, water=self.water,
         )  # fmt: skip
         error = error or self.error
         status = OutcomeStatus.FAILED if error else OutcomeStatus.SUCCEEDED

@@ -48,6 +48,7 @@ def test_the_form_has_types_ranges_choices_and_descriptions() -> None:
         "simulate",
         "carry_from",
         "priority",
+        "water_run",
     }
     assert properties["volume"]["exclusiveMinimum"] == 0
     assert properties["volume"]["maximum"] == 300

@@ -27,6 +27,7 @@ class StepLog:
         self.names: list[str] = []
         self.run_id: UUID = uuid4()
         self.random = Random(1)  # noqa: S311  # not for secrets
+        self.water = False
 
     def now(self) -> datetime:
         """The time."""

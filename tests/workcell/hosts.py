@@ -40,6 +40,8 @@ class World:
         self.lab = Lab(definition, folder / "effects.jsonl")
         self.socket = folder / "lab.sock"
         self.runs: list[Attaching] = []
+        self.water = False
+        """Whether runs that begin are done with water."""
         self.begun_with: dict[UUID, AssetManagerState] = {}
         """What each run that was begun here began with."""
         self._links: list[LabLink] = []
@@ -96,6 +98,7 @@ class World:
             parameters={},
             assets={},
             simulated=True,
+            water=self.water,
         )
         attempt = await self.journal.begin_attempt(request)
         token = await self.journal.claim_devices(
@@ -117,7 +120,9 @@ class World:
                 return outcome
             return await execute(replace(command, token=run.token))
 
-        replica = Replica(self.definition, claimed, run_id=run.run_id, attempt=run.attempt)
+        replica = Replica(
+            self.definition, claimed, run_id=run.run_id, attempt=run.attempt, water=self.water
+        )
         if run.run_id in self.begun_with:
             replica.arrange(self.begun_with[run.run_id])
         await replica.attach(run.devices)

@@ -7,7 +7,7 @@ from alembic import op
 from praxis_core.journal.rules import run_file
 
 revision = "0010"
-down_revision = "0007"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
