@@ -77,7 +77,10 @@ class Questions:
     async def ask(self, run_id: UUID, attempt: int, key: str, asked: Asked) -> Question:
         """Ask; what was asked under this key before stays, with its answer if there is one."""
         values = {"title": asked.title, "text": asked.text, "form": asked.form}
-        new = insert(QuestionRow).values(run_id=run_id, attempt=attempt, key=key, **values)
+        number = func.nextval("praxis.doubt_id_seq")
+        new = insert(QuestionRow).values(
+            id=number, run_id=run_id, attempt=attempt, key=key, **values
+        )
         async with self._database.session() as session, session.begin():
             await session.execute(new.on_conflict_do_nothing(index_elements=["run_id", "key"]))
             same = (QuestionRow.run_id == run_id, QuestionRow.key == key)

@@ -513,7 +513,7 @@ class DoubtRow(Base):
 class QuestionRow(Base):
     """What a protocol, or somebody who watches it, asks a person; and the answer once there is one.
 
-    Its number is one of those of ``doubt``: a person names either by its number.
+    A person names either this or a ``doubt`` by its number.
     """
 
     __tablename__ = "question"
@@ -531,11 +531,8 @@ class QuestionRow(Base):
         ),
     )
 
-    id: Mapped[int] = mapped_column(
-        BigInteger,
-        primary_key=True,
-        server_default=text("nextval('praxis.doubt_id_seq'::regclass)"),
-    )
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    """Of the sequence that numbers ``doubt``."""
     run_id: Mapped[UUID]
     attempt: Mapped[int]
     """The one that asked first."""

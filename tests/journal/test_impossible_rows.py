@@ -125,6 +125,7 @@ GOOD: dict[str, Row] = {
         "answer_details": "'1'",
     },
     "question": {
+        "id": "98",
         "run_id": OTHER_RUN,
         "attempt": "1",
         "key": "'0/0'",

@@ -1,7 +1,7 @@
 -- What revision 0007 adds to the tables; journal/tables.py says what it means.
 
 CREATE TABLE praxis.question (
-	id BIGINT DEFAULT nextval('praxis.doubt_id_seq'::regclass) NOT NULL,
+	id BIGINT NOT NULL,
 	run_id UUID NOT NULL,
 	attempt INTEGER NOT NULL,
 	key TEXT NOT NULL,
