@@ -9,7 +9,9 @@ from typing import Annotated, Any, TypeVar, cast, get_args
 from uuid import UUID
 
 from prefect import Flow, flow
+from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
+from prefect.exceptions import Pause
 from prefect.runtime import flow_run
 from prefect.states import Failed
 from pydantic import Field, SecretStr, TypeAdapter, ValidationError
@@ -19,7 +21,14 @@ from blocks import PraxisDatabase, PraxisStateStore
 from flows.artifact import publish_result
 from flows.page import PrefectPage
 from flows.telling import low_told, troubles_told
-from praxis_core.errors import CommandInDoubt, NoRun, RequestError, RunNeedsAnswer, RunStopped
+from praxis_core.errors import (
+    CommandInDoubt,
+    NoRun,
+    RequestError,
+    RunNeedsAnswer,
+    RunParked,
+    RunStopped,
+)
 from praxis_core.execution.in_doubt import settled
 from praxis_core.host.link import HostLink
 from praxis_core.journal.record import Journal
@@ -185,7 +194,7 @@ def _read(kind: type[_Given], given: Any, what: str) -> _Given:
         raise RequestError(what=what) from None
 
 
-def _flow_run_id() -> UUID:
+def _this_run() -> FlowRun:
     """Tell which run this is.
 
     Raises:
@@ -194,13 +203,14 @@ def _flow_run_id() -> UUID:
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         raise NoRun(what="A compiled protocol")
-    return context.flow_run.id
+    return context.flow_run
 
 
 async def _run(
     function: Callable[..., Awaitable[Any]], blocks: str, arguments: dict[str, Any]
 ) -> Any:
-    run_id = _flow_run_id()
+    this_run = _this_run()
+    run_id = this_run.id
     carry_from, priority = arguments.pop("carry_from"), arguments.pop("priority")
     water = arguments.pop("water_run")
     request = RunRequest(
@@ -219,7 +229,7 @@ async def _run(
     store = cast("PraxisStateStore", await PraxisStateStore.aload(blocks))
     database_block = cast("PraxisDatabase", await PraxisDatabase.aload(blocks))
     settings = PraxisSettings(database_url=database_block.url, redis_url=SecretStr(store.url))
-    page = PrefectPage(request.run_id)
+    page = PrefectPage(request.run_id, deployed=this_run.deployment_id is not None)
     async with database_block.open() as database:
         await require_current(database)
         orchestrator = Orchestrator(
@@ -234,6 +244,9 @@ async def _run(
         except RunStopped as stopped:
             # To Prefect it has ended and can be retried, which is how it goes on.
             return Failed(name="Stopped", message=str(stopped))
+        except RunParked as parked:
+            # Prefect's word for a process that ends while its run does not.
+            raise Pause(str(parked)) from None
         finally:
             await orchestrator.close()
         await publish_result(Journal(database), result)

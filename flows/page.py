@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from httpx import HTTPError
 from prefect.client.orchestration import get_client
-from prefect.client.schemas import State, StateType
+from prefect.client.schemas import SetStateStatus, State, StateType
 from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
+from prefect.states import Scheduled
 
 from flows.artifact import publish_plan
 from flows.form import PrefectForm
+from praxis_core.errors import RunParked
 from praxis_core.execution.page import Form, Said
 from praxis_core.orchestrator import RunPage
 from praxis_core.planning.plan import Plan
 
 WAITING = "Waiting"
 """Name of the state of a run that waits for assets, or for material."""
+
+PARKED = "Parked"
+"""Name of the state of a run that waits without a process."""
+
+NOBODY_KNOWS = timedelta(days=36500)
+"""When a run is started again that waits for a person: ``praxis run resume`` comes before."""
+
+AGAIN_SECONDS = 2.0
+"""Between two tries to tell Prefect."""
 
 WATER = "water"
 """Tag of a run that is done with water."""
@@ -29,13 +41,34 @@ class PrefectPage(RunPage):
 
     Args:
         run_id: The flow run.
+        deployed: Whether it is one of a deployment, which a worker starts.
     """
 
     via = "prefect"
 
-    def __init__(self, run_id: UUID) -> None:
+    def __init__(self, run_id: UUID, *, deployed: bool) -> None:
         self._run_id = run_id
         self._one_form = asyncio.Lock()
+        # Nobody starts a run of a file again; it waits in its process.
+        self.starts_again = deployed
+
+    async def parked(self, parked: RunParked) -> None:
+        """Let the worker start the run again at its time; without Prefect's word nothing ends."""
+        left = NOBODY_KNOWS if parked.seconds is None else timedelta(seconds=parked.seconds)
+        state: State[None] = Scheduled(
+            scheduled_time=datetime.now(UTC) + left, name=PARKED, message=str(parked)
+        )
+        while True:
+            try:
+                async with get_client() as client:
+                    said = await client.set_flow_run_state(self._run_id, state)
+            except (PrefectException, HTTPError) as error:
+                get_run_logger().warning("That it is parked is not on this page: %s", error)
+                await asyncio.sleep(AGAIN_SECONDS)
+            else:
+                if said.status != SetStateStatus.ACCEPT:
+                    get_run_logger().warning("Prefect does not park it: %s", said.details)
+                return
 
     async def with_water(self) -> None:
         """Give the flow run the tag ``water``."""

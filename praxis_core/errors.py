@@ -94,6 +94,8 @@
         ├── SchemaTooNew
         └── ImpossibleTransition
 
+Beside the tree, since it is no error, and no ``except Exception`` is to stop it: ``RunParked``.
+
 The docstring of an error is its message: a template whose fields are the keyword arguments the error
 is raised with. The fields stay readable in ``details``, and an error survives pickling, because Prefect
 carries it between processes.
@@ -102,9 +104,11 @@ carries it between processes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from inspect import cleandoc
 from string import Formatter
 from typing import NamedTuple
+from uuid import UUID
 
 
 class Problem(NamedTuple):
@@ -530,6 +534,30 @@ class AssetsLocked(LockError):
 
 class LeaseLost(LockError):
     """The lease on {asset} (token {token}) is no longer held by {holder}: it expired or was taken over."""
+
+
+# --- no error ------------------------------------------------------------------------------------
+
+
+class RunParked(BaseException):
+    """A run ended its process because all that it does is wait; see ``execution.parking``.
+
+    Args:
+        run_id: The run.
+        until: When it goes on, by the workcell's clock; None: when somebody resumes it.
+        seconds: How long it is until then; None: nobody knows.
+    """
+
+    def __init__(self, run_id: UUID, until: datetime | None, seconds: float | None) -> None:
+        self.run_id = run_id
+        self.until = until
+        self.seconds = seconds
+        super().__init__(run_id, until, seconds)
+
+    def __str__(self) -> str:
+        """Say it on one line."""
+        until = f"{self.until:%Y-%m-%d %H:%M:%S} UTC" if self.until else "somebody resumes it"
+        return f"Parked until {until}, with what it has, and with its devices as they are set."
 
 
 # --- journal -------------------------------------------------------------------------------------

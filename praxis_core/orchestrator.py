@@ -98,6 +98,7 @@ class Orchestrator:
 
         Raises:
             RunNeedsAnswer, RunNotResumable, SourceChanged: the run cannot go on as it is.
+            RunParked: it waits without a process; no error. Another attempt goes on at its time.
             CommandInDoubt: nobody knows what a command did; the run waits for an answer.
             HostLost, HostNotRunning: its host cannot be reached; the run is interrupted.
             PraxisError: the run was refused; nothing has moved.
@@ -116,6 +117,9 @@ class Orchestrator:
         except BaseException as error:
             if attempt.number:
                 await to_the_end(closing.after_error(error))
+            if attempt.parked is not None:
+                await to_the_end(self._page.parked(attempt.parked))
+                raise attempt.parked from None
             raise
         await to_the_end(closing.complete(RunStatus.SUCCEEDED, summary))
         return RunResult(request.run_id, attempt.number, summary)
@@ -133,6 +137,7 @@ class Orchestrator:
                 journal=self._journal,
                 run_step=self._run_step,
                 page=self._page,
+                park_over_seconds=self._settings.park_over_seconds,
                 remind_seconds=self._settings.remind_seconds,
             )
             return await performance.carry_out(attached)

@@ -146,6 +146,12 @@ class PraxisSettings(BaseSettings):
         description="Seconds for which a workcell host waits for the process of a run to come back "
         "before it makes the run's devices safe (PRAXIS_GRACE_SECONDS).",
     )
+    park_over_seconds: float = Field(
+        default=60,
+        ge=0,
+        description="Seconds that a wait with park=True has to take for the run to do without a "
+        "process meanwhile (PRAXIS_PARK_OVER_SECONDS).",
+    )
     host_dead_seconds: float = Field(
         default=10,
         gt=0,

@@ -74,7 +74,9 @@ async def follow(
                     bar.update(shown, **_shown(state, steps))
                 if looks % LOOKS_PER_QUESTION == 0 and state is not None and not quiet:
                     told = await _tell_waits(records, state, told)
-                if lost or (state is not None and state.status.ended):
+                if lost or (
+                    state is not None and (state.status.ended or state.status is RunStatus.PARKED)
+                ):
                     return None if state is None else state.status
                 await asyncio.sleep(LOOK_EVERY)
 

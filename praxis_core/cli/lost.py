@@ -55,4 +55,4 @@ def is_gone(run: RunRecord) -> bool:
 
 def _should_go_on(run: RunRecord) -> bool:
     # One that is in doubt or interrupted has stopped, and says so.
-    return run.status in {RunStatus.PREPARING, RunStatus.RUNNING}
+    return run.status in {RunStatus.PREPARING, RunStatus.RUNNING, RunStatus.PARKED}

@@ -22,7 +22,7 @@ from praxis_core.assets.shortages import Shortage, Shortages
 from praxis_core.cli.console import console, print_json, table
 from praxis_core.cli.lost import is_gone, is_lost
 from praxis_core.cli.opening import journal
-from praxis_core.cli.waiting import in_prefect, not_in_history, waits_for
+from praxis_core.cli.waiting import in_prefect, not_in_history, status_words, waits_for
 from praxis_core.errors import RunNotFound
 from praxis_core.execution.readout import PlateReadout, of_attempt, plate_readouts
 from praxis_core.execution.running_low import CONSUMABLES_LOW
@@ -50,12 +50,14 @@ COLOURS = {
     RunStatus.CANCELLED: "yellow",
     RunStatus.INTERRUPTED: "yellow",
     RunStatus.IN_DOUBT: "yellow",
+    RunStatus.PARKED: "cyan",
 }
 
 RESUMABLE = frozenset({RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.INTERRUPTED})
 
 TOLD = frozenset(
     {
+        "parked",
         "resumed",
         "restored",
         "device_quarantined",
@@ -226,12 +228,17 @@ def _show_run(run: RunRecord, lost: FlowRun | None) -> None:
     console.print(
         f"[bold]{escape(run.protocol)}[/bold] on {escape(run.workcell)}"
         f"{', with water' if run.water else ''}: "
-        f"[{colour}]{run.status.value.replace('_', ' ')}[/{colour}] "
+        f"[{colour}]{status_words(run)}[/{colour}] "
         f"(run {run.run_id}, attempt {run.attempt})"
     )
     if run.by_hand:
         console.print(escape(f"{by_whom(run)}; since {run.created_at:%Y-%m-%d %H:%M:%S}"))
-    if lost is not None:
+    if lost is not None and run.status is RunStatus.PARKED:
+        console.print(
+            f"[red]Prefect calls it {lost.state_name}, and does not start it again by itself: "
+            f"{escape(lost.state_message or '')}[/red]"
+        )
+    elif lost is not None:
         console.print(
             f"[red]Its process has ended without a word; Prefect calls it {lost.state_name}: "
             f"{escape(lost.state_message or '')}[/red]\n"

@@ -41,7 +41,7 @@ RunId = Annotated[str, typer.Argument(help="Id of the run, or its first characte
 HOOK_SECONDS = 30.0
 """How long the end of what Prefect does after a crash is waited for."""
 
-_GONE = frozenset({RunStatus.INTERRUPTED, RunStatus.IN_DOUBT})
+_GONE = frozenset({RunStatus.INTERRUPTED, RunStatus.IN_DOUBT, RunStatus.PARKED})
 
 
 def resume(
@@ -64,7 +64,7 @@ def resume(
     detach: Annotated[bool, typer.Option(help="Do not wait for the run's end.")] = False,
     as_json_: AsJson = False,
 ) -> None:
-    """Go on with a run that was interrupted, failed or was cancelled, from where it was."""
+    """Go on with a run that is parked, was interrupted, failed or was cancelled, where it was."""
     settings = PraxisSettings()
     run_id = asyncio.run(run_id_of(settings, run))
     record, entrypoint = asyncio.run(_resumable(settings, run_id))

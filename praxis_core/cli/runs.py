@@ -19,10 +19,10 @@ from praxis_core.cli.lost import ASKED_SECONDS, lost_runs
 from praxis_core.cli.opening import journal, run_id_of
 from praxis_core.cli.result import as_json, show_result
 from praxis_core.cli.starting import announce, follow_deployed, run_here, start_deployed
+from praxis_core.cli.waiting import status_words
 from praxis_core.errors import RequestError, ServiceError
 from praxis_core.journal.control import Control, Said
 from praxis_core.journal.records import RunRecord
-from praxis_core.protocol.lifecycle import RunStatus
 from praxis_core.services.missed import Missed, missed_runs
 from praxis_core.services.prefect_api import PrefectApi
 from praxis_core.settings import PraxisSettings
@@ -138,7 +138,7 @@ def list_(
             _named(run),
             run.workcell,
             _status(
-                run.status,
+                run,
                 lost.get(run.run_id),
                 short=run.run_id in short,
                 paused=paused.get(run.run_id),
@@ -183,8 +183,8 @@ def _missed(settings: PraxisSettings) -> list[Missed]:
     return []
 
 
-def _status(status: RunStatus, in_prefect: str | None, *, short: bool, paused: Said | None) -> str:
-    words = status.value.replace("_", " ") + (", short of material" if short else "")
+def _status(run: RunRecord, in_prefect: str | None, *, short: bool, paused: Said | None) -> str:
+    words = status_words(run) + (", short of material" if short else "")
     words += "" if paused is None else f", paused by {paused.by}"
     return words if in_prefect is None else f"{words} ({in_prefect} in Prefect)"
 

@@ -164,7 +164,7 @@ def _show_end(settings: PraxisSettings, run_id: UUID, status: RunStatus, *, as_j
     asyncio.run(show_result(settings, run_id, as_json_=as_json_))
     if status is RunStatus.INTERRUPTED and asyncio.run(_as_asked(settings, run_id)):
         return
-    if status is not RunStatus.SUCCEEDED:
+    if status not in {RunStatus.SUCCEEDED, RunStatus.PARKED}:
         raise typer.Exit(1)
 
 

@@ -38,8 +38,19 @@ def not_in_history(settings: PraxisSettings, run_id: UUID) -> RunNotFound:
     return RunNotBegun(run_id=run_id, what=f"{flow_run.state_name}. {mend}")
 
 
+def status_words(run: RunRecord) -> str:
+    """Say how a run stands; of one that is parked, until when, by its workcell's clock."""
+    words = run.status.value.replace("_", " ")
+    if run.status is not RunStatus.PARKED:
+        return words
+    until = f"{run.parked_until:%Y-%m-%d %H:%M:%S}" if run.parked_until else "it is resumed"
+    return f"{words} until {until}"
+
+
 def waits_for(settings: PraxisSettings, run: RunRecord, flow_run: FlowRun | None) -> str | None:
     """Tell what must come before a run goes on by itself; None: nothing is known."""
+    if run.status is RunStatus.PARKED and (flow_run is None or flow_run.state_name == "Parked"):
+        return _parked(run)
     if flow_run is not None and flow_run.state_type in _TO_COME:
         return (
             f"Attempt {run.attempt + 1} waits for the worker, in Prefect it is "
@@ -47,6 +58,19 @@ def waits_for(settings: PraxisSettings, run: RunRecord, flow_run: FlowRun | None
         )
     if run.status not in _AT_WORK or (flow_run is not None and flow_run.ended):
         return None
+    return _at_work(settings, run)
+
+
+def _parked(run: RunRecord) -> str:
+    by_itself = "It goes on by itself then" if run.parked_until else "It waits for that"
+    return (
+        "It waits without a process, and keeps what it has; its devices stay as they are set. "
+        f"{by_itself}. Let it go on now: praxis run resume {run.run_id}. "
+        f"Give it up, and make its devices safe: praxis run abandon {run.run_id}"
+    )
+
+
+def _at_work(settings: PraxisSettings, run: RunRecord) -> str | None:
     try:
         ask_host(settings, run.workcell, "/health")
     except HostNotRunning:

@@ -134,9 +134,13 @@ class ActiveRun:
         """The time on the run's clock, UTC; at a replay what it was the first time."""
         return self._learning.now()
 
-    async def sleep(self, seconds: float) -> None:
+    async def sleep(self, seconds: float, *, park: bool = False) -> None:
         """Wait on the run's clock; at a replay only for what is left."""
-        await self._learning.sleep(seconds)
+        await self._learning.sleep(seconds, park=park)
+
+    async def park(self, until: datetime | None = None) -> None:
+        """Wait for what somebody else brings about; see ``Learning.park``."""
+        await self._learning.park(until)
 
     async def once(self, name: str, effect: Callable[[], Any]) -> Any:
         """Bring about an outside effect once in the life of the run."""
@@ -150,6 +154,7 @@ class ActiveRun:
         self, quantity: str, value: float, *, unit: str, asset: str | None, well: str | None
     ) -> None:
         """Write one measurement."""
+        self._learning.refuse_when_parked()
         at = self._clock.now()
         measured = Measurement(
             asset=asset, well=well, quantity=quantity, value=value, unit=unit, at=at
@@ -166,6 +171,7 @@ class ActiveRun:
 
         A step that an earlier attempt completed is gone through again, without the engine.
         """
+        self._learning.refuse_when_parked()
         branch = current_branch() or Branch()
         path = self._next_path(branch)
         done = self._done.get(path)
@@ -204,6 +210,8 @@ class ActiveRun:
             with inside_protocol(branch), self._timed(call):
                 result = await self._leaving_out.step(position.path, call.invoke)
         except BaseException as error:
+            if self._learning.is_parked:
+                raise  # it goes on in the next attempt
             if isinstance(error, Exception):
                 self._trail.blame(error)
             failed = describe_error(error)

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from praxis_core.errors import CommandInDoubt, PraxisError, RequestError, RunNeedsAnswer
+from praxis_core.errors import (
+    CommandInDoubt,
+    PraxisError,
+    RequestError,
+    RunNeedsAnswer,
+    RunParked,
+)
 from praxis_core.execution.consent import current_code_allowed
 from praxis_core.execution.course import Course
 from praxis_core.execution.decisions import NO_DECISIONS, ask_to_stop, decisions_of, require_step
@@ -98,6 +104,11 @@ class Attempt:
     def assets(self) -> Any:
         """The assets to check: of a run that was under way, those that it has."""
         return self._asked.assets if self.past else self.request.assets
+
+    @property
+    def parked(self) -> RunParked | None:
+        """What ends its process when the run is parked; None: it is not."""
+        return None if self.course is None else self.course.parked
 
     async def begin(self, journal: Journal) -> None:
         """Make the attempt exist: from here on its end is recorded, whatever happens."""

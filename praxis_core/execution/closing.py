@@ -63,6 +63,9 @@ class Closing:
 
         What has to be done anew is set aside, and what may have happened is asked about.
         """
+        if self._attempt.parked is not None:
+            self._attempt.progress.status = RunStatus.PARKED  # all of it is written
+            return
         self._attempt.progress.error = describe_error(error)
         status = self._attempt.status_after(error)
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -17,11 +17,13 @@ from praxis_core.errors import (
     HostNotRunning,
     PraxisError,
     ReplayDivergence,
+    RunParked,
     RunStopped,
     WorkcellStopped,
 )
 from praxis_core.execution.deck_told import DeckTold
 from praxis_core.execution.leaving_out import LeavingOut
+from praxis_core.execution.parking import Activity
 from praxis_core.execution.replay import GoingLive, Replay
 from praxis_core.execution.supplies import Supplies
 from praxis_core.execution.timeliness import Timeliness
@@ -50,7 +52,9 @@ class Course:
 
     def __init__(self, link: Link, trail: Trail) -> None:
         self.trail = trail
-        self.stopped: PraxisError | None = None
+        self.activity = Activity()
+        """What it has under way."""
+        self.stopped: PraxisError | RunParked | None = None
         """Why nothing may happen any more, whatever the protocol catches."""
         self.link = link
         """How the devices are reached."""
@@ -109,7 +113,17 @@ class Course:
             cancelled=self._branch.cancelled,
         )
 
-    def stop(self, why: PraxisError) -> None:
+    @property
+    def under_way(self) -> Collection[str]:
+        """Paths of the protocol's branches whose tasks have not ended."""
+        return self._branch.under_way
+
+    @property
+    def parked(self) -> RunParked | None:
+        """What ends the process of a run that is parked; None: it is not."""
+        return self.stopped if isinstance(self.stopped, RunParked) else None
+
+    def stop(self, why: PraxisError | RunParked) -> None:
         """Let nothing happen any more in this attempt."""
         self.stopped = self.stopped or why
 
@@ -117,6 +131,8 @@ class Course:
     def status(self) -> RunStatus:
         """How an attempt that was stopped ends."""
         match self.stopped:
+            case RunParked():
+                return RunStatus.PARKED
             case CommandInDoubt():
                 return RunStatus.IN_DOUBT
             case HostLost() | HostNotRunning() | RunStopped() | WorkcellStopped():
@@ -129,8 +145,13 @@ class Course:
 
         Raises:
             CommandInDoubt, ReplayDivergence, HostLost: now or earlier: the run cannot go on.
+            RunParked: it goes on in another process.
             PraxisError: as the link raises.
         """
+        with self.activity.going_on():
+            return await self._execute(command)
+
+    async def _execute(self, command: Command) -> Outcome:
         if self.supplies is not None:
             self.supplies.place(command.deck_changes)
         if command.branch in LIFECYCLE:
@@ -293,6 +314,9 @@ class Course:
 
     async def _lifecycle(self, command: Command) -> Outcome:
         """Attach to a device or detach from it; what it is like, the run knows from its start."""
+        if self.parked is not None:  # what it has, it keeps
+            now = self.link.clock.now()
+            return Outcome(OutcomeStatus.SUCCEEDED, now, now)
         if command.method == "setup" and command.device in self._attributes:
             now = self.link.clock.now()
             attributes = dict(self._attributes[command.device])

@@ -26,6 +26,7 @@ from praxis_core.errors import (
     PraxisError,
     ReplayDivergence,
 )
+from praxis_core.execution.parking import Activity, Parking
 from praxis_core.execution.trail import COMMAND, Deed, Tail, Trail
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import Learned
@@ -63,6 +64,8 @@ class Learning:
         clock: The run's time.
         until_live: Waits until everything known was replayed.
         stop: Told of what the run cannot go on after, whatever the protocol catches.
+        parking: Lets it wait without a process.
+        activity: Where its waits and effects are counted.
     """
 
     def __init__(  # noqa: PLR0913  # what it needs, by name
@@ -76,6 +79,8 @@ class Learning:
         clock: Clock,
         until_live: Callable[[], Awaitable[None]],
         stop: Callable[[PraxisError], None],
+        parking: Parking,
+        activity: Activity,
     ) -> None:
         self._run_id = run_id
         self._attempt = attempt
@@ -84,6 +89,8 @@ class Learning:
         self._clock = clock
         self._until_live = until_live
         self._stop = stop
+        self._parking = parking
+        self._activity = activity
         rows = list(known)
         self._known = {(one.branch, one.ordinal): one for one in rows if one.kind != CUT}
         self._cuts = [_branches_of(one.value) for one in rows if one.kind == CUT]
@@ -92,8 +99,22 @@ class Learning:
         self._randoms: dict[str, Random] = {}
         self._unwritten: list[tuple[Deed, JsonValue]] = []
 
+    @property
+    def is_parked(self) -> bool:
+        """Whether the run is parked, and its process only to end."""
+        return self._parking.parked is not None
+
+    def refuse_when_parked(self) -> None:
+        """Let nothing be learned, done or written for a run that is parked.
+
+        Raises:
+            RunParked: it is.
+        """
+        self._parking.refuse_when_parked()
+
     def state_identity(self) -> tuple[str, int]:
         """Name the next access of the calling branch to the run's state."""
+        self.refuse_when_parked()
         self._trail.notice_handled()
         branch = _branch()
         self._accesses[branch] += 1
@@ -122,17 +143,38 @@ class Learning:
         self._unwritten.append((deed, now.isoformat()))
         return now
 
-    async def sleep(self, seconds: float) -> None:
+    async def sleep(self, seconds: float, *, park: bool = False) -> None:
         """Wait until ``seconds`` after the first time this was asked.
+
+        Args:
+            seconds: How long.
+            park: Whether the run may be parked meanwhile.
 
         Raises:
             ReplayDivergence: something else was learned there.
+            RunParked: it is; the process is to end.
         """
         deed, _ = self._next(SLEEP)
         known = self._recorded(deed)
         # What is done for it starts tasks of its own, and at a replay it is not done.
         with outside_protocol():
-            await self._sleep(deed, known, seconds)
+            await self._sleep(deed, known, seconds, park=park)
+
+    async def park(self, until: datetime | None = None) -> None:
+        """Wait for what somebody else brings about; without a process when nothing else goes on.
+
+        What is waited for is looked up before; cancel this when it has come. The attempt after a
+        parked one comes here again, and looks again.
+
+        Args:
+            until: When the run goes on by itself; None: when it is resumed.
+
+        Raises:
+            RunParked: it is parked; the process is to end.
+        """
+        path = _branch()
+        with outside_protocol():
+            await self._parking.wait(until, path, self.write, asleep=False)
 
     async def once(self, name: str, effect: Callable[[], Any]) -> Any:
         """Bring about an outside effect, unless it is known to have been.
@@ -167,7 +209,8 @@ class Learning:
         """
         deed, position = self._next(ANSWER, title)
         known = self._recorded(deed)
-        with outside_protocol():
+        # A person is asked by a process that is there.
+        with outside_protocol(), self._activity.going_on():
             if known is None:
                 await self._until_live()
                 await self.write()
@@ -200,21 +243,32 @@ class Learning:
         whole = kind in {NOW, SLEEP}
         return True, known.value if whole else self._again(known.value, position)
 
-    async def _sleep(self, deed: Deed, known: Learned | None, seconds: float) -> None:
+    async def _sleep(
+        self, deed: Deed, known: Learned | None, seconds: float, *, park: bool
+    ) -> None:
         if known is None:
             deadline = self._clock.now() + timedelta(seconds=max(seconds, 0.0))
             await self.write()
             until = await self._learn(deed, deadline.isoformat())
         else:
             until = known.value
-        left = (datetime.fromisoformat(str(until)) - self._clock.now()).total_seconds()
+        deadline = datetime.fromisoformat(str(until))
+        if park and self._parking.is_due(deadline, known=known is not None):
+            await self._parking.wait(deadline, deed.branch, self.write, asleep=True)
+            return
+        left = (deadline - self._clock.now()).total_seconds()
         try:
-            await self._clock.sleep(max(left, 0.0))
+            with self._activity.going_on():
+                await self._clock.sleep(max(left, 0.0))
         except HostNotRunning as lost:
             self._stop(lost)
             raise
 
     async def _bring_about(self, deed: Deed, position: int, effect: Callable[[], Any]) -> Any:
+        with self._activity.going_on():
+            return await self._brought_about(deed, position, effect)
+
+    async def _brought_about(self, deed: Deed, position: int, effect: Callable[[], Any]) -> Any:
         await self._until_live()
         await self.write()
         await self._learn(deed, None)
@@ -251,6 +305,7 @@ class Learning:
     # ----------------------------------------------------------------------------------------------
 
     def _next(self, kind: str, name: str = "") -> tuple[Deed, int]:
+        self.refuse_when_parked()
         branch = _branch()
         deed = Deed(kind, branch, self._numbers[branch], name)
         self._numbers[branch] += 1

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
+from praxis_core.errors import RunParked
 from praxis_core.planning.plan import Plan
 
 
@@ -38,6 +39,12 @@ class RunPage:
 
     What its methods raise ends the run, so that one that cannot be written says so by itself.
     """
+
+    starts_again = True
+    """Whether a run whose process has ended is started again at its time."""
+
+    async def parked(self, parked: RunParked) -> None:
+        """Show that the run waits without a process, and let it be started again at its time."""
 
     via = "page"
     """How an answer comes that is given there: a word."""

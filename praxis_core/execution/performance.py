@@ -22,6 +22,7 @@ from praxis_core.execution.doing_again import DoingAgain
 from praxis_core.execution.learned import Learning
 from praxis_core.execution.leaving_out import LeavingOut
 from praxis_core.execution.page import RunPage
+from praxis_core.execution.parking import Parking
 from praxis_core.execution.past import Known, known_of
 from praxis_core.execution.pausing import showing_pauses
 from praxis_core.execution.replay import GoingLive
@@ -34,6 +35,7 @@ from praxis_core.planning.promises import Promises
 from praxis_core.protocol.command import Command
 from praxis_core.protocol.running import current_run
 from praxis_core.workcell.bench import Bench
+from praxis_core.workcell.definition import WorkcellMode
 from praxis_core.workcell.link import Attached
 
 _log = logging.getLogger(__name__)
@@ -51,6 +53,7 @@ class Performance:
         run_step: How a step is carried out.
         page: Where people see what it waits for, and answer.
         remind_seconds: After how long people are told again that the run asks something.
+        park_over_seconds: How long a wait has to be for the run to be parked.
     """
 
     def __init__(  # noqa: PLR0913  # what meets here, by name
@@ -63,6 +66,7 @@ class Performance:
         journal: Journal,
         run_step: StepRunner,
         page: RunPage,
+        park_over_seconds: float,
         remind_seconds: float,
     ) -> None:
         self._attempt = attempt
@@ -72,6 +76,7 @@ class Performance:
         self._journal = journal
         self._run_step = run_step
         self._page = page
+        self._park_over_seconds = park_over_seconds
         self._remind_seconds = remind_seconds
         self._doing_again: DoingAgain
 
@@ -186,6 +191,22 @@ class Performance:
             for one in self._attempt.definition.assets
         )
 
+    def _parking(self) -> Parking:
+        attempt, course = self._attempt, self._course
+        can = course.link.lasting and self._page.starts_again
+        return Parking(
+            attempt.run_id,
+            attempt.number,
+            journal=self._journal,
+            clock=self._bench.clock,
+            activity=course.activity,
+            under_way=lambda: course.under_way,
+            over_seconds=self._park_over_seconds if can else None,
+            waits_for_free=attempt.workcell.mode is WorkcellMode.SIMULATED,
+            until_live=course.until_live,
+            stop=course.stop,
+        )
+
     def _learning(self, known: Known) -> Learning:
         return Learning(
             self._attempt.run_id,
@@ -196,6 +217,8 @@ class Performance:
             clock=self._bench.clock,
             until_live=self._course.until_live,
             stop=self._course.stop,
+            parking=self._parking(),
+            activity=self._course.activity,
         )
 
     def _arguments(self, learning: Learning) -> dict[str, Any]:

@@ -17,11 +17,12 @@ from typing import Any
 from uuid import UUID
 
 from praxis_core.assets.state import AssetManagerState
-from praxis_core.errors import PraxisError, ReplayDivergence
+from praxis_core.errors import PraxisError, ReplayDivergence, RunParked
 from praxis_core.execution.decisions import Decisions
 from praxis_core.execution.difference import difference, told
 from praxis_core.execution.learned import ANSWER, NOW, ONCE, SLEEP, Learning
 from praxis_core.execution.leaving_out import LeavingOut
+from praxis_core.execution.parking import Activity, Parking
 from praxis_core.execution.past import Known, Past, known_of, past_of, state_to_go_back_to
 from praxis_core.execution.replay import Replay
 from praxis_core.execution.step_paths import StepPaths
@@ -112,11 +113,11 @@ class _RevisitedRun(PlannedRun):
         known, value = self._learning.recall(NOW)
         return datetime.fromisoformat(str(value)) if known else super().now()
 
-    async def sleep(self, seconds: float) -> None:
+    async def sleep(self, seconds: float, *, park: bool = False) -> None:
         """Wait for what was not waited for before."""
         known, _ = self._learning.recall(SLEEP)
         if not known:
-            await super().sleep(seconds)
+            await super().sleep(seconds, park=park)
 
     async def once(self, name: str, effect: Any) -> Any:
         """Give what an outside effect gave before; a new one is left out."""
@@ -182,16 +183,35 @@ class _Revisiting(Rehearsal):
         return self._stopped is not None or self._replay.divergence is not None
 
     def _planned_run(self, loop: VirtualLoop) -> PlannedRun:
-        task = self._task
+        task, attempt, clock, activity = (
+            self._task,
+            self._past.last.number,
+            SimulatedClock(),
+            Activity(),
+        )
+        parking = Parking(
+            task.run_id,
+            attempt,
+            journal=self._journal,
+            clock=clock,
+            activity=activity,
+            under_way=tuple,
+            over_seconds=None,  # on paper nothing is parked
+            waits_for_free=True,
+            until_live=self._replay.until_known_is_over,
+            stop=self._parked,
+        )
         learning = self._learning = Learning(
             task.run_id,
-            self._past.last.number,
+            attempt,
             journal=self._journal,
             known=self._recorded.learned,
             trail=Trail(),
-            clock=SimulatedClock(),
+            clock=clock,
             until_live=self._replay.until_known_is_over,
             stop=self._stop,
+            parking=parking,
+            activity=activity,
         )
         planned = (task.run_id, self._replica, self._done.watch, task.start, loop)
         return _RevisitedRun(
@@ -206,6 +226,10 @@ class _Revisiting(Rehearsal):
         if self._store is None or self._learning is None:
             return super()._state()
         return RecalledState(self._store, self._learning.state_identity, self._replica.asset)
+
+    @staticmethod
+    def _parked(parked: RunParked) -> None:
+        raise AssertionError(parked)
 
     def _stop(self, why: PraxisError) -> None:
         self._stopped = self._stopped or why

@@ -125,7 +125,8 @@ def _action(call: SafeCall) -> SafeAction:
         after_seconds=call.after_seconds,
         args=call.args,
         kwargs=dict(call.kwargs),
-        due_at=call.due_at,
+        # Until when a parked run wants it left, the journal says.
+        due_at=None if call.parked else call.due_at,
     )
 
 

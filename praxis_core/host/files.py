@@ -73,6 +73,7 @@ class SafeCall:
         kwargs: keyword arguments, encoded.
         epoch: of the host that said so: a device that a newer one has on another computer refuses.
         due_at: seconds since 1970 at which it is due, when the device is being held already.
+        parked: whether a parked run wants it left, also when all processes end in order.
     """
 
     device: str
@@ -83,12 +84,13 @@ class SafeCall:
     kwargs: Mapping[str, JsonValue] = field(default_factory=dict)
     epoch: int | None = None
     due_at: float | None = None
+    parked: bool = False
 
     @classmethod
     def of(cls, action: SafeAction, epoch: int | None = None) -> SafeCall:
         """Take what the table of safe states says."""
         what = (action.device, action.method, action.why, action.after_seconds)
-        return cls(*what, action.args, action.kwargs, epoch, action.due_at)
+        return cls(*what, action.args, action.kwargs, epoch, action.due_at, action.parked)
 
     @property
     def seconds_left(self) -> float:
@@ -106,6 +108,7 @@ class SafeCall:
             "after_seconds": self.after_seconds,
             "epoch": self.epoch,
             "due_at": self.due_at,
+            "parked": self.parked,
         }
 
 

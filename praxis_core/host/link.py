@@ -105,6 +105,7 @@ class HostLink:
         workcell_version: int | None = None,
     ) -> None:
         self.clock = HostClock(self._sleep_until)
+        self.lasting = True
         self.epoch: int | None = None
         """Of the host that answered last."""
         self.pause = PauseHeard()

@@ -70,6 +70,14 @@ class Monitor:
                 if status.state not in _LEFT_ALONE:
                     await self._look(name)
             await self._bring_in()
+            await self._see_to_parked()
+
+    async def _see_to_parked(self) -> None:
+        """Hear of runs that were parked or given up while they had no process."""
+        try:
+            await self._runtime.see_to_parked()
+        except PraxisError as error:
+            _log.warning("parked runs are as they were known: %s", error)
 
     async def _bring_in(self) -> None:
         """Bring into the audit log what could not be written there at its time."""

@@ -65,10 +65,18 @@ class SafeKeeper:
         self._told.clear()
 
     async def finish(self) -> None:
-        """Send all of it now, also what was to be held: nobody will be there to end that."""
+        """Send all of it now, also what was to be held: nobody will be there to end that.
+
+        What a parked run wants left is left, until the next watchdog looks after it.
+        """
         self.hand_over()
-        failed = await self._send_all(read_safe_calls(self._file))
-        if not failed:
+        calls = read_safe_calls(self._file)
+        parked = [call for call in calls if call.parked]
+        failed = await self._send_all(call for call in calls if not call.parked)
+        for call in parked:
+            what = f"{call.device} is left as it is, since a parked run needs it: {call.reason}."
+            self._tell("left_parked", what, device=call.device, due_at=call.due_at)
+        if not failed and not parked:
             self._file.unlink(missing_ok=True)
 
     async def stop(self) -> None:

@@ -137,6 +137,7 @@ async def _opened(
                 epoch=epoch,
                 grace_seconds=settings.grace_seconds,
             )
+            await runtime.see_to_parked()
             runtime.look_after(await _expect_runs(sessions, journal, workcell))
             await importer.bring_in()
             control = HostControl(

@@ -16,6 +16,7 @@ _INTERRUPTED = "The process of this attempt ended without saying how; a new atte
 
 _STOPPED = {
     RunStatus.IN_DOUBT: "This attempt stopped and waited for an answer; a new attempt began.",
+    RunStatus.PARKED: "This attempt was parked; a new attempt went on.",
     RunStatus.INTERRUPTED: "This attempt was interrupted, for its process or the host of its "
     "workcell was gone; a new attempt began.",
 }

@@ -126,6 +126,21 @@ class Journal(History):
         values = {"run_id": run_id, "attempt": attempt, "error": None}
         await self._change_status(statements.SET_STATUS, status, values)
 
+    async def park(self, run_id: UUID, until: datetime | None, *, attempt: int) -> None:
+        """Let a running run wait without a process; its claims stay.
+
+        Args:
+            run_id: The run.
+            until: When it goes on, by the workcell's clock; None: when somebody resumes it.
+            attempt: The attempt that says so; refused when another has begun since.
+
+        Raises:
+            ImpossibleTransition: the run is not running.
+            RunNotFound: there is no such run.
+        """
+        values = {"run_id": run_id, "attempt": attempt, "error": None, "parked_until": until}
+        await self._change_status(statements.PARK, RunStatus.PARKED, values)
+
     async def start(
         self,
         run_id: UUID,

@@ -85,6 +85,8 @@ class RunRecord:
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    parked_until: datetime | None
+    """By the workcell's clock; None also while it is parked until somebody resumes it."""
     summary: JsonValue
     """Of the last attempt that ended."""
     error: JsonValue

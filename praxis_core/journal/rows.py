@@ -114,6 +114,7 @@ def run(row: RunRow, last: AttemptRow, protocol: ProtocolRow, workcell: Workcell
         created_at=row.created_at,
         started_at=row.started_at,
         ended_at=row.ended_at,
+        parked_until=row.parked_until,
         summary=row.summary,
         error=last.error,
         water=row.water,

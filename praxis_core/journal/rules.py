@@ -22,6 +22,7 @@ RULES = (
     "0007_rules.sql",
     "0008_rules.sql",
     "0009_rules.sql",
+    "0010_rules.sql",
 )
 """The files in their order."""
 

@@ -28,6 +28,7 @@ TYPES: dict[str, TypeEngine[Any]] = {
     "attempt": Integer(),
     "status": Text(),
     "ended": Boolean(),
+    "parked_until": Instant(),
     "error": JSON_OR_NULL,
     "summary": JSON_OR_NULL,
     "final_state": JSON_OR_NULL,
@@ -92,7 +93,8 @@ _CHANGE_STATUS = """
       UPDATE praxis.protocol_run SET status = :status,
         started_at = CASE WHEN :status IN ('running', 'succeeded') THEN coalesce(started_at, now())
           ELSE started_at END,
-        ended_at = CASE WHEN :ended THEN now() END
+        ended_at = CASE WHEN :ended THEN now() END,
+        parked_until = {until}
         {results}
       WHERE id = :run_id AND attempt = coalesce(:attempt, attempt)
       RETURNING id, attempt, started_at, ended_at
@@ -103,19 +105,23 @@ _CHANGE_STATUS = """
       FROM run WHERE a.run_id = run.id AND a.number = run.attempt
       RETURNING a.number
 """
-SET_STATUS = _statement(_CHANGE_STATUS.format(results="", start=""))
-START = _statement(
-    _CHANGE_STATUS.format(results="", start=", assets = :bound, start_snapshot = :start_snapshot")
-)
-FINISH = _statement(
-    _CHANGE_STATUS.format(
-        results=", summary = :summary, final_state = coalesce(:final_state, final_state)", start=""
-    )
+
+
+def _change_status(*, results: str = "", start: str = "", until: str = "NULL") -> TextClause:
+    return _statement(_CHANGE_STATUS.format(results=results, start=start, until=until))
+
+
+SET_STATUS = _change_status()
+PARK = _change_status(until=":parked_until")
+START = _change_status(start=", assets = :bound, start_snapshot = :start_snapshot")
+FINISH = _change_status(
+    results=", summary = :summary, final_state = coalesce(:final_state, final_state)"
 )
 
 NEXT_ATTEMPT = _statement("""
     UPDATE praxis.protocol_run
-      SET status = 'preparing', attempt = attempt + 1, started_at = NULL, ended_at = NULL
+      SET status = 'preparing', attempt = attempt + 1, started_at = NULL, ended_at = NULL,
+        parked_until = NULL
       WHERE id = :run_id RETURNING attempt
 """)
 

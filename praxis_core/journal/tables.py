@@ -181,6 +181,8 @@ class RunRow(Base):
     """Whether it is done with water in place of everything else."""
     kind: Mapped[str] = mapped_column(server_default=text("'protocol'"))
     """Whether a protocol is carried out, or what a person does by hand."""
+    parked_until: Mapped[datetime | None]
+    """By the workcell's clock; None also while it is parked until somebody resumes it."""
 
 
 class AttemptRow(Base):

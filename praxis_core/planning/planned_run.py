@@ -69,7 +69,7 @@ class PlannedRun:
         now: datetime = self._watch.follow(self.time(), "run.now()")
         return now
 
-    async def sleep(self, seconds: float) -> None:
+    async def sleep(self, seconds: float, *, park: bool = False) -> None:  # noqa: ARG002  # as in a run
         """Let the plan's time go on."""
         import asyncio
 

@@ -28,6 +28,8 @@ class RunStatus(StrEnum):
     can be resumed. Also when a resume was refused before anything moved."""
     IN_DOUBT = "in_doubt"
     """Stopped until a person says what a command did; see ``praxis run show``."""
+    PARKED = "parked"
+    """It waits without a process, with its claims and with its devices as they are set."""
     SUCCEEDED = "succeeded"
     """The protocol returned."""
     FAILED = "failed"
@@ -49,10 +51,13 @@ RUN_TRANSITIONS: dict[RunStatus, frozenset[RunStatus]] = {
     # One that was under way before, and cannot be taken up now, stays what it was: interrupted.
     RunStatus.PREPARING: _STOPPED
     | {RunStatus.RUNNING, RunStatus.REFUSED, RunStatus.INTERRUPTED, RunStatus.IN_DOUBT},
-    RunStatus.RUNNING: _STOPPED | {RunStatus.SUCCEEDED, RunStatus.INTERRUPTED, RunStatus.IN_DOUBT},
+    RunStatus.RUNNING: _STOPPED
+    | {RunStatus.SUCCEEDED, RunStatus.INTERRUPTED, RunStatus.IN_DOUBT, RunStatus.PARKED},
     # Its connection came back; or a new attempt takes over, and this one has failed.
     RunStatus.INTERRUPTED: _STOPPED | {RunStatus.RUNNING, RunStatus.SUCCEEDED, RunStatus.IN_DOUBT},
     RunStatus.IN_DOUBT: _STOPPED,
+    # A new attempt takes over at its time, and this one has ended; or it is given up.
+    RunStatus.PARKED: _STOPPED | {RunStatus.IN_DOUBT},
     # A new attempt of an ended run begins again at PREPARING (Prefect's Retry keeps the run's id).
     RunStatus.REFUSED: frozenset({RunStatus.PREPARING}),
     RunStatus.SUCCEEDED: frozenset({RunStatus.PREPARING}),

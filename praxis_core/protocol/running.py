@@ -63,7 +63,7 @@ class CurrentRun(Protocol):
     def now(self) -> datetime:
         """The time, UTC."""
 
-    async def sleep(self, seconds: float) -> None:
+    async def sleep(self, seconds: float, *, park: bool = False) -> None:
         """Wait; a simulated workcell may let time pass faster."""
 
     async def step(self, call: StepCall) -> Any:
@@ -136,13 +136,20 @@ class Run:
         here = current_run.get()
         return here.now() if here else datetime.now(UTC)
 
-    async def sleep(self, seconds: float) -> None:
+    async def sleep(self, seconds: float, *, park: bool = False) -> None:
         """Wait for ``seconds``; a simulated workcell may let time pass faster.
 
         A run that is resumed waits only for what is left.
+
+        Args:
+            seconds: How long.
+            park: Whether the run may do without a process meanwhile, when nothing else of it is
+                under way. It keeps all that it has, and its devices stay as they are set; nothing
+                that a ``finally`` or an ``async with`` around the wait does is sent before the run
+                goes on and comes to it.
         """
         here = current_run.get()
-        await (here.sleep(seconds) if here else asyncio.sleep(seconds))
+        await (here.sleep(seconds, park=park) if here else asyncio.sleep(seconds))
 
     async def once(self, name: str, effect: Callable[[], Any]) -> Any:
         """Bring about an effect outside the workcell exactly once, also when the run is resumed.

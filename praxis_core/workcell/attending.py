@@ -92,6 +92,11 @@ class AttendedRun:
         if self.stopped is not None:
             raise WorkcellStopped(**self.stopped.details)
 
+    @property
+    def is_away(self) -> bool:
+        """Whether no process of this run is there."""
+        return self.lost or self.recalled
+
     def allow(self, command: Command) -> None:
         """Let a command of this run through.
 

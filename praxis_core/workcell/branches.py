@@ -50,6 +50,8 @@ class Branch:
         self._children = 0
         self._tasks: set[asyncio.Future[Any]] = set() if parent is None else parent._tasks  # noqa: SLF001
         """Those under way; one set for a whole tree."""
+        self.under_way: set[str] = set() if parent is None else parent.under_way
+        """Paths of the branches whose tasks are under way; one set for a whole tree."""
 
     def next_ordinal(self) -> int:
         """Number the next command of this branch, from 0."""
@@ -85,10 +87,12 @@ class Branch:
     def follow(self, task: asyncio.Future[Any]) -> None:
         """Remember the task of this branch for as long as it runs."""
         self._tasks.add(task)
+        self.under_way.add(self.path)
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Future[Any]) -> None:
         self._tasks.discard(task)
+        self.under_way.discard(self.path)
         if task.cancelled():
             self.cancelled.add(self.path)
         # Not task.exception(): asyncio would no longer warn of an error that nobody asks for.

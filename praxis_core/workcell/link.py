@@ -88,6 +88,10 @@ class Link(Protocol):
     pause: PauseHeard
     """Who has paused the run."""
 
+    @property
+    def lasting(self) -> bool:
+        """Whether the devices stay as they are set when the run's process has ended."""
+
     async def attach(self, asking: Attaching) -> Attached:
         """Take up devices; commands of the run's earlier attempts have ended when this returns.
 
@@ -128,6 +132,7 @@ class LocalLink:
     def __init__(self, runtime: WorkcellRuntime) -> None:
         self.runtime = runtime
         self.clock = runtime.clock
+        self.lasting = False
         self._asked: Attaching | None = None
         self.pause = PauseHeard()
 

@@ -366,6 +366,16 @@ class WorkcellRuntime:
         """
         self.safekeeping.look_after(self._place.runs, awaited)
 
+    async def see_to_parked(self) -> None:
+        """Leave the devices of parked runs as they are, and make safe those that were given up.
+
+        To be called before ``look_after``, and again from time to time.
+
+        Raises:
+            ServiceError: the journal cannot be read.
+        """
+        await self._presence.see_to_parked()
+
     def release(self, device: str) -> bool:
         """Take a device into use again that did not answer; somebody has looked at it.
 

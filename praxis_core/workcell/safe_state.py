@@ -67,6 +67,8 @@ class SafeAction:
     kwargs: dict[str, JsonValue] = field(default_factory=dict)
     due_at: float | None = None
     """Seconds since 1970 at which it is due, when the device is being held already."""
+    parked: bool = False
+    """Whether a parked run wants it left: the end of all processes does not send it, either."""
 
     @property
     def key(self) -> tuple[str, str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from time import time
 from uuid import UUID
 
@@ -29,11 +30,28 @@ _log = logging.getLogger(__name__)
 TRY_EVERY = 1.0
 """Seconds between two tries with a device that refuses what makes it safe."""
 
+LATE_SECONDS = 600.0
+"""How late a parked run may be: a worker, a host or a person may need that long."""
+
+FOR_EVER = 10 * 365 * 86400.0
+"""How long a device is left for a run that goes on when somebody resumes it."""
+
 _BRANCH = "safe"
 """Stands where a command has its branch; what makes devices safe belongs to no run's history."""
 
 _NO_RUN = UUID(int=0)
 """Stands where a command has its run, when nobody knows who left a device on."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Parked:
+    """For whom a device is left as it is, and how long."""
+
+    run_id: UUID
+    until: datetime | None
+    since: float
+    """Seconds since 1970."""
+    seconds: float
 
 
 class Safekeeping:
@@ -63,6 +81,8 @@ class Safekeeping:
         """When that ends, in seconds since 1970, by ``SafeAction.key``."""
         self._left: dict[str, list[SafeAction]] = {}
         """What an earlier host had to make safe and nobody has taken up since."""
+        self._parked: dict[str, _Parked] = {}
+        """Devices that stay as they are for a run without a process."""
         self._count = 0
         self.changed: Callable[[], None] = _nothing
         """Called when ``actions`` may say something else."""
@@ -102,10 +122,18 @@ class Safekeeping:
     def actions(self, devices: Iterable[str] | None = None) -> list[SafeAction]:
         """Say what makes devices safe that nobody looks after; None: all of them."""
         return [
-            replace(action, due_at=self._due.get(action.key))
+            self._dated(action)
             for name in (self._devices if devices is None else devices)
             for action in without_repeats([*self._actions(name), *self._left.get(name, ())])
         ]
+
+    def _dated(self, action: SafeAction) -> SafeAction:
+        """Say when it is due."""
+        parked = self._parked.get(action.device)
+        if parked is None:
+            return replace(action, due_at=self._due.get(action.key))
+        seconds = parked.seconds + max(LATE_SECONDS, action.after_seconds)
+        return replace(action, after_seconds=seconds, due_at=parked.since + seconds, parked=True)
 
     def _actions(self, device: str) -> list[SafeAction]:
         return safe_actions(
@@ -139,7 +167,7 @@ class Safekeeping:
 
         The call under way on a device ends first. What a device refuses is told, and tried again.
         """
-        self._stop_holding(run.devices)
+        self._keep_no_longer(run.devices)
         actions = self.actions(sorted(run.devices))
         now = [action for action in actions if _seconds_left(action) <= 0]
         done = await asyncio.gather(*(self._carry_out(run, action) for action in now))
@@ -152,12 +180,39 @@ class Safekeeping:
 
     async def switch_off(self, run: AttendedRun) -> None:
         """Switch off what a run left on, all of it now: nobody will come back for it."""
-        self._stop_holding(run.devices)
+        self._keep_no_longer(run.devices)
         actions = self.actions(sorted(run.devices))
         done = await asyncio.gather(*(self._carry_out(run, action) for action in actions))
         again = [action for action, well in zip(actions, done, strict=True) if not well]
         self._due.update({action.key: time() for action in again})
         self._hold_all(run, [], again)
+
+    def park(self, run: AttendedRun, until: datetime | None, now: datetime) -> None:
+        """Leave the devices of a run as they are that has no process until a time.
+
+        From then on it is late: each device is held as for a run that was lost.
+
+        Args:
+            run: The run.
+            until: When it goes on; None: when somebody resumes it, however long that takes.
+            now: By the same clock.
+        """
+        if self.parked.get(run.run_id) == until and run.run_id in self.parked:
+            return
+        self._keep_no_longer(run.devices)
+        seconds = FOR_EVER if until is None else max(0.0, (until - now).total_seconds())
+        for device in run.devices & self._devices.keys():
+            self._parked[device] = _Parked(run.run_id, until, time(), seconds)
+        self._hold_all(run, self.actions(sorted(run.devices)), [])
+
+    @property
+    def parked(self) -> dict[UUID, datetime | None]:
+        """The runs for which devices are left as they are, and until when."""
+        return {one.run_id: one.until for one in self._parked.values()}
+
+    def parked_for(self, run_id: UUID) -> set[str]:
+        """Name the devices that are left as they are for a run."""
+        return {name for name, one in self._parked.items() if one.run_id == run_id}
 
     def inherit(self, left: Iterable[SafeAction]) -> None:
         """Know what an earlier host had to make safe, whoever had switched it on.
@@ -182,7 +237,7 @@ class Safekeeping:
                 held longer for them than an earlier host had begun to.
         """
         owners = {device: run for run in runs for device in run.devices}
-        for device in self._devices:
+        for device in self._devices.keys() - self._parked.keys():
             owner = owners.get(device)
             waits = owner is not None and owner.run_id in awaited
             actions = [one for one in self.actions([device]) if one.due_at is not None or not waits]
@@ -191,11 +246,18 @@ class Safekeeping:
     def hold_no_longer(self, devices: Iterable[str]) -> None:
         """Leave devices to whoever has them now."""
         for device in devices:
-            self._stop_holding([device])
+            self._keep_no_longer([device])
             self._left.pop(device, None)
             for key in [key for key in self._due if key[0] == device]:
                 del self._due[key]
         self.changed()
+
+    def _keep_no_longer(self, devices: Iterable[str]) -> None:
+        self._stop_holding(devices)
+        for device in devices:
+            if self._parked.pop(device, None) is not None:
+                for key in [key for key in self._due if key[0] == device]:
+                    del self._due[key]
 
     def _stop_holding(self, devices: Iterable[str]) -> None:
         for device in devices:

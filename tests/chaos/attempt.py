@@ -20,7 +20,7 @@ from pydantic import SecretStr
 # For the server that the processes are forked from.
 import praxis_core.host.devices
 import praxis_core.simulator.lab_link  # noqa: F401
-from praxis_core.errors import CommandInDoubt, PraxisError, RunNeedsAnswer
+from praxis_core.errors import CommandInDoubt, PraxisError, RunNeedsAnswer, RunParked
 from praxis_core.host.link import HostLink
 from praxis_core.host.serve import serve
 from praxis_core.journal.database import Database
@@ -38,6 +38,7 @@ class Ended(IntEnum):
     FAILED = 1
     REFUSED = 2
     IN_DOUBT = 3
+    PARKED = 4
 
 
 def settings_of(places: Mapping[str, Any]) -> PraxisSettings:
@@ -94,6 +95,9 @@ async def _attempt(
         except (CommandInDoubt, RunNeedsAnswer) as doubt:
             logging.getLogger(__name__).info("in doubt: %s", doubt)
             return Ended.IN_DOUBT
+        except RunParked as parked:
+            logging.getLogger(__name__).info("%s", parked)
+            return Ended.PARKED
         except PraxisError:
             logging.getLogger(__name__).exception("refused")
             return Ended.REFUSED

@@ -75,11 +75,11 @@ def test_the_version_tells_one_source_from_another() -> None:
 
 def test_nothing_is_cached_persisted_or_retried_by_the_engine() -> None:
     """Whether something is done again is never decided by Prefect's caches."""
-    from tasks import run_step
+    from tasks.run_step import step_task
 
     assert serial_dilution_flow.persist_result is False
     assert serial_dilution_flow.retries == 0
-    assert run_step.retries == 0
-    assert run_step.persist_result is False
-    assert run_step.cache_policy is not None
-    assert run_step.cache_policy.compute_key(None, {}, {}) is None  # type: ignore[arg-type]
+    assert step_task.retries == 0
+    assert step_task.persist_result is False
+    assert step_task.cache_policy is not None
+    assert step_task.cache_policy.compute_key(None, {}, {}) is None  # type: ignore[arg-type]

@@ -273,6 +273,7 @@ async def test_set_status_allows_what_the_table_of_transitions_allows(
         RunStatus.CANCELLED: [RunStatus.RUNNING, RunStatus.CANCELLED],
         RunStatus.INTERRUPTED: [RunStatus.RUNNING, RunStatus.INTERRUPTED],
         RunStatus.IN_DOUBT: [RunStatus.IN_DOUBT],
+        RunStatus.PARKED: [RunStatus.RUNNING, RunStatus.PARKED],
     }
     request = await request_attempt()
     for old, new in product(RunStatus, RunStatus):

@@ -60,6 +60,8 @@ class StandingLink:
         once_attached: What happens elsewhere when an attempt has just taken up the devices.
     """
 
+    lasting = True
+
     def __init__(
         self,
         runtime: WorkcellRuntime,

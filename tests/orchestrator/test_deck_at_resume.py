@@ -28,6 +28,7 @@ class Listening:
     def __init__(self) -> None:
         self.clock = SimulatedClock()
         self.pause = PauseHeard()
+        self.lasting = True
         self.told: list[tuple[int, str]] = []
 
     async def attach(self, asking: Attaching) -> Attached:

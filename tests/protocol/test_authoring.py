@@ -33,7 +33,7 @@ class StepLog:
         """The time."""
         return datetime.now(UTC)
 
-    async def sleep(self, seconds: float) -> None:
+    async def sleep(self, seconds: float, *, park: bool = False) -> None:
         """Let time pass at once."""
 
     async def step(self, call: StepCall) -> Any:
