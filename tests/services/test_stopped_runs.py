@@ -181,12 +181,13 @@ async def test_several_questions_are_answered_by_their_number(
     assert [doubt.id for doubt in await journal.open_doubts(run_id)] == [questions[0]]
 
 
-async def test_what_was_not_asked_is_not_answered(begin: Begin) -> None:
+async def test_what_was_not_asked_is_not_answered(journal: Journal, begin: Begin) -> None:
     """Nor is a word that is no answer."""
     run_id = await begin(RunStatus.INTERRUPTED)
 
     with pytest.raises(NothingToAnswer, match="interrupted"):
         await run_in_thread("run", "answer", str(run_id), "happened")
+    await ask(journal, run_id)
     with pytest.raises(RequestError, match="'perhaps' is no answer"):
         await run_in_thread("run", "answer", str(run_id), "perhaps")
 
