@@ -38,7 +38,7 @@ check: $(INSTALLED) ## Lint, format, types, layers
 	$(BIN)/lint-imports
 
 chaos: $(INSTALLED) ## Kill everything everywhere (an hour), and write docs/reliability.md; goes on
-	PRAXIS_CHAOS_RESULTS=chaos.jsonl $(BIN)/python -m pytest -m chaos tests/chaos; \
+	PRAXIS_CHAOS_RESULTS=chaos.jsonl $(BIN)/python -m pytest -m chaos tests; \
 		ended=$$?; $(BIN)/python -m tests.chaos.page chaos.jsonl && exit $$ended
 
 bench: $(INSTALLED) ## Measure, and write docs/benchmarks.md

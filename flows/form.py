@@ -6,6 +6,7 @@ import asyncio
 import json
 from contextlib import suppress
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
@@ -13,7 +14,7 @@ from httpx import HTTPError
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas import OrchestrationResult, State, StateType
 from prefect.client.schemas.responses import SetStateStatus
-from prefect.exceptions import PrefectException
+from prefect.exceptions import PrefectException, PrefectHTTPStatusError
 from prefect.input.run_input import keyset_from_paused_state
 from prefect.logging import get_run_logger
 from prefect.states import Paused
@@ -94,8 +95,10 @@ class PrefectForm:
             try:
                 key = self._keys["response"]
                 response = json.loads(await client.read_flow_run_input(self._run_id, key=key))
-            except PrefectException:
-                response = {}  # resumed without the form, as the command line of Prefect can
+            except PrefectHTTPStatusError as error:
+                if error.response.status_code != HTTPStatus.NOT_FOUND:
+                    raise
+                response = {}  # it runs again, and nobody has filled the form in
         by = str(response.pop(ANSWERED_BY, ""))
         return Said(response, by)
 

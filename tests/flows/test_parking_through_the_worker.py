@@ -100,6 +100,7 @@ def test_it_is_parked_and_the_worker_starts_it_again(stack: PraxisSettings, nigh
     wait_for(lambda: sorted(_rows(stack, STEPS, run_id)) == [("Completed",), ("Parked",)])
 
 
+@pytest.mark.chaos
 def test_a_person_resumes_it_or_gives_it_up(stack: PraxisSettings, night: str) -> None:
     """Before its time, on the command line; given up, its heater goes off and it is Cancelled."""
     with closing(LabControl(stack.lab_socket("star"))) as control, PrefectApi(stack) as api:

@@ -239,6 +239,7 @@ SPOILED: dict[str, list[Row]] = {
     "uq_protocol_definition_current": [{"name": "'dilution'"}],
     "pk_protocol_run": [{"id": OTHER_RUN}],
     "ck_protocol_run_name": [{"name": "''"}],
+    "ck_protocol_run_kind": [{"kind": "'by_hand'"}],
     "ck_protocol_run_status": [{"status": "'paused'"}],
     "ck_protocol_run_attempt": [{"attempt": "0"}],
     "ck_protocol_run_parameters": [{"parameters": "'[]'"}],

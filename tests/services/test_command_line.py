@@ -253,7 +253,10 @@ def test_what_is_not_running_is_said_with_how_to_start_it(tmp_path: Path) -> Non
         assert "PRAXIS_DATABASE_URL" not in said
 
 
-@pytest.mark.parametrize("deployed_or_file", ["lingering/bench", "lingering.py"])
+@pytest.mark.parametrize(
+    "deployed_or_file",
+    ["lingering/bench", pytest.param("lingering.py", marks=pytest.mark.chaos)],
+)
 def test_a_run_stops_after_a_step_and_goes_on(
     praxis: CommandLine,
     deployed: str,  # the deployment is there

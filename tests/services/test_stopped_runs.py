@@ -310,5 +310,5 @@ async def test_a_workcell_without_a_host_says_so(begin: Begin) -> None:
     assert [one["host"] for one in listed] == [None]
     assert "not running" in await run_in_thread("workcell", "list")
     with pytest.raises(HostNotRunning, match="praxis up"):
-        await run_in_thread("workcell", "release", "star", "shaker")
+        await run_in_thread("device", "release", "star", "shaker")
     assert os.environ["PRAXIS_HOME"]
