@@ -1,6 +1,7 @@
 """What was known before a command of which nobody knows whether it happened, and how it comes back.
 
-It comes back only while nothing else has touched any of it: afterwards nobody can tell any more.
+It comes back only while no other command has touched any of it: afterwards nobody can tell. What
+somebody says of a part of it since, stays as it was said, and the rest comes back.
 """
 
 from __future__ import annotations
@@ -74,6 +75,23 @@ def things_of(before: Before) -> set[str]:
     """Name the things that a command touched."""
     touched = {*before.containers, *before.tip_spots, *before.channels, *before.locations}
     return touched | {gripper_name(device) for device in before.grippers}
+
+
+def said_since(before: Before, names: Collection[str]) -> Before:
+    """Note what somebody has said since the command; what was known of it before counts no more.
+
+    Args:
+        before: What was known before the command.
+        names: What was said of.
+    """
+    left = before.model_copy(deep=True)
+    devices = {device for device in left.grippers if gripper_name(device) in names}
+    for part in _PARTS:
+        known = getattr(left, part)
+        for name in [*names, *devices]:
+            known.pop(name, None)
+    left.said = sorted({*left.said, *names})
+    return left
 
 
 def put_back(before: Before, state: AssetManagerState) -> None:

@@ -12,7 +12,14 @@ from pydantic import JsonValue
 from praxis_core.assets import statements
 from praxis_core.assets.changes import Changes
 from praxis_core.assets.contents import Change, apply
-from praxis_core.assets.doubts import followed, identity, put_back, remember, things_of
+from praxis_core.assets.doubts import (
+    followed,
+    identity,
+    put_back,
+    remember,
+    said_since,
+    things_of,
+)
 from praxis_core.assets.ledger import Ledger
 from praxis_core.assets.names import channels_of, gripper_name, known
 from praxis_core.assets.operations import operations_of
@@ -172,7 +179,7 @@ class AssetManager:
             return []
         message = outcome.error.message if outcome.error is not None else ""
         why = f"{command.name} failed" + (f": {message}" if message else "")
-        return self._entered(command, at, why, _failed_channels(outcome.error) or None)
+        return self._entered(command, at, why, failed_channels(outcome.error) or None)
 
     def doubt(self, command: Command, at: datetime) -> list[Change]:
         """Enter a command of which nobody knows whether it happened.
@@ -190,9 +197,10 @@ class AssetManager:
     def settle(self, command: Command, outcome: Outcome | None, at: datetime) -> list[Change]:
         """Enter what a person, or a device, says about a command that is in doubt here.
 
-        All is what it was before the command; then the outcome is entered, if there is one. Unless
-        something else has touched any of it since: then it stays as it is, unknown or said. To be
-        called for what was done once; a command that is done anew needs ``apply`` only.
+        All is what it was before the command; then the outcome is entered, if there is one; what
+        somebody has said since, stays. Unless another command has touched any of it since: then
+        all stays as it is, unknown or said. To be called for what was done once; a command that is
+        done anew needs ``apply`` only.
 
         Args:
             command: The command.
@@ -205,9 +213,11 @@ class AssetManager:
         before = self._state.doubts.pop(identity(command), None)
         if before is None or before.overtaken:
             return []
+        said = remember(self._state, before.said, command.device)
         self._put_back(before)
         changes = [] if outcome is None else self._told(command, outcome, at)
         self._set_up_since(before)
+        self._put_back(said)
         return changes
 
     def in_doubt(self, run_id: UUID) -> set[tuple[str, int]]:
@@ -233,6 +243,15 @@ class AssetManager:
         for key, before in self._state.doubts.items():
             if not touched.isdisjoint(things_of(before)):
                 self._state.doubts[key] = Before(overtaken=True)
+
+    def _said(self, names: Iterable[str]) -> None:
+        """Note what somebody said: it stays so, also when it is known what a command did before."""
+        touched = set(names)
+        self._ledger.touch(touched)
+        for key, before in self._state.doubts.items():
+            of = touched & things_of(before)
+            if of:
+                self._state.doubts[key] = said_since(before, of)
 
     def _put_back(self, before: Before) -> None:
         put_back(before, self._state)
@@ -267,7 +286,7 @@ class AssetManager:
             AssetUnknown: there is no such thing.
         """
         filling = statements.Filling(volume, amounts, sources)
-        self._touched(statements.say(self._state, name, filling, at))
+        self._said(statements.say(self._state, name, filling, at))
 
     def say_tip(self, name: str, *, there: bool) -> None:
         """Enter whether a tip is in a tip spot or on a channel; its contents stay as they are.
@@ -279,7 +298,7 @@ class AssetManager:
         Raises:
             AssetUnknown: there is no such tip spot or device.
         """
-        self._touched(statements.say_tip(self._state, name, there=there))
+        self._said(statements.say_tip(self._state, name, there=there))
 
     def say_place(self, resource: str, parent: str | None, shelf: str = "") -> None:
         """Enter where a person says that a resource stands: in no gripper, then.
@@ -292,11 +311,11 @@ class AssetManager:
         Raises:
             AssetUnknown: there is no such resource.
         """
-        self._touched(statements.say_place(self._state, resource, parent, shelf))
+        self._said(statements.say_place(self._state, resource, parent, shelf))
 
     def say_gripper(self, device: str, resource: str | None) -> None:
         """Enter what a person says that a device's gripper holds; None: nothing."""
-        self._touched(statements.say_gripper(self._state, device, resource))
+        self._said(statements.say_gripper(self._state, device, resource))
 
     def discard_head(self, device: str, into: str | None = None) -> list[str]:
         """Enter that a device has thrown off all its tips, as some do when they are set up.
@@ -338,7 +357,7 @@ class AssetManager:
         """Take over what another state says of the things that it names; see ``restricted``."""
         touched = self._parts_of(things)
         self._state.take_over(things.model_copy(deep=True))
-        self._touched(touched)
+        self._said(touched)
 
     def recount(self, things: AssetManagerState) -> None:
         """Know what is in some containers and tip spots, which is told also where it is the same.
@@ -500,7 +519,7 @@ def _touched_by(command: Command, changes: Sequence[Change]) -> list[str]:
     return [*(change.asset for change in changes), *gripper]
 
 
-def _failed_channels(error: EncodedError | None) -> frozenset[int]:
+def failed_channels(error: EncodedError | None) -> frozenset[int]:
     """Read which channels failed from PyLabRobot's ChannelizedError; empty when nobody said."""
     match error:
         case EncodedError(args={"state": {"errors": {"$dict": list(pairs)}}}) if (

@@ -5,9 +5,11 @@ Needs no PyLabRobot: the forms are those of ``labware.encoding``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
+
+from pydantic import JsonValue
 
 from praxis_core.assets.state import AssetManagerState
 from praxis_core.protocol.command import Command
@@ -115,6 +117,40 @@ def left_empty(command: Command, state: AssetManagerState) -> tuple[str, list[st
     rack = _name(fields) if fields else ""
     spots = zip(state.racks.get(rack, []), _items(fields.get("tips")), strict=False)
     return rack, [spot for spot, tip in spots if tip is None]
+
+
+def channels_used(command: Command) -> tuple[int, ...]:
+    """Tell which channels a command uses, in order; none when it has no channels of their own."""
+    if command.method not in _SINGLE:
+        return ()
+    given = _items(_argument(command, "ops", 0))
+    channels = _items(_argument(command, "use_channels", 1)) or range(len(given))
+    return tuple(int(channel) for channel in channels)
+
+
+def on_channels(command: Command, channels: Collection[int]) -> Command:
+    """Make the part of a command that is for some of its channels; it keeps its fingerprint.
+
+    Args:
+        command: One with channels of its own.
+        channels: Those that count.
+    """
+    used = channels_used(command)
+    places = [place for place, channel in enumerate(used) if channel in channels]
+
+    def of_these(value: JsonValue) -> JsonValue:
+        # What has a part for each channel: operations, channels, and lists of the backend's own.
+        items = _items(value)
+        if len(items) != len(used):
+            return value
+        kept: list[JsonValue] = [items[place] for place in places]
+        return {**value, "$tuple": kept} if isinstance(value, dict) else kept
+
+    return replace(
+        command,
+        args=tuple(map(of_these, command.args)),
+        kwargs={name: of_these(value) for name, value in command.kwargs.items()},
+    )
 
 
 def uses_head96(command: Command) -> bool:

@@ -1,5 +1,7 @@
 """Runs that wait for material: what each lacks, and what people may put right for it meanwhile.
 
+So they may for a run that waits for what they say a command did: what it touched.
+
 A run says in its audit trail that it is short, and that it is so no longer. Both are written under
 the lock of the workcell under which people put things right: either the run takes up what somebody
 said, or it is refused.
@@ -42,6 +44,19 @@ _SHORT_OF_RUN = text(f"""
     FROM ({_LATEST} AND e.run_id = :run ORDER BY e.run_id, e.id DESC) e WHERE kind = 'short'
 """).bindparams(bindparam("run", type_=Uuid()))  # noqa: S608  # a constant
 
+_DOUBTED = text("""
+    SELECT EXISTS (
+      SELECT FROM praxis.protocol_run r
+        JOIN praxis.asset_doubt d ON d.command LIKE r.id || '/%'
+        JOIN praxis.asset a ON a.workcell = d.workcell AND a.name = :name
+          AND a.discarded_at IS NULL
+        JOIN praxis.asset_part p ON p.asset_id = a.id
+      WHERE r.id = :run AND r.status = 'in_doubt'
+        AND (jsonb_exists(d.before -> 'containers', p.name)
+          OR jsonb_exists(d.before -> 'tip_spots', p.name)
+          OR jsonb_exists(d.before -> 'said', p.name)))
+""").bindparams(bindparam("run", type_=Uuid()))
+
 _IS_CONDITIONAL = text("""
     SELECT EXISTS (
       SELECT FROM praxis.run_event WHERE run_id = :run AND (kind IN ('plan_not_made', 'off_plan')
@@ -79,9 +94,14 @@ async def of_run(session: AsyncSession, run_id: UUID) -> Shortage | None:
 
 
 async def lets_put_right(session: AsyncSession, run_id: UUID, name: str) -> bool:
-    """Whether a run that has an asset waits for somebody to put right what is in it."""
+    """Whether a run that has an asset waits for somebody to put right what is in it.
+
+    Or it waits until somebody says what a command did to it.
+    """
     shortage = await of_run(session, run_id)
-    return shortage is not None and name in shortage.assets
+    if shortage is not None:
+        return name in shortage.assets
+    return bool(await session.scalar(_DOUBTED, {"run": run_id, "name": name}))
 
 
 def _shortage(row: object) -> Shortage:

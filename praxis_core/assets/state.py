@@ -103,6 +103,8 @@ class Before(BaseModel):
     grippers_unknown: dict[str, str] = {}
     set_up: list[str] = []
     """Devices that were set up since, in order: that comes after the command, if it happened."""
+    said: list[str] = []
+    """What somebody has said of these since; it stays so, whatever the command did."""
     overtaken: bool = False
     """Whether something else has touched these since, so that nothing of it counts any more."""
 

@@ -19,6 +19,7 @@ from praxis_core.cli.result import as_json, show_asked, show_questions
 from praxis_core.cli.stopping import cancel_in_prefect, known_run
 from praxis_core.cli.waiting import in_prefect
 from praxis_core.errors import NothingToAnswer, RequestError
+from praxis_core.execution.in_doubt import details_of, read_channels
 from praxis_core.journal.questions import Question, Questions, wanted
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import Doubt
@@ -39,7 +40,8 @@ def answer(
         typer.Argument(
             metavar="ANSWER",
             help="As the question says: yes, one of the choices, or a JSON object. Of a command in "
-            "doubt: happened (wholly), did-not-happen (the deck is as before it), or abort.",
+            "doubt or that failed: happened (wholly), did-not-happen (the deck is as before it; it "
+            "is done again), partly (--channels), skip, failed (the protocol is told), or abort.",
         ),
     ],
     *,
@@ -50,6 +52,13 @@ def answer(
         str | None,
         typer.Option(help="What run.once() would have returned, as JSON, when it happened."),
     ] = None,
+    channels: Annotated[
+        str | None,
+        typer.Option(help="Of one that happened partly, the channels on which it did: 0-3,6."),
+    ] = None,
+    note: Annotated[
+        str | None, typer.Option(help="What you did by hand, or saw; kept with the answer.")
+    ] = None,
     by: Annotated[str | None, typer.Option(help="Who answers; else your login name.")] = None,
     as_json_: AsJson = False,
 ) -> None:
@@ -57,8 +66,9 @@ def answer(
     settings = PraxisSettings()
     run_id = asyncio.run(run_id_of(settings, run))
     name = getpass.getuser() if by is None else by
+    told = _details(said, _json(value, "--value"), channels, note)
     answered, still_open, by_hand = asyncio.run(
-        _answer(settings, run_id, said, question, _json(value, "--value"), name)
+        _answer(settings, run_id, said, question, told, name)
     )
     aborted = isinstance(answered, Doubt) and answered.answer is Answer.ABORT
     if aborted and not by_hand:
@@ -70,6 +80,14 @@ def answer(
     _show(run_id, still_open)
     if not still_open and not aborted:
         console.print(_goes_on(settings, run_id, by_hand=by_hand))
+
+
+def _details(said: str, value: JsonValue, channels: str | None, note: str | None) -> JsonValue:
+    """Put together what goes with an answer."""
+    if value is not None or said not in _ANSWERS:
+        return value
+    given = None if channels is None else read_channels(channels)
+    return details_of(_ANSWERS[said], given, note)
 
 
 def questions(

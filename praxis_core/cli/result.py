@@ -24,10 +24,12 @@ from praxis_core.cli.lost import is_gone, is_lost
 from praxis_core.cli.opening import journal
 from praxis_core.cli.waiting import in_prefect, not_in_history, status_words, waits_for
 from praxis_core.errors import RunNotFound
+from praxis_core.execution.in_doubt import MEANINGS
 from praxis_core.execution.readout import PlateReadout, of_attempt, plate_readouts
 from praxis_core.execution.running_low import CONSUMABLES_LOW
 from praxis_core.execution.timeliness import PROMISE_BROKEN, flags
 from praxis_core.journal.control import Control, Said, WorkcellStanding
+from praxis_core.journal.doubts import FAILURE, channels_of
 from praxis_core.journal.questions import Question, Questions, wanted
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import (
@@ -39,7 +41,7 @@ from praxis_core.journal.records import (
     RunRecord,
     StepRecord,
 )
-from praxis_core.protocol.lifecycle import RunStatus
+from praxis_core.protocol.lifecycle import Answer, RunStatus
 from praxis_core.services.prefect_api import FlowRun, PrefectApi
 from praxis_core.settings import PraxisSettings
 
@@ -367,7 +369,17 @@ def show_questions(run_id: UUID, asked: Sequence[Doubt], *, named: bool | None =
         console.print("  Look at the deck, then say what is true:")
         for choice in doubt.choices:
             word = choice.value.replace("_", "-")
+            if choice is Answer.PARTLY:
+                word = f"{word} --channels {_blocks(channels_of(doubt.details))}"
             console.print(f"    praxis run answer {run_id} {word}{number}")
+            if FAILURE in details:
+                console.print(f"        [dim]{MEANINGS[choice]}[/dim]")
+
+
+def _blocks(channels: Sequence[int]) -> str:
+    """Write the first half of some channels, as an example of what to type."""
+    some = channels[: max(1, len(channels) // 2)]
+    return str(some[0]) if len(some) == 1 else f"{some[0]}-{some[-1]}"
 
 
 def _number(value: JsonValue) -> str:

@@ -42,6 +42,10 @@ _ENDS = (CommandInDoubt, ReplayDivergence, HostLost, HostNotRunning, WorkcellSto
 """What ends an attempt, whatever its protocol catches."""
 
 
+def _whole(command: Command) -> Command:
+    return command
+
+
 class Course:
     """What the protocol of one attempt sends, and what it is given for it.
 
@@ -65,6 +69,8 @@ class Course:
         self.timeliness: Timeliness | None = None
         """What of it comes too late; None: its protocol promises nothing."""
         self._replay: Replay | None = None
+        self.left_of: Callable[[Command], Command] = _whole
+        """What is left to be done of a command of which a part happened."""
         self._deck = DeckTold((), 0)
         self._is_live = True
         self.leaving_out: LeavingOut | None = None
@@ -310,6 +316,7 @@ class Course:
     async def _send(self, command: Command) -> Outcome:
         """Send a command; with it goes whatever of the deck was not told yet."""
         changes = self._deck.due(command)
+        command = self.left_of(command)
         return await self.link.execute(replace(command, token=self._token, deck_changes=changes))
 
     async def _lifecycle(self, command: Command) -> Outcome:

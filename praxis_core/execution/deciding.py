@@ -43,7 +43,7 @@ from praxis_core.protocol.loading import load_protocol
 from praxis_core.protocol.steps import gives_a_value
 from praxis_core.settings import PraxisSettings
 from praxis_core.workcell.kinds import TAKE_STOCK
-from praxis_core.workcell.knowledge import undone
+from praxis_core.workcell.knowledge import partly_done, undone
 
 _MOVES = frozenset({"pick_up_resource", "drop_resource", "move_picked_up_resource"})
 
@@ -279,11 +279,15 @@ async def present_state(journal: Journal, run_id: UUID, workcell: str) -> AssetM
     state = await catalogue.state_put_back(workcell, run_id, undone(commands, doubts))
     assets, at = AssetManager(state), datetime.now(UTC)
     latest = {one.key: one for one in commands}
+    parts = {(one.command.attempt, *one.key): one for one in partly_done(commands, doubts)}
     for key in assets.in_doubt(run_id) & latest.keys():
         record = latest[key]
-        outcome = None if record.tail else record.outcome
-        if record.tail or outcome is not None:
-            assets.settle(record.command, outcome, at)
+        if record.tail:
+            part = parts.get((record.command.attempt, *key))
+            told = record.command if part is None else part.command
+            assets.settle(told, None if part is None else part.outcome, at)
+        elif record.outcome is not None:
+            assets.settle(record.command, record.outcome, at)
     return assets.state
 
 

@@ -17,6 +17,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from praxis_core.errors import DecisionRefused
+from praxis_core.journal.doubts import LEFT_OUT
 from praxis_core.journal.history import History
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import EventRecord
@@ -27,8 +28,7 @@ STOP_ASKED = "stop_asked"
 """Kind of the event that says after which step the run is to stop."""
 STOPPED = "stopped_as_asked"
 """Kind of the event that says that it has."""
-COMMAND_LEFT_OUT = "command_left_out"
-"""Kind of the event that says which command is not sent, and what the protocol is told of it."""
+COMMAND_LEFT_OUT = LEFT_OUT
 STEP_LEFT_OUT = "step_left_out"
 """Kind of the event that says which step is not done any further, and what it gives."""
 TO_DO_AGAIN = "to_do_again"

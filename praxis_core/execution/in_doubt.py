@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from uuid import UUID
@@ -13,18 +15,24 @@ from pydantic import JsonValue
 from praxis_core.errors import AnswerRefused, NothingToAnswer, RequestError, ServiceError
 from praxis_core.execution.asking import LOOK_SECONDS, first_of
 from praxis_core.execution.page import Form, RunPage, Said
+from praxis_core.journal.doubts import CHANNELS, NOTE, channels_of
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import Doubt
 from praxis_core.protocol.lifecycle import Answer, DoubtSubject
 
 _log = logging.getLogger(__name__)
 
-WORDS = {
-    Answer.HAPPENED: "happened",
-    Answer.DID_NOT_HAPPEN: "did not happen",
-    Answer.ABORT: "abort",
+_CHANNELS = re.compile(r"(\d{1,3})(?:-(\d{1,3}))?")
+
+MEANINGS = {
+    Answer.HAPPENED: "it is done wholly, by the device or by hand",
+    Answer.DID_NOT_HAPPEN: "the deck is as before it, or was put back: do it again",
+    Answer.PARTLY: "it is done on some channels: do it on the others",
+    Answer.SKIP: "nothing of it is done: leave it out, and go on",
+    Answer.FAILED: "tell the protocol, which ends unless it expects that",
+    Answer.ABORT: "end the run",
 }
-"""What people choose from."""
+"""What each answer means, for people."""
 
 
 async def settled(journal: Journal, run_id: UUID, page: RunPage, within: float) -> bool:
@@ -80,26 +88,78 @@ async def _settled_elsewhere(journal: Journal, doubt: Doubt) -> None:
 
 async def _take(journal: Journal, doubt: Doubt, said: Said) -> None:
     given = said.answer if isinstance(said.answer, dict) else {}
-    answers = {word: answer for answer, word in WORDS.items()}
+    answers = {_label(answer): answer for answer in doubt.choices}
     answer = answers.get(str(given.get("answer")))
     if answer is None or not said.by.strip():
         raise RequestError(what="choose what happened, and give your name")
-    value: JsonValue = given.get("value") if doubt.subject is DoubtSubject.ONCE else None
     _log.info("%s says of %s: %s", said.by, doubt.what, answer)
-    await journal.answer_doubt(doubt.id, answer, said.by.strip(), value)
+    await journal.answer_doubt(doubt.id, answer, said.by.strip(), _details(doubt, answer, given))
+
+
+def _details(doubt: Doubt, answer: Answer, given: Mapping[str, JsonValue]) -> JsonValue:
+    """Read from a form what goes with an answer."""
+    if doubt.subject is DoubtSubject.ONCE:
+        return given.get("value")
+    note, happened = given.get("note"), given.get(CHANNELS)
+    channels = read_channels(happened) if isinstance(happened, str) else None
+    return details_of(answer, channels, note if isinstance(note, str) else None)
+
+
+def details_of(answer: Answer, channels: Sequence[int] | None, note: str | None) -> JsonValue:
+    """Put together what goes with an answer about a command.
+
+    Args:
+        answer: The answer.
+        channels: On which it happened, of one that happened partly.
+        note: What the person says besides.
+    """
+    details: dict[str, JsonValue] = {}
+    if answer is Answer.PARTLY:
+        details[CHANNELS] = [*(channels or ())]
+    if note:
+        details[NOTE] = note
+    return details or None
+
+
+def read_channels(told: str) -> list[int]:
+    """Read channels as people write them: ``0-3, 6``.
+
+    Raises:
+        RequestError: it cannot be read.
+    """
+    found: list[int] = []
+    for part in filter(None, told.replace(" ", "").split(",")):
+        match = _CHANNELS.fullmatch(part)
+        if match is None:
+            raise RequestError(what=f"{told!r} names no channels; write them as 0-3,6")
+        first = int(match[1])
+        found += range(first, int(match[2] or first) + 1)
+    return found
 
 
 def _schema(doubt: Doubt) -> dict[str, JsonValue]:
-    offered: JsonValue = [WORDS[choice] for choice in doubt.choices]
+    offered: JsonValue = [_label(choice) for choice in doubt.choices]
     fields: dict[str, JsonValue] = {
         "answer": {
             "type": "string",
             "title": "Look at the deck, then say what is true",
-            "description": "happened: wholly. did not happen: the deck is as before it, or was put "
-            "back; it is done again. abort: end the run.",
+            "description": "What you replaced or filled up meanwhile, say first: praxis assets.",
             "enum": offered,
         }
     }
+    if Answer.PARTLY in doubt.choices:
+        used = ", ".join(map(str, channels_of(doubt.details)))
+        fields[CHANNELS] = {
+            "type": "string",
+            "title": "Channels on which it happened, if only on some",
+            "description": f"Of {used}; written as 0-3, 6.",
+        }
+    if doubt.subject is DoubtSubject.COMMAND:
+        fields["note"] = {"type": "string", "title": "What you did by hand, or saw"}
     if doubt.subject is DoubtSubject.ONCE:
         fields["value"] = {"type": "string", "title": "What it returned, if it happened"}
     return {"type": "object", "properties": fields, "required": ["answer"]}
+
+
+def _label(answer: Answer) -> str:
+    return f"{answer.value.replace('_', ' ')}: {MEANINGS[answer]}"

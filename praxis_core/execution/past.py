@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 from uuid import UUID
 
 from pydantic import JsonValue
 
+from praxis_core.assets.operations import channels_used, on_channels
 from praxis_core.errors import RunNeedsAnswer, RunNotFound, RunNotResumable, SourceChanged
 from praxis_core.execution.consent import was_abandoned
 from praxis_core.execution.learned import CUT
+from praxis_core.journal.doubts import channels_of
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import (
     AttemptRecord,
     AttemptRequest,
     CommandRecord,
+    Doubt,
     Learned,
     RunRecord,
     StepRecord,
     StoredProtocol,
     StoredWorkcell,
 )
-from praxis_core.protocol.lifecycle import StepStatus
+from praxis_core.protocol.command import Command
+from praxis_core.protocol.lifecycle import Answer, StepStatus
 from praxis_core.workcell.definition import Refill, WorkcellDefinition
 from praxis_core.workcell.device_settings import DeviceSettings, settings_of
+
+Key = tuple[str, int]
+"""Branch and ordinal of a command."""
 
 RESTORING = "r"
 """How branches begin that hold the commands which set devices again: ``"r2"``."""
@@ -185,6 +192,15 @@ class Known:
     learned: tuple[Learned, ...] = ()
     steps: Mapping[str, StepRecord] = field(default_factory=dict)
     """The complete steps by their paths."""
+    done_on: Mapping[Key, frozenset[int]] = field(default_factory=dict)
+    """Channels on which commands happened that are to be finished, by branch and ordinal."""
+
+    def left_of(self, command: Command) -> Command:
+        """Give what is left to be done of a command; it keeps its fingerprint."""
+        done = self.done_on.get((command.branch, command.ordinal))
+        if done is None:
+            return command
+        return on_channels(command, set(channels_used(command)) - done)
 
     @property
     def asked_for(self) -> list[CommandRecord]:
@@ -228,7 +244,19 @@ async def known_of(journal: Journal, run_id: UUID) -> Known:
         if step.status is StepStatus.SUCCEEDED and (step.attempt, step.path) not in aside
     }
     learned = await journal.learned(run_id)
-    return Known(tuple(one for one in written if not one.tail), tuple(learned), steps)
+    counted = tuple(one for one in written if not one.tail)
+    return Known(counted, tuple(learned), steps, done_on(await journal.doubts(run_id)))
+
+
+def done_on(doubts: Iterable[Doubt]) -> dict[Key, frozenset[int]]:
+    """Tell on which channels commands happened that are to be finished, by branch and ordinal."""
+    found: dict[Key, frozenset[int]] = {}
+    for doubt in doubts:
+        if doubt.answer is Answer.PARTLY:
+            found[doubt.key] = found.get(doubt.key, frozenset()).union(
+                channels_of(doubt.answer_details)
+            )
+    return found
 
 
 async def state_to_go_back_to(journal: Journal, past: Past) -> int | None:

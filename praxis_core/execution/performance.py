@@ -99,6 +99,7 @@ class Performance:
             before_live=learning.write,
             going_live=partial(self._go_live, known) if attempt.past else None,
         )
+        course.left_of = known.left_of
         decisions = attempt.decisions
         course.leaving_out = leaving_out = LeavingOut(
             attempt.run_id, decisions, course.known, lambda: course.stopped is not None

@@ -39,7 +39,7 @@ from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import OutcomeStatus, RunStatus, Sent
 from praxis_core.workcell.link import Ended
 
-VERSION = 2
+VERSION = 3
 """Of these messages. Host and run must speak the same one."""
 
 LARGEST_FRAME = 64 * 1024 * 1024

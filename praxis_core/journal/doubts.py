@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 from pydantic import JsonValue
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import JSON, bindparam, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from praxis_core.errors import AnswerRefused, JournalError, NothingToAnswer
+from praxis_core.errors import AnswerRefused, JournalError, NothingToAnswer, RequestError
 from praxis_core.journal import claims, rows
 from praxis_core.journal.records import Doubt
 from praxis_core.journal.statements import SET_STATUS
-from praxis_core.journal.tables import CommandRow, DoubtRow, LearnedRow, RunRow
+from praxis_core.journal.tables import CommandRow, DoubtRow, EventRow, LearnedRow, RunRow
 from praxis_core.protocol.lifecycle import Answer, DoubtSubject, RunStatus
+
+CHANNELS = "channels"
+"""Under this key of a question's details stand the channels of its command, and under the same key
+of the answer's those on which it happened."""
+FAILURE = "failure"
+"""Under this key of a question's details stands with what its command failed."""
+NOTE = "note"
+"""Under this key of an answer's details stands what a person says besides."""
+LEFT_OUT = "command_left_out"
+"""Kind of the event that says which command is not sent, and what the protocol is told of it."""
 
 _OPEN = DoubtRow.answered_at.is_(None)
 
@@ -26,6 +36,21 @@ _HAPPENED = text("""
           attributes = '{}', sent = NULL, delivered = nextval('praxis.command_delivered')
       WHERE run_id = :run_id AND branch = :branch AND ordinal = :ordinal AND NOT tail
         AND (outcome IS NULL OR sent = 'unknown')
+""")
+
+_FAILED = text("""
+    UPDATE praxis.command
+      SET outcome = 'failed', started_at = issued_at,
+          ended_at = greatest(issued_at, clock_timestamp()), value = 'null', error = :error,
+          attributes = '{}', sent = :sent, delivered = nextval('praxis.command_delivered')
+      WHERE run_id = :run_id AND branch = :branch AND ordinal = :ordinal AND NOT tail
+        AND outcome IS NULL
+""").bindparams(bindparam("error", type_=JSON()))
+
+_NUMBER = text("""
+    SELECT count(*) FROM praxis.command c JOIN praxis.command asked USING (run_id)
+      WHERE c.run_id = :run_id AND NOT c.tail AND c.branch NOT LIKE 'r%' AND NOT asked.tail
+        AND asked.branch = :branch AND asked.ordinal = :ordinal AND c.number <= asked.number
 """)
 
 _KNOWN = text("""
@@ -78,11 +103,12 @@ async def answer(
     if asked.answer is not None:
         raise NothingToAnswer(run_id=run_id, status=status.value)
     await _refuse_unless_possible(session, asked, said)
+    details = _details(asked, said, details)
     await _close(session, [doubt_id], said, by, details)
     if said is Answer.ABORT:
         await _abort(session, run_id, status, by)
     else:
-        await _take(session, asked, said, details)
+        await _take(session, asked, said, by, details)
     await session.refresh(row)
     return row
 
@@ -103,6 +129,28 @@ async def _refuse_unless_possible(session: AsyncSession, asked: Doubt, said: Ans
     if said not in choices:
         possible = ", ".join(choices)
         raise AnswerRefused(answer=said.value, run_id=asked.run_id, what=what, choices=possible)
+
+
+def channels_of(details: JsonValue) -> list[int]:
+    """Read channels from the details of a question, or of an answer."""
+    found = details.get(CHANNELS) if isinstance(details, dict) else None
+    return [one for one in found if isinstance(one, int)] if isinstance(found, list) else []
+
+
+def _details(asked: Doubt, said: Answer, details: JsonValue) -> JsonValue:
+    """See that what goes with an answer says what it has to.
+
+    Raises:
+        RequestError: it does not.
+    """
+    if said is not Answer.PARTLY:
+        return details
+    used, happened = channels_of(asked.details), channels_of(details)
+    if not happened or not set(happened) < set(used):
+        told = ", ".join(map(str, used))
+        what = f"say on which channels it happened (--channels 0-3): some, not all, of {told}"
+        raise RequestError(what=what)
+    return details
 
 
 async def mark_tail(session: AsyncSession, run_id: UUID, number: int) -> Sequence[CommandRow]:
@@ -147,13 +195,12 @@ async def _lock_run(session: AsyncSession, run_id: UUID) -> RunStatus:
     return RunStatus(status)
 
 
-async def _take(session: AsyncSession, asked: Doubt, said: Answer, details: JsonValue) -> None:
+async def _take(
+    session: AsyncSession, asked: Doubt, said: Answer, by: str, details: JsonValue
+) -> None:
     """Change what the answer is about; the tail of an attempt is set aside already."""
-    if asked.subject is DoubtSubject.COMMAND and said is Answer.HAPPENED:
-        values = {"run_id": asked.run_id, "branch": asked.branch, "ordinal": asked.ordinal}
-        await session.execute(_HAPPENED, values)
-    elif asked.subject is DoubtSubject.COMMAND:
-        await set_aside(session, asked.run_id, asked.branch, asked.ordinal)
+    if asked.subject is DoubtSubject.COMMAND:
+        await _take_of_command(session, asked, said, by)
     elif asked.subject is DoubtSubject.ONCE:
         begun = (
             (LearnedRow.run_id == asked.run_id)
@@ -166,6 +213,39 @@ async def _take(session: AsyncSession, asked: Doubt, said: Answer, details: Json
             await session.execute(update(LearnedRow).where(begun).values(done))
         else:
             await session.execute(delete(LearnedRow).where(begun))
+
+
+async def _take_of_command(session: AsyncSession, asked: Doubt, said: Answer, by: str) -> None:
+    values = {"run_id": asked.run_id, "branch": asked.branch, "ordinal": asked.ordinal}
+    failure = asked.details.get(FAILURE) if isinstance(asked.details, dict) else None
+    if said is Answer.HAPPENED:
+        await session.execute(_HAPPENED, values)
+    elif said is Answer.FAILED and isinstance(failure, dict):
+        await session.execute(
+            _FAILED, {**values, "error": failure["error"], "sent": failure["sent"]}
+        )
+    else:
+        if said is Answer.SKIP and isinstance(failure, dict):
+            number = await session.scalar(_NUMBER, values)
+            _leave_out(session, asked, failure, by, number)
+        await set_aside(session, asked.run_id, asked.branch, asked.ordinal)
+
+
+def _leave_out(
+    session: AsyncSession, asked: Doubt, failure: Mapping[str, JsonValue], by: str, number: int
+) -> None:
+    what = failure["what"]
+    details: dict[str, JsonValue] = {
+        "by": by,
+        "number": number,
+        "branch": asked.branch,
+        "ordinal": asked.ordinal,
+        "fingerprint": failure["fingerprint"],
+        "what": f'"{what}"',
+        "value": None,
+    }
+    message = f"{by} leaves out command {number}, {what}."
+    session.add(EventRow(run_id=asked.run_id, kind=LEFT_OUT, message=message, details=details))
 
 
 async def _abort(session: AsyncSession, run_id: UUID, status: RunStatus, by: str) -> None:

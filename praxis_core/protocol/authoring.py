@@ -11,9 +11,10 @@ import inspect
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, ParamSpec, TypeVar, cast, overload
+from typing import Any, Literal, ParamSpec, TypeVar, cast, overload
 
 from praxis_core.protocol.promise import TimePromise, seconds_in
+from praxis_core.protocol.reaction import reaction_in
 from praxis_core.protocol.running import StepCall, current_run
 from praxis_core.protocol.step_name import StepName
 
@@ -43,6 +44,8 @@ class StepMark:
     """Most that may lie between it and the step ``since``, as the author wrote it."""
     since: object = None
     """That step."""
+    on_error: object = None
+    """What becomes of the run when a command of it fails, as the author wrote it."""
 
     @property
     def promise(self) -> TimePromise | None:
@@ -104,6 +107,7 @@ def step(
     *,
     max_gap: str | timedelta | None = None,
     since: Callable[..., Any] | None = None,
+    on_error: Literal["ask", "raise"] | None = None,
 ) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Callable[P, Coroutine[Any, Any, R]]]: ...
 
 
@@ -113,6 +117,7 @@ def step(
     *,
     max_gap: str | timedelta | None = None,
     since: Callable[..., Any] | None = None,
+    on_error: Literal["ask", "raise"] | None = None,
 ) -> (
     Callable[P, Coroutine[Any, Any, R]]
     | Callable[[Callable[P, Coroutine[Any, Any, R]]], Callable[P, Coroutine[Any, Any, R]]]
@@ -129,6 +134,9 @@ def step(
             what is done with it here: ``"10 min"``. A plan says when that cannot be kept, and a run
             flags what came late; nothing is stopped for it.
         since: The earlier step: its function.
+        on_error: What becomes of a run when a command of this step fails. ``"ask"``: it waits until
+            a person says what to do. ``"raise"``: the error is raised here. Left out, the workcell
+            says.
 
     Example::
 
@@ -139,7 +147,7 @@ def step(
         async def read(reader: PlateReader) -> None: ...
     """
     if isinstance(name, str):
-        return functools.partial(_step, name, max_gap=max_gap, since=since)
+        return functools.partial(_step, name, max_gap=max_gap, since=since, on_error=on_error)
     return _step(name.__name__.replace("_", " ").strip().capitalize(), name)
 
 
@@ -150,8 +158,10 @@ def _step(
     *,
     max_gap: object = None,
     since: object = None,
+    on_error: object = None,
 ) -> Callable[P, Coroutine[Any, Any, R]]:
-    mark = StepMark(StepName(name, inspect.signature(function)), function, max_gap, since)
+    named = StepName(name, inspect.signature(function))
+    mark = StepMark(named, function, max_gap, since, on_error)
 
     @functools.wraps(function)
     async def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -159,7 +169,9 @@ def _step(
         if here is None:
             return await function(*args, **kwargs)
         title = mark.name.title(args, kwargs)
-        return cast("R", await here.step(StepCall(title, function, args, kwargs, mark.promise)))
+        wanted = reaction_in(mark.on_error)
+        call_ = StepCall(title, function, args, kwargs, mark.promise, wanted)
+        return cast("R", await here.step(call_))
 
     vars(call)[_MARK] = mark
     return call

@@ -12,7 +12,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from praxis_core.labware.encoded_error import EncodedError
-from praxis_core.protocol.lifecycle import CommandKind, OutcomeStatus, Sent
+from praxis_core.protocol.lifecycle import CommandKind, OnError, OutcomeStatus, Sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,8 @@ class Command:
     """Of the claim on the device that lets it through; None: nobody else can want the device."""
     water: bool = field(default=False, compare=False)
     """Whether its run is done with water: what it moves is water, and leaves no lineage."""
+    on_error: OnError | None = field(default=None, compare=False)
+    """What its protocol wants when it fails; None: what its workcell says."""
 
     @property
     def name(self) -> str:

@@ -127,5 +127,20 @@ class Answer(StrEnum):
     """It happened wholly; go on after it."""
     DID_NOT_HAPPEN = "did_not_happen"
     """Nothing of it happened, or it was undone: the deck is as before it. Do it again."""
+    PARTLY = "partly"
+    """It happened on some channels and on the others not at all; do it on those."""
+    SKIP = "skip"
+    """Nothing of it happened, or it was undone. Leave it out, and go on after it."""
+    FAILED = "failed"
+    """Tell the protocol that it failed, as the device said; what it touched stays unknown."""
     ABORT = "abort"
     """End the run."""
+
+
+class OnError(StrEnum):
+    """What becomes of a run whose command fails."""
+
+    ASK = "ask"
+    """It waits until a person says what to do."""
+    RAISE = "raise"
+    """Its protocol is told, and ends unless it catches the error."""

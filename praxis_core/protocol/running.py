@@ -20,7 +20,9 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from praxis_core.errors import NoRun
+from praxis_core.protocol.lifecycle import OnError
 from praxis_core.protocol.promise import TimePromise
+from praxis_core.protocol.reaction import on_error
 
 if TYPE_CHECKING:
     from praxis_core.protocol.asking import Asked
@@ -39,10 +41,13 @@ class StepCall:
     kwargs: Mapping[str, Any]
     promise: TimePromise | None = None
     """What the author promised about the time since an earlier step."""
+    on_error: OnError | None = None
+    """What becomes of the run when a command of it fails; None: the author does not say."""
 
     async def invoke(self) -> Any:
         """Call the function itself."""
-        return await self.function(*self.args, **self.kwargs)
+        with on_error(self.on_error):
+            return await self.function(*self.args, **self.kwargs)
 
 
 class CurrentRun(Protocol):

@@ -13,6 +13,7 @@ from praxis_core.protocol.authoring import StepMark, step_mark
 from praxis_core.protocol.docstring import docstring
 from praxis_core.protocol.faults import Faults
 from praxis_core.protocol.promise import MEND, seconds_in
+from praxis_core.protocol.reaction import reaction_in
 from praxis_core.protocol.source import Source
 from praxis_core.protocol.step_name import may_be
 
@@ -59,6 +60,7 @@ def read_steps(function: Callable[..., Any], faults: Faults) -> tuple[StepDefini
             faults.elsewhere(source, source.decorator_line("step"), what, mend)
         by_name.setdefault(template, source)
         _check_promise(mark, source, faults)
+        _check_reaction(mark, source, faults)
         promise = mark.promise
         steps.append(
             StepDefinition(
@@ -86,6 +88,14 @@ def _check_promise(mark: StepMark, source: Source, faults: Faults) -> None:
     if mark.since is not None and step_mark(mark.since) is None:
         what = f"{of} has since={mark.since!r}, which is no step"
         faults.elsewhere(source, line, what, "name the function of an earlier step: since=mix")
+
+
+def _check_reaction(mark: StepMark, source: Source, faults: Faults) -> None:
+    """Say when nobody can read what becomes of a run whose command fails."""
+    if mark.on_error is not None and reaction_in(mark.on_error) is None:
+        what = f"the step {mark.name.template!r} has on_error={mark.on_error!r}"
+        mend = 'write "ask", to let people say what to do, or "raise"'
+        faults.elsewhere(source, source.decorator_line("step"), what, mend)
 
 
 def gives_a_value(function: Callable[..., Any], title: str) -> bool:

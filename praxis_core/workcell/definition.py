@@ -7,7 +7,7 @@ PyLabRobot objects by ``praxis_core.workcell.model``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -25,6 +25,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from praxis_core.errors import Problem, WorkcellFaults
+from praxis_core.protocol.lifecycle import OnError
 from praxis_core.workcell.well_formed import well_formed
 from praxis_core.workcell.yaml_lines import Location, YamlFault, read_yaml
 
@@ -122,6 +123,32 @@ class Retry(_Part):
         return float(self.wait * self.factor ** (number - 1))
 
 
+class Reaction(_Part):
+    """What becomes of a run when a command of a device fails: ``{method: aspirate, then: ask}``."""
+
+    method: str = Field(
+        default="", description="Which of its backend's methods fails; unset: any of them."
+    )
+    error: str = Field(
+        default="",
+        description="Class of the error, without its module: TooLittleLiquidError; unset: any. Of "
+        "an error of several channels, that of any of them.",
+    )
+    then: OnError = Field(
+        description="ask: the run waits until a person says what to do. raise: its protocol is "
+        "told, and ends unless it catches the error."
+    )
+
+    def is_for(self, method: str, errors: Collection[str]) -> bool:
+        """Whether it says what becomes of a failure.
+
+        Args:
+            method: What failed.
+            errors: Names of the classes of what it failed with.
+        """
+        return self.method in {"", method} and (not self.error or self.error in errors)
+
+
 class DeviceDefinition(_Part):
     """A machine: a PyLabRobot frontend and the two backends that may drive it.
 
@@ -158,6 +185,11 @@ class DeviceDefinition(_Part):
         default_factory=dict,
         description="Which of its backend's methods are tried again when they fail, and how; "
         "unset: none. Each try is in the audit trail of the run.",
+    )
+    on_error: tuple[Reaction, ...] = Field(
+        default=(),
+        description="What becomes of a run when a command of it fails: the first line counts that "
+        "fits; none: what the workcell says.",
     )
     adopts: bool = Field(
         default=True,
@@ -208,6 +240,12 @@ class WorkcellDefinition(_Part):
         default=Refill.BY_HAND,
         description="by_hand: a run begins with what is there. every_run: the deck is set back to "
         "this definition before each new run, which only pretend decks can.",
+    )
+    on_error: OnError = Field(
+        default=OnError.RAISE,
+        description="What becomes of a run when a command fails, unless its device or its protocol "
+        "says otherwise. ask: it waits until a person says what to do. raise: its protocol is "
+        "told, and ends unless it catches the error.",
     )
     decks: dict[Name, DeckDefinition] = Field(default_factory=dict)
     devices: dict[Name, DeviceDefinition]

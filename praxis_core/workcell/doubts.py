@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pydantic import JsonValue
 
 from praxis_core.assets.description import describe
+from praxis_core.assets.manager import failed_channels
+from praxis_core.assets.operations import channels_used
 from praxis_core.errors import CommandInDoubt, JournalError, ServiceError
+from praxis_core.journal.doubts import CHANNELS, FAILURE
 from praxis_core.journal.record import Journal
 from praxis_core.labware.encoded_error import EncodedError
-from praxis_core.protocol.command import Command
+from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import Answer, DoubtSubject
 from praxis_core.workcell.attending import AttendedRun
+from praxis_core.workcell.failures import failed_answers
 
 _log = logging.getLogger(__name__)
 
-_ANSWERS = (Answer.HAPPENED, Answer.DID_NOT_HAPPEN, Answer.ABORT)
-
 DESTROYED_AFTER = "destroyed_after"
 """Under this key of a question's details stands the number of the last command before a loss."""
+
+
+def _typed(run: AttendedRun, answers: Iterable[Answer]) -> str:
+    words = " | ".join(answer.value.replace("_", "-") for answer in answers)
+    return f"praxis run answer {run.run_id} {words}"
 
 
 class Doubts:
@@ -49,9 +56,47 @@ class Doubts:
         details: dict[str, JsonValue] = {"device": command.device, "method": command.method}
         if error is not None:
             details["error"] = {"type": error.type, "message": error.message}
+        channels = channels_used(command)
+        answers = [Answer.HAPPENED, Answer.DID_NOT_HAPPEN]
+        if len(channels) > 1:
+            details[CHANNELS] = list(channels)
+            answers.append(Answer.PARTLY)
+        answers.append(Answer.ABORT)
         key = (command.branch, command.ordinal)
-        await self._ask(run, DoubtSubject.COMMAND, key, question, _ANSWERS, details)
-        return CommandInDoubt(command=does, what=what, choices=run.choices)
+        await self._ask(run, DoubtSubject.COMMAND, key, question, answers, details)
+        return CommandInDoubt(command=does, what=what, choices=_typed(run, answers))
+
+    async def failed(self, run: AttendedRun, command: Command, outcome: Outcome) -> CommandInDoubt:
+        """Ask what to do about a command that failed, and let nothing more of its run through.
+
+        Args:
+            run: Its run.
+            command: The command.
+            outcome: How it failed.
+
+        Returns:
+            The error to be raised.
+        """
+        error = outcome.error or EncodedError("builtins:Exception", "")
+        does, answers = describe(command), failed_answers(command)
+        what = f"it failed: {error.message or error.type}"
+        run.doubt = f"{does} ({what})"
+        channels = list(channels_used(command))
+        failure: dict[str, JsonValue] = {
+            "what": does,
+            "fingerprint": command.fingerprint,
+            "error": {"type": error.type, "message": error.message, "args": error.args},
+            "sent": None if outcome.sent is None else outcome.sent.value,
+            "failed_channels": [*sorted(failed_channels(error))],
+        }
+        details: dict[str, JsonValue] = {"device": command.device, "method": command.method}
+        if len(channels) > 1:
+            details[CHANNELS] = [*channels]
+        details[FAILURE] = failure
+        question = f"This failed: {does}. {error.message or error.type}. What now? The run waits"
+        key = (command.branch, command.ordinal)
+        await self._ask(run, DoubtSubject.COMMAND, key, question, answers, details)
+        return CommandInDoubt(command=does, what=what, choices=_typed(run, answers))
 
     async def set_up_destroyed(
         self, run: AttendedRun, device: str, place: int, what: str, after: int

@@ -37,6 +37,7 @@ from praxis_core.workcell.clock import Clock
 from praxis_core.workcell.device import Called, Device
 from praxis_core.workcell.doubts import Doubts
 from praxis_core.workcell.evidence import happened
+from praxis_core.workcell.failures import Failures
 from praxis_core.workcell.link import Ended
 from praxis_core.workcell.measurements import measurements_of
 from praxis_core.workcell.reach import Reach
@@ -137,6 +138,7 @@ class ExactlyOnce:
         time_limit: How long a call may take.
         audience: Hears what becomes of each.
         retries: Tries again what failed, where it may.
+        failures: Says of which failures people are asked.
     """
 
     def __init__(  # noqa: PLR0913  # what it stands between, by name
@@ -150,6 +152,7 @@ class ExactlyOnce:
         time_limit: TimeLimit,
         audience: Audience,
         retries: Retries,
+        failures: Failures,
     ) -> None:
         self._workcell = workcell
         self._journal = journal
@@ -159,6 +162,7 @@ class ExactlyOnce:
         self._time_limit = time_limit
         self._audience = audience
         self._retries = retries
+        self._failures = failures
         self.doubts = Doubts(journal)
         self._hung: dict[asyncio.Future[Called], Command] = {}
 
@@ -303,8 +307,23 @@ class ExactlyOnce:
         except WorkcellStopped:
             await self._not_sent(work)
             raise
-        await self._record(work.command, outcome, self._audience.ended)
-        return outcome
+        return await self._ended(work, outcome)
+
+    async def _ended(self, work: _Work, outcome: Outcome) -> Outcome:
+        """Write down how a command ended, unless a person is asked about it first.
+
+        Raises:
+            CommandInDoubt: it failed, and waits for what a person says.
+        """
+        command = work.command
+        quarantined = work.device.quarantine is not None
+        if self._journal is None or quarantined or not self._failures.ask(command, outcome):
+            await self._record(command, outcome, self._audience.ended)
+            return outcome
+        if command.kind is CommandKind.OBSERVE:  # what the answer is about
+            await self._journal.command_intent(command, self._clock.now(), epoch=self._epoch)
+        self._audience.doubted(command, outcome)
+        raise await self.doubts.failed(work.run, command, outcome)
 
     async def _not_sent(self, work: _Work) -> None:
         """Let a command count as not done whose workcell was stopped between intent and call."""
@@ -325,8 +344,7 @@ class ExactlyOnce:
         """Let a command fail that is not sent: its run, and a replay of it, hear the same."""
         now, error = self._clock.now(), encode_error(refusal)
         outcome = Outcome(OutcomeStatus.FAILED, now, now, error=error, sent=Sent.NONE)
-        await self._record(work.command, outcome, self._audience.ended)
-        return outcome
+        return await self._ended(work, outcome)
 
     async def _certain(self, work: _Work) -> Outcome:
         """Call the device, and find out what happened when there is no answer.

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 from uuid import UUID
 
 from pylabrobot.resources import Container, Coordinate, Resource, ResourceHolder, Rotation
 
 from praxis_core.assets.manager import AssetManager, ContentsReader
+from praxis_core.assets.operations import on_channels
 from praxis_core.assets.state import AssetManagerState, Location
+from praxis_core.journal.doubts import channels_of
 from praxis_core.journal.records import CommandRecord, Doubt
 from praxis_core.labware.inventory import inventory
 from praxis_core.protocol.command import Command, DeckChange, Outcome
-from praxis_core.protocol.lifecycle import Answer, DoubtSubject
+from praxis_core.protocol.lifecycle import Answer, DoubtSubject, OutcomeStatus
 from praxis_core.workcell.arranging import arrange, restock
 from praxis_core.workcell.clock import Clock
 from praxis_core.workcell.deck_changes import DeckFollower, made, turn
@@ -312,6 +314,28 @@ def happened(
         return done and (run_id, attempt) not in undone
 
     return [record for record in records if not record.tail or stands(record)]
+
+
+def partly_done(records: Iterable[CommandRecord], doubts: Iterable[Doubt]) -> list[CommandRecord]:
+    """Give what people say was done of commands that happened on some channels only.
+
+    Args:
+        records: All commands of some runs.
+        doubts: All that was asked about these runs.
+
+    Returns:
+        Of each such command the part that happened, as if it had been asked for alone.
+    """
+    found = {(one.command.run_id, one.command.attempt, *one.key): one for one in records}
+    parts = []
+    for doubt in doubts:
+        record = found.get((doubt.run_id, doubt.attempt, *doubt.key))
+        if doubt.answer is Answer.PARTLY and record is not None:
+            part = on_channels(record.command, channels_of(doubt.answer_details))
+            at = doubt.answered_at or record.issued_at
+            outcome = Outcome(OutcomeStatus.SUCCEEDED, record.issued_at, max(at, record.issued_at))
+            parts.append(replace(record, command=part, outcome=outcome, tail=False))
+    return parts
 
 
 def losses(doubts: Iterable[Doubt]) -> list[tuple[int, str]]:

@@ -187,17 +187,21 @@ class _Assembly:
                 what = "PyLabRobot's Pump calls its backend without waiting for it; use a PumpArray"
                 self.fault((*where, part), what)
         if len(self.faults) == before:
-            self._look_at_retries(where, device)
+            self._look_at_methods(where, device)
         return len(self.faults) == before
 
-    def _look_at_retries(self, where: Location, device: DeviceDefinition) -> None:
+    def _look_at_methods(self, where: Location, device: DeviceDefinition) -> None:
         backends = {class_of(device.backend), class_of(device.simulated_backend)}
         known = {name for backend in backends for name in coroutine_methods(backend)}
-        for method in device.retries:
+        named: list[tuple[Location, str]] = [
+            *((("retries", method), method) for method in device.retries),
+            *((("on_error", n), one.method) for n, one in enumerate(device.on_error) if one.method),
+        ]
+        for place, method in named:
             if method not in known - LIFECYCLE:
                 closest = ", ".join(get_close_matches(method, known, n=3)) or "none"
                 what = f"no backend of it has a command {method!r}. Closest: {closest}"
-                self.fault((*where, "retries", method), what)
+                self.fault((*where, *place), what)
 
     def _frontend(self, name: str, device: DeviceDefinition, backend: MachineBackend) -> Machine:
         cls = class_of(device.frontend)

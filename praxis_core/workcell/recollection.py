@@ -10,7 +10,7 @@ from uuid import UUID
 from praxis_core.journal.records import CommandRecord, Doubt
 from praxis_core.protocol.command import DeckChange
 from praxis_core.workcell.attending import AttendedRun
-from praxis_core.workcell.knowledge import losses, undone
+from praxis_core.workcell.knowledge import losses, partly_done, undone
 from praxis_core.workcell.workplace import Workplace
 
 
@@ -80,7 +80,8 @@ class Recollection:
         self,
         run: AttendedRun,
         recorded: Iterable[CommandRecord],
-        commands: Iterable[CommandRecord],
+        commands: Sequence[CommandRecord],
+        doubts: Iterable[Doubt],
     ) -> None:
         """Enter what was found out about commands that are in doubt.
 
@@ -88,15 +89,21 @@ class Recollection:
             run: Their run.
             recorded: What counts of what it did.
             commands: All that it did.
+            doubts: All that was asked about it.
         """
+        parts = {(one.command.attempt, *one.key): one for one in partly_done(commands, doubts)}
         stands = {one.key: one for one in recorded}
         latest = {one.key: one for one in commands}
         for key in self.place.books.assets.in_doubt(run.run_id) & latest.keys():
             record = stands.get(key)
             if record is not None and record.outcome is None:
                 continue  # nobody has answered yet
+            known = latest[key]
+            part = parts.get((known.command.attempt, *key)) if known.tail else None
+            answered = part or record
             self.place.books.settled(
-                latest[key].command, None if record is None else record.outcome
+                known.command if part is None else part.command,
+                None if answered is None else answered.outcome,
             )
 
 

@@ -14,7 +14,7 @@ from praxis_core.workcell.adoption import Losses
 from praxis_core.workcell.attending import AttendedRun
 from praxis_core.workcell.deck_changes import DeckFollower
 from praxis_core.workcell.exactly_once import ExactlyOnce
-from praxis_core.workcell.knowledge import happened
+from praxis_core.workcell.knowledge import happened, partly_done
 from praxis_core.workcell.link import Ended
 from praxis_core.workcell.recollection import Recollection
 from praxis_core.workcell.workplace import Workplace
@@ -43,7 +43,8 @@ class Recovery:
         for run in self.place.runs:
             await self.recollection.undo(run, records, doubts)
         await self.place.books.take_stock()
-        self.recollection.recall(happened(records, attempts, doubts), doubts)
+        told = [*happened(records, attempts, doubts), *partly_done(records, doubts)]
+        self.recollection.recall(sorted(told, key=_number), doubts)
         self.recollection.recall_settings(records)
         for run in self.place.runs:
             await self.recall_doubt(run)
@@ -104,8 +105,9 @@ class Recovery:
         await self.place.books.take_stock(_names(run, recorded))
         for device in run.devices:
             self.place.devices.forget_tips(device)
-        self.recollection.recall(recorded, doubts)
-        self.recollection.enter_answers(run, recorded, commands)
+        told = sorted([*recorded, *partly_done(commands, doubts)], key=_number)
+        self.recollection.recall(told, doubts)
+        self.recollection.enter_answers(run, recorded, commands, doubts)
         self.recollection.recall_settings(recorded)
         await self.recall_doubt(run)
 
@@ -113,6 +115,10 @@ class Recovery:
         """Know which questions about a run nobody has answered."""
         questions = await self.journal.open_doubts(run.run_id)
         run.doubt = "; ".join(question.what for question in questions) or None
+
+
+def _number(record: CommandRecord) -> int:
+    return record.number
 
 
 def _names(run: AttendedRun, recorded: Iterable[CommandRecord]) -> list[str]:

@@ -26,6 +26,7 @@ from praxis_core.labware.encoding import decode, decode_error, encode, fingerpri
 from praxis_core.labware.references import name_machine
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import CommandKind
+from praxis_core.protocol.reaction import wanted_on_error
 from praxis_core.workcell import timed
 from praxis_core.workcell.arranging import arrange, mount, restock
 from praxis_core.workcell.attributes import PlainAttributes
@@ -287,6 +288,7 @@ class Replica:
             deck_changes=self._deck.take(),
             new_parent=current_destination() if method in MOVING else None,
             water=self._water,
+            on_error=wanted_on_error(),
         )
         outcome = await self._carry(command)
         if outcome.error is not None:

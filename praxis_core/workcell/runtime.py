@@ -28,6 +28,7 @@ from praxis_core.workcell.consequences import Consequences
 from praxis_core.workcell.definition import WorkcellDefinition, WorkcellMode
 from praxis_core.workcell.device import Device
 from praxis_core.workcell.exactly_once import ExactlyOnce
+from praxis_core.workcell.failures import Failures
 from praxis_core.workcell.initial_state import confirm
 from praxis_core.workcell.link import Attached, Attaching
 from praxis_core.workcell.live_status import DeviceState, DeviceStatus, LiveStatus
@@ -102,6 +103,7 @@ class WorkcellRuntime:
             time_limit=time_limit,
             audience=Consequences(place, self._board, self._handover),
             retries=Retries(definition, journal, self.clock),
+            failures=Failures(definition),
         )
         losses = Losses(place, self._exactly_once.doubts)
         self._connections = Connections(place, epoch, self._board, losses)

@@ -8,6 +8,8 @@ from threading import current_thread, main_thread
 from typing import Any
 
 from pylabrobot.liquid_handling.backends.chatterbox import LiquidHandlerChatterboxBackend
+from pylabrobot.liquid_handling.errors import ChannelizedError
+from pylabrobot.resources.errors import HasTipError
 from pylabrobot.shaking.backend import ShakerBackend
 
 DONE: list[str] = []
@@ -18,6 +20,15 @@ def note(what: str) -> None:
     """Write an effect down; a plan has devices of its own, in a thread of its own."""
     if current_thread() is main_thread():
         DONE.append(what)
+
+
+CLOGGED: set[int] = set()
+"""Channels that draw nothing."""
+
+
+def clogged() -> set[int]:
+    """Tell which channels draw nothing; in a plan every device does what it is told."""
+    return CLOGGED if current_thread() is main_thread() else set()
 
 
 TIMES = Random(7)  # noqa: S311  # repeatable on purpose
@@ -36,9 +47,13 @@ class Handler(LiquidHandlerChatterboxBackend):
         """Put tips back."""
         note(f"drop {[op.resource.name for op in ops]}")
 
-    async def aspirate(self, ops: Any, use_channels: list[int]) -> None:  # noqa: ARG002
-        """Take liquid."""
-        note(f"aspirate {[(op.resource.name, op.volume) for op in ops]}")
+    async def aspirate(self, ops: Any, use_channels: list[int]) -> None:
+        """Take liquid, but with channels that are clogged."""
+        done = [op for op, n in zip(ops, use_channels, strict=True) if n not in clogged()]
+        note(f"aspirate {[(op.resource.name, op.volume) for op in done]}")
+        failed = set(use_channels) & clogged()
+        if failed:
+            raise ChannelizedError({n: HasTipError("clogged") for n in sorted(failed)})
 
     async def dispense96(self, dispense: Any) -> None:  # noqa: ARG002
         """Lose the answer: nobody knows whether it happened."""
