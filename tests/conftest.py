@@ -42,6 +42,7 @@ TEMPLATE = "template_migrated"
 _numbers = itertools.count(1)
 
 
+@pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep each file in one process, and in the same one all that start whole stacks.
 
