@@ -19,6 +19,7 @@ from praxis_core.cli.result import as_json, show_asked, show_questions
 from praxis_core.cli.stopping import cancel_in_prefect, known_run
 from praxis_core.cli.waiting import in_prefect
 from praxis_core.errors import NothingToAnswer, RequestError
+from praxis_core.execution.deciding import refuse_hopeless
 from praxis_core.execution.in_doubt import details_of, read_channels
 from praxis_core.journal.questions import Question, Questions, wanted
 from praxis_core.journal.record import Journal
@@ -59,6 +60,9 @@ def answer(
     note: Annotated[
         str | None, typer.Option(help="What you did by hand, or saw; kept with the answer.")
     ] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Skip it although the rest cannot go well then.")
+    ] = False,
     by: Annotated[str | None, typer.Option(help="Who answers; else your login name.")] = None,
     as_json_: AsJson = False,
 ) -> None:
@@ -68,7 +72,7 @@ def answer(
     name = getpass.getuser() if by is None else by
     told = _details(said, _json(value, "--value"), channels, note)
     answered, still_open, by_hand = asyncio.run(
-        _answer(settings, run_id, said, question, told, name)
+        _answer(settings, run_id, said, question, told, name, anyway=anyway)
     )
     aborted = isinstance(answered, Doubt) and answered.answer is Answer.ABORT
     if aborted and not by_hand:
@@ -139,6 +143,8 @@ async def _answer(  # noqa: PLR0917  # what is said
     number: int | None,
     value: JsonValue,
     by: str,
+    *,
+    anyway: bool,
 ) -> tuple[Doubt | Question, list[Doubt | Question], bool]:
     async with journal(settings) as records:
         run = await known_run(settings, records, run_id)
@@ -149,6 +155,8 @@ async def _answer(  # noqa: PLR0917  # what is said
         if isinstance(one, Question):
             answered = await questions.answer(one.id, _as_wanted(one, said), by, VIA)
         elif said in _ANSWERS:
+            if not anyway:
+                await refuse_hopeless(records, settings, one, _ANSWERS[said])
             answered = await records.answer_doubt(one.id, _ANSWERS[said], by, value)
         else:
             raise RequestError(what=f"{said!r} is no answer; say one of: {', '.join(_ANSWERS)}")

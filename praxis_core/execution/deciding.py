@@ -25,6 +25,7 @@ from praxis_core.execution.decisions import (
     STEP_LEFT_OUT,
     TO_DO_AGAIN,
     Decisions,
+    Key,
     Skip,
     StepSkip,
     decisions_of,
@@ -35,10 +36,11 @@ from praxis_core.execution.numbered import STEP, Numbered, numbered
 from praxis_core.execution.revisiting import Revisiting
 from praxis_core.execution.supply_check import lacking
 from praxis_core.journal.decided import write_decisions
+from praxis_core.journal.doubts import FAILURE
 from praxis_core.journal.record import Journal
-from praxis_core.journal.records import CommandRecord
+from praxis_core.journal.records import CommandRecord, Doubt
 from praxis_core.planning.virtual_time import StillRunning
-from praxis_core.protocol.lifecycle import CommandKind
+from praxis_core.protocol.lifecycle import Answer, CommandKind
 from praxis_core.protocol.loading import load_protocol
 from praxis_core.protocol.steps import gives_a_value
 from praxis_core.settings import PraxisSettings
@@ -272,8 +274,50 @@ class Deciding:
         return DecisionRefused(run_id=self._run_id, what=what)
 
 
-async def present_state(journal: Journal, run_id: UUID, workcell: str) -> AssetManagerState:
-    """Tell what is where, as the host will know it when the run goes on: with what people said."""
+async def refuse_hopeless(
+    journal: Journal, settings: PraxisSettings, doubt: Doubt, answer: Answer
+) -> None:
+    """See that the rest of a run can go well after an answer that leaves a command out.
+
+    Args:
+        journal: Where it is.
+        settings: Where the run's state is.
+        doubt: The question.
+        answer: The answer; of any other there is nothing to be seen.
+
+    Raises:
+        DecisionRefused: it cannot for certain; or the run would not come to where it was.
+    """
+    if answer is not Answer.SKIP or answer not in doubt.choices:
+        return
+    run_id = doubt.run_id
+    run, decisions = await journal.run(run_id), await decisions_of(journal, run_id)
+    failure: Any = doubt.details.get(FAILURE) if isinstance(doubt.details, dict) else None
+    at = datetime.now(UTC)
+    skip = Skip(0, failure["fingerprint"], failure["what"], None, at)
+    decisions = replace(decisions, commands={**decisions.commands, doubt.key: skip})
+    state = await present_state(journal, run_id, run.workcell, not_done=doubt.key)
+    function = load_protocol((await journal.protocol(run.protocol)).entrypoint)
+    revisiting = Revisiting(journal, settings, run_id, function)
+    found = await revisiting.carry_out(decisions, state, without=doubt.key)
+    problems = [str(fault.problem) for fault in found.faults]
+    if found.divergence or problems:
+        listed = "".join(f"\n- {one}" for one in [*problems, *filter(None, [found.divergence])])
+        what = f"without {failure['what']} the rest of it cannot go well:{listed}"
+        raise DecisionRefused(run_id=run_id, what=f"{what}\nTo leave it out all the same: --anyway")
+
+
+async def present_state(
+    journal: Journal, run_id: UUID, workcell: str, *, not_done: Key | None = None
+) -> AssetManagerState:
+    """Tell what is where, as the host will know it when the run goes on: with what people said.
+
+    Args:
+        journal: Where that is.
+        run_id: The run.
+        workcell: Where it runs.
+        not_done: A command about which a question is open, as if it was said not to have happened.
+    """
     commands, doubts = await journal.commands(run_id), await journal.doubts(run_id)
     catalogue = Catalogue(journal.database)
     state = await catalogue.state_put_back(workcell, run_id, undone(commands, doubts))
@@ -282,7 +326,7 @@ async def present_state(journal: Journal, run_id: UUID, workcell: str) -> AssetM
     parts = {(one.command.attempt, *one.key): one for one in partly_done(commands, doubts)}
     for key in assets.in_doubt(run_id) & latest.keys():
         record = latest[key]
-        if record.tail:
+        if record.tail or key == not_done:
             part = parts.get((record.command.attempt, *key))
             told = record.command if part is None else part.command
             assets.settle(told, None if part is None else part.outcome, at)

@@ -5,14 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from uuid import UUID
 
 from pydantic import JsonValue
 
-from praxis_core.errors import AnswerRefused, NothingToAnswer, RequestError, ServiceError
+from praxis_core.errors import (
+    AnswerRefused,
+    DecisionRefused,
+    NothingToAnswer,
+    RequestError,
+    ServiceError,
+)
 from praxis_core.execution.asking import LOOK_SECONDS, first_of
 from praxis_core.execution.page import Form, RunPage, Said
 from praxis_core.journal.doubts import CHANNELS, NOTE, channels_of
@@ -35,7 +41,11 @@ MEANINGS = {
 """What each answer means, for people."""
 
 
-async def settled(journal: Journal, run_id: UUID, page: RunPage, within: float) -> bool:
+Look = Callable[[Doubt, Answer], Awaitable[None]]
+"""Refuses an answer with which the run could not go on."""
+
+
+async def settled(journal: Journal, run_id: UUID, page: RunPage, within: float, look: Look) -> bool:
     """Wait until all is answered that a run is in doubt about.
 
     Args:
@@ -43,6 +53,7 @@ async def settled(journal: Journal, run_id: UUID, page: RunPage, within: float) 
         run_id: The run.
         page: Where people see them; they may answer elsewhere, too.
         within: Seconds to wait.
+        look: Refuses an answer with which the run could not go on.
 
     Returns:
         Whether the run may go on: all is answered, and nobody has aborted it.
@@ -50,14 +61,14 @@ async def settled(journal: Journal, run_id: UUID, page: RunPage, within: float) 
     try:
         async with asyncio.timeout(within):
             while doubts := await journal.open_doubts(run_id):
-                await _settle(journal, doubts[0], page)
+                await _settle(journal, doubts[0], page, look)
     except TimeoutError:
         return False
     asked = await journal.doubts(run_id)
     return bool(asked) and asked[-1].answer is not Answer.ABORT
 
 
-async def _settle(journal: Journal, doubt: Doubt, page: RunPage) -> None:
+async def _settle(journal: Journal, doubt: Doubt, page: RunPage, look: Look) -> None:
     """Wait for the first answer to a doubt, wherever it is given."""
     text, title = doubt.what, "What happened?"
     while True:
@@ -69,10 +80,10 @@ async def _settle(journal: Journal, doubt: Doubt, page: RunPage) -> None:
         if said is None:
             return
         try:
-            await _take(journal, doubt, said)
+            await _take(journal, doubt, said, look)
         except NothingToAnswer:
             return
-        except (AnswerRefused, RequestError) as refused:
+        except (AnswerRefused, DecisionRefused, RequestError) as refused:
             text = f"{doubt.what}\n\n**Not taken:** {refused}"
         else:
             return
@@ -86,12 +97,13 @@ async def _settled_elsewhere(journal: Journal, doubt: Doubt) -> None:
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def _take(journal: Journal, doubt: Doubt, said: Said) -> None:
+async def _take(journal: Journal, doubt: Doubt, said: Said, look: Look) -> None:
     given = said.answer if isinstance(said.answer, dict) else {}
     answers = {_label(answer): answer for answer in doubt.choices}
     answer = answers.get(str(given.get("answer")))
     if answer is None or not said.by.strip():
         raise RequestError(what="choose what happened, and give your name")
+    await look(doubt, answer)
     _log.info("%s says of %s: %s", said.by, doubt.what, answer)
     await journal.answer_doubt(doubt.id, answer, said.by.strip(), _details(doubt, answer, given))
 

@@ -131,8 +131,13 @@ async def refuse_unanswered(journal: Journal, run_id: UUID) -> None:
         raise RunNeedsAnswer(run_id=run_id, what=what, choices=choices.replace("_", "-"))
 
 
-async def past_of(journal: Journal, run_id: UUID) -> Past | None:
+async def past_of(journal: Journal, run_id: UUID, *, answered: bool = True) -> Past | None:
     """Look up what earlier attempts of a run left; None: none has started.
+
+    Args:
+        journal: Where it is.
+        run_id: The run.
+        answered: Whether all that was asked about it has to be answered.
 
     Raises:
         RunNeedsAnswer: a question about the run waits for an answer.
@@ -143,7 +148,8 @@ async def past_of(journal: Journal, run_id: UUID) -> Past | None:
     except RunNotFound:
         return None
     started = [one for one in await journal.attempts(run_id) if one.started_at is not None]
-    await refuse_unanswered(journal, run_id)
+    if answered:
+        await refuse_unanswered(journal, run_id)
     await require_resumable(journal, run)
     if not started:
         return None

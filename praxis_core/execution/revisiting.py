@@ -18,7 +18,7 @@ from uuid import UUID
 
 from praxis_core.assets.state import AssetManagerState
 from praxis_core.errors import PraxisError, ReplayDivergence, RunParked
-from praxis_core.execution.decisions import Decisions
+from praxis_core.execution.decisions import Decisions, Key
 from praxis_core.execution.difference import difference, told
 from praxis_core.execution.learned import ANSWER, NOW, ONCE, SLEEP, Learning
 from praxis_core.execution.leaving_out import LeavingOut
@@ -319,21 +319,26 @@ class Revisiting:
         self._run_id = run_id
         self._function = function
 
-    async def carry_out(self, decisions: Decisions, state: AssetManagerState) -> Revisited:
+    async def carry_out(
+        self, decisions: Decisions, state: AssetManagerState, *, without: Key | None = None
+    ) -> Revisited:
         """Go through it.
 
         Args:
             decisions: What people decided.
             state: What is where now, and how much of it.
+            without: A command about which a question is open, as if it had not been asked for.
 
         Raises:
             RunNeedsAnswer, RunNotResumable: it cannot go on as it is.
             RunRefused: the protocol takes other parameters or assets now.
         """
-        past = await past_of(self._journal, self._run_id)
+        past = await past_of(self._journal, self._run_id, answered=without is None)
         if past is None:
             return Revisited(0)
         known = await known_of(self._journal, self._run_id)
+        counted = tuple(one for one in known.commands if one.key != without)
+        known = replace(known, commands=counted)
         first = await self._gone_through(past, known, decisions, state, all_differences=False)
         done, rehearsal = first
         result = Revisited(len(known.asked_for))

@@ -25,7 +25,7 @@ from praxis_core.errors import AssetUnknown, DeviceNotConnected, DeviceUnknown
 from praxis_core.labware.encoding import decode, decode_error, encode, fingerprint
 from praxis_core.labware.references import name_machine
 from praxis_core.protocol.command import Command, Outcome
-from praxis_core.protocol.lifecycle import CommandKind
+from praxis_core.protocol.lifecycle import CommandKind, OnError
 from praxis_core.protocol.reaction import wanted_on_error
 from praxis_core.workcell import timed
 from praxis_core.workcell.arranging import arrange, mount, restock
@@ -99,6 +99,7 @@ class Replica:
         water: bool = False,
     ) -> None:
         self._water = water
+        self._by_hand = False
         self.definition = definition
         self._execute = execute
         self._run_id = run_id
@@ -144,6 +145,7 @@ class Replica:
             state: What is on the heads; to be called after ``attach``.
         """
         self._outside = branch
+        self._by_hand = True
         mount(self._model, state)
 
     @contextmanager
@@ -288,7 +290,8 @@ class Replica:
             deck_changes=self._deck.take(),
             new_parent=current_destination() if method in MOVING else None,
             water=self._water,
-            on_error=wanted_on_error(),
+            # The person who works by hand sees what fails, and is not asked.
+            on_error=OnError.RAISE if self._by_hand else wanted_on_error(),
         )
         outcome = await self._carry(command)
         if outcome.error is not None:

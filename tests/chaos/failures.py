@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from uuid import uuid4
 
@@ -39,11 +39,13 @@ class Failure:
     """Whether the protocol goes on after an error."""
     aborts: bool = False
     """Whether a person gives up when asked to restore the deck."""
+    undoes: bool = True
+    """Whether a person puts back what happened partly, rather than have the rest done."""
 
     def __str__(self) -> str:
         said = [self.how, *([f"channels {self.channels}"] if self.channels else [])]
         said += [type(self.error).__name__] if self.error else []
-        said += [word for word in ("patient", "careful", "aborts") if getattr(self, word)]
+        said += [word for word in ("patient", "careful", "aborts", "undoes") if getattr(self, word)]
         return f"{self.deed.key} {self.deed.device}.{self.deed.method}: {', '.join(said)}"
 
 
@@ -63,6 +65,7 @@ class Result:
     unknown: list[str] = field(default_factory=list)
     """What was recorded as unknown at the end."""
     twice: list[str] = field(default_factory=list)
+    answered: list[str] = field(default_factory=list)
     right: bool = True
     """Whether a run that came to its end came to the end of the undisturbed one."""
     seconds: float = 0.0
@@ -100,6 +103,12 @@ def any_failure(plan: Plan, chance: random.Random) -> Failure:
     )
 
 
+def recovered(plan: Plan, chance: random.Random) -> Failure:
+    """Think of one in a protocol of the library, that a person deals with."""
+    failure = any_failure(plan, chance)
+    return replace(failure, careful=False, undoes=chance.random() < 0.3)
+
+
 def carry_out(world: World, plan: Plan, failure: Failure) -> Result:
     """Let a device fail, bring the run to its end, and compare all the time."""
     return _Trial(world, plan, failure).carry_out()
@@ -111,7 +120,7 @@ class _Trial:
         self._plan = plan
         self._failure = failure
         self._run_id = uuid4()
-        self._person = Person(world, self._run_id, aborts=failure.aborts)
+        self._person = Person(world, self._run_id, aborts=failure.aborts, undoes=failure.undoes)
         self._result = Result(str(failure), failure.how, failure.deed.method, failure.careful)
 
     def carry_out(self) -> Result:
@@ -163,7 +172,8 @@ class _Trial:
         return True
 
     def _story(self) -> Story:
-        return self._plan.story.told(careful=self._failure.careful)
+        story = self._plan.story
+        return story.told(careful=True) if self._failure.careful else story
 
     def _compare(self) -> None:
         """Look whether what is recorded about the deck is true now."""
@@ -176,13 +186,13 @@ class _Trial:
 
     def _conclude(self) -> None:
         result, person = self._result, self._person
-        result.asked = person.asked
+        result.asked, result.answered = person.asked, person.answered
         # Setting a temperature again is no harm.
         once = {deed.method for deed in self._plan.deeds if deed.kind == CommandKind.ONCE}
         result.twice = sorted(
             f"{key} {method}"
             for (key, method), times in person.effects().items()
-            if method in once and times > 1 + person.undone[key, method]
+            if method in once and times > 1 + person.undone[key, method] + person.parts[key]
         )
         if not self._failure.careful and not person.gave_up:
             truth, wanted = self._world.truth(self._run_id), self._plan.truth

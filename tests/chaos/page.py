@@ -69,6 +69,13 @@ resumed. A run whose state Redis forgot is not resumed; its state is never an em
 person answers, or puts the deck back to where it was, or gives up.""",
         ("how",),
     ),
+    "recovered": (
+        "Protocols of the library that fail, and wait until a person says what to do",
+        """The person sees what is true: it happened, it did not, or on these channels only, and
+then the rest is done; or puts the deck back, or gives up. A run that was not given up ends as the
+uninterrupted one, volumes and all; of one that was, everything recorded is true or unknown.""",
+        ("protocol", "how"),
+    ),
     "safe": (
         "What is on is made safe",
         """Seconds from the death of the host, or the end of the grace period of a run, until the

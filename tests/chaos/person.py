@@ -8,9 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from pydantic import JsonValue
+
 from praxis_core.errors import DeviceStillHangs
 from praxis_core.host.asking import ask_host
 from praxis_core.journal.database import Database
+from praxis_core.journal.doubts import CHANNELS, FAILURE
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import Doubt
 from praxis_core.protocol.lifecycle import Answer, DoubtSubject
@@ -31,16 +34,23 @@ class Person:
         world: Where.
         run_id: Of which run.
         aborts: Whether this is somebody who would rather give up than restore a deck.
+        undoes: Whether this is somebody who puts back what happened partly.
     """
 
-    def __init__(self, world: World, run_id: UUID, *, aborts: bool = False) -> None:
+    def __init__(
+        self, world: World, run_id: UUID, *, aborts: bool = False, undoes: bool = True
+    ) -> None:
         self.asked: list[str] = []
+        self.answered: list[str] = []
+        self.parts: Counter[str] = Counter()
+        """How often a part of a command counted as done, by its branch and ordinal."""
         self.undone: Counter[Deed] = Counter()
         """How often what a command did was taken back by hand."""
         self.gave_up = False
         self._world = world
         self._run_id = run_id
         self._aborts = aborts
+        self._undoes = undoes
         self._before: Tables = {table: dict(world.control.truth()[table]) for table in DECK}
         self._began = self._looked = world.mark()
 
@@ -84,30 +94,46 @@ class Person:
             journal = Journal(database)
             for doubt in await journal.open_doubts(self._run_id):
                 self.asked.append(doubt.subject)
-                said = self._truth_about(doubt)
-                await journal.answer_doubt(doubt.id, said, by="the test")
+                said, details = self._truth_about(doubt)
+                self.answered.append(said)
+                await journal.answer_doubt(doubt.id, said, by="the test", details=details)
                 if said is Answer.ABORT:
                     self.gave_up = True
                     return
 
-    def _truth_about(self, doubt: Doubt) -> Answer:
+    def _truth_about(self, doubt: Doubt) -> tuple[Answer, JsonValue]:
         if doubt.subject is DoubtSubject.COMMAND:
             key = f"{doubt.branch}/{doubt.ordinal}"
             effects = [one for tag, one in self._tagged() if tag == key and _happened(one)]
             new = [one for one in effects if one["n"] > self._looked]
             if not new:
-                return Answer.DID_NOT_HAPPEN
+                return Answer.DID_NOT_HAPPEN, None
+            failed = FAILURE in (doubt.details or {})
+            if failed and self._aborts:
+                return Answer.ABORT, None
             if not any("errors" in one for one in new) and not _partial(new):
-                return Answer.HAPPENED
-            return self._undo({key})
+                return Answer.HAPPENED, None
+            return self._undo({key}) if self._undoes else self._have_the_rest_done(key, new)
         assert doubt.subject is DoubtSubject.TAIL, doubt
         if self._aborts:
-            return Answer.ABORT
+            return Answer.ABORT, None
         assert isinstance(doubt.details, Mapping)
         commands: Any = doubt.details["commands"]
         return self._undo({f"{one['branch']}/{one['ordinal']}" for one in commands})
 
-    def _undo(self, keys: set[str]) -> Answer:
+    def _have_the_rest_done(
+        self, key: str, new: Sequence[Mapping[str, Any]]
+    ) -> tuple[Answer, JsonValue]:
+        """Say on which channels it happened."""
+        done = {one["channel"] for record in new for one in record["done"] if "channel" in one}
+        channels: list[JsonValue] = [
+            *sorted(int(name.partition("[")[2].rstrip("]")) for name in done)
+        ]
+        self.parts[key] += 1
+        self._looked = self._world.mark()
+        return Answer.PARTLY, {CHANNELS: channels}
+
+    def _undo(self, keys: set[str]) -> tuple[Answer, JsonValue]:
         """Bring the deck to where it was before the first of these commands."""
         records = self.records()
         mine = [one for one in records if self._key(one) in keys and one["n"] > self._looked]
@@ -116,7 +142,7 @@ class Person:
             self.undone.update((self._key(one), one["method"]) for one in done)
             self._put_back([one for one in records if one["n"] < done[0]["n"]])
         self._looked = self._world.mark()
-        return Answer.DID_NOT_HAPPEN
+        return Answer.DID_NOT_HAPPEN, None
 
     def _put_back(self, records: Sequence[Mapping[str, Any]]) -> None:
         before = {table: dict(entries) for table, entries in self._before.items()}

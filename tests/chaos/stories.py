@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from praxis_core.protocol.lifecycle import OnError
 from praxis_core.workcell.definition import Refill, WorkcellDefinition, load_definition
 
 STAR = Path(__file__).parents[2] / "flows" / "workcells" / "star.yaml"
@@ -22,10 +23,16 @@ class Story:
     parameters: dict[str, Any] = field(default_factory=dict, hash=False)
     adopts: bool = True
     """Whether the devices are taken up as they are after a crash; others are set up anew."""
+    on_error: OnError = OnError.RAISE
+    """What becomes of a run when a command fails."""
 
     def told(self, **parameters: Any) -> Story:
         """Give the same one with other parameters."""
         return replace(self, parameters={**self.parameters, **parameters})
+
+    def asking(self) -> Story:
+        """Give the same one where people are asked about whatever fails."""
+        return replace(self, name=f"{self.name}-asking", on_error=OnError.ASK)
 
     def set_up_anew(self) -> Story:
         """Give the same one on devices that cannot be taken up as they are."""
@@ -50,6 +57,7 @@ class Story:
         return whole.model_copy(
             update={
                 "name": name,
+                "on_error": self.on_error,
                 "refill": Refill.EVERY_RUN,  # each run finds what the undisturbed one found
                 "labware": labware,
                 "places": places,

@@ -139,7 +139,7 @@ class Stand:
         self.once_attached: Elsewhere = nothing_happens
         """What happens elsewhere when an attempt has just taken up the devices."""
         self._journal = journal
-        self._settings = settings
+        self.settings = settings
         self._killed: list[asyncio.Task[RunResult]] = []
         self._orchestrators: list[Orchestrator] = []
 
@@ -158,7 +158,7 @@ class Stand:
         journal = Journal(self._journal._database)  # noqa: SLF001
         orchestrator = Orchestrator(
             journal=journal,
-            settings=self._settings,
+            settings=self.settings,
             run_step=self._run_step,
             link_for=lambda _definition, _version: link,
         )

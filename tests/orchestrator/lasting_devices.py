@@ -22,13 +22,25 @@ def note(what: str) -> None:
         DONE.append(what)
 
 
-CLOGGED: set[int] = set()
-"""Channels that draw nothing."""
+CLOGGED: dict[str, set[int]] = {}
+"""Channels that do nothing, by method."""
 
 
-def clogged() -> set[int]:
-    """Tell which channels draw nothing; in a plan every device does what it is told."""
-    return CLOGGED if current_thread() is main_thread() else set()
+def clogged(method: str, use_channels: list[int]) -> set[int]:
+    """Tell which channels do nothing; in a plan every device does what it is told."""
+    failing = CLOGGED.get(method, set()) if current_thread() is main_thread() else set()
+    return failing & set(use_channels)
+
+
+def working(ops: Any, use_channels: list[int], failing: set[int]) -> list[Any]:
+    """Give the operations of the channels that do what they are told."""
+    return [op for op, n in zip(ops, use_channels, strict=True) if n not in failing]
+
+
+def refuse(failing: set[int]) -> None:
+    """Say which channels did nothing."""
+    if failing:
+        raise ChannelizedError({n: HasTipError("clogged") for n in sorted(failing)})
 
 
 TIMES = Random(7)  # noqa: S311  # repeatable on purpose
@@ -39,30 +51,36 @@ UNLUCKY = 13.0
 class Handler(LiquidHandlerChatterboxBackend):
     """A liquid handler."""
 
-    async def pick_up_tips(self, ops: Any, use_channels: list[int]) -> None:  # noqa: ARG002
+    async def pick_up_tips(self, ops: Any, use_channels: list[int]) -> None:
         """Take tips."""
-        note(f"pick up {[op.resource.name for op in ops]}")
+        failing = clogged("pick_up_tips", use_channels)
+        note(f"pick up {[op.resource.name for op in working(ops, use_channels, failing)]}")
+        refuse(failing)
 
-    async def drop_tips(self, ops: Any, use_channels: list[int]) -> None:  # noqa: ARG002
+    async def drop_tips(self, ops: Any, use_channels: list[int]) -> None:
         """Put tips back."""
-        note(f"drop {[op.resource.name for op in ops]}")
+        failing = clogged("drop_tips", use_channels)
+        note(f"drop {[op.resource.name for op in working(ops, use_channels, failing)]}")
+        refuse(failing)
 
     async def aspirate(self, ops: Any, use_channels: list[int]) -> None:
-        """Take liquid, but with channels that are clogged."""
-        done = [op for op, n in zip(ops, use_channels, strict=True) if n not in clogged()]
+        """Take liquid."""
+        failing = clogged("aspirate", use_channels)
+        done = working(ops, use_channels, failing)
         note(f"aspirate {[(op.resource.name, op.volume) for op in done]}")
-        failed = set(use_channels) & clogged()
-        if failed:
-            raise ChannelizedError({n: HasTipError("clogged") for n in sorted(failed)})
+        refuse(failing)
 
     async def dispense96(self, dispense: Any) -> None:  # noqa: ARG002
         """Lose the answer: nobody knows whether it happened."""
         note("dispense with all")
         raise TimeoutError("no answer")
 
-    async def dispense(self, ops: Any, use_channels: list[int]) -> None:  # noqa: ARG002
+    async def dispense(self, ops: Any, use_channels: list[int]) -> None:
         """Give liquid."""
-        note(f"dispense {[(op.resource.name, op.volume) for op in ops]}")
+        failing = clogged("dispense", use_channels)
+        done = working(ops, use_channels, failing)
+        note(f"dispense {[(op.resource.name, op.volume) for op in done]}")
+        refuse(failing)
 
 
 class Stirrer(ShakerBackend):

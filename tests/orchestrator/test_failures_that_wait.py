@@ -5,16 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
+from pydantic import JsonValue
 from pylabrobot.liquid_handling import LiquidHandler
 from pylabrobot.resources import Plate, TipRack
 from pylabrobot.shaking import Shaker
 
 from praxis_core.assets.catalogue import Catalogue
+from praxis_core.assets.corrections import Filling
+from praxis_core.assets.entries import By
 from praxis_core.assets.manager import AssetManager
-from praxis_core.errors import AnswerRefused, CommandInDoubt, NothingToAnswer, RequestError
+from praxis_core.errors import (
+    AnswerRefused,
+    CommandInDoubt,
+    DecisionRefused,
+    NothingToAnswer,
+    RequestError,
+)
+from praxis_core.execution.deciding import refuse_hopeless
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import Doubt
 from praxis_core.orchestrator import RunRequest, RunResult
@@ -58,16 +68,18 @@ async def stirring(stirrer: Shaker) -> str:
 
 
 @pytest.fixture
-def clogged(stand: Stand) -> Iterator[set[int]]:  # noqa: ARG001  # brings the devices
-    """Channels that draw nothing."""
-    channels: set[int] = import_module("lasting_devices").CLOGGED
+def clogged(stand: Stand) -> Iterator[dict[str, set[int]]]:  # brings the devices
+    """Channels that do nothing, by method."""
+    channels: dict[str, set[int]] = import_module("lasting_devices").CLOGGED
     yield channels
     channels.clear()
 
 
 def asked_for(function: Any) -> RunRequest:
     """Ask for a run of a protocol."""
-    return RunRequest(function=function, workcell="stand", run_id=uuid4())
+    return RunRequest(
+        function=function, workcell="stand", run_id=uuid4(), run_name=function.__name__
+    )
 
 
 async def failed(stand: Stand, journal: Journal, request: RunRequest) -> Doubt:
@@ -90,16 +102,25 @@ def drawn(stand: Stand) -> list[str]:
     return [one for one in stand.done if one.startswith("aspirate")]
 
 
+@pytest.mark.parametrize(
+    ("method", "rest"),
+    [
+        ("pick_up_tips", "pick up ['tips_tipspot_C1', 'tips_tipspot_F1']"),
+        ("aspirate", "aspirate [('plate_well_C1', 20.0), ('plate_well_F1', 20.0)]"),
+        ("dispense", "dispense [('plate_well_C2', 20.0), ('plate_well_F2', 20.0)]"),
+        ("drop_tips", "drop ['tips_tipspot_C1', 'tips_tipspot_F1']"),
+    ],
+)
 async def test_only_the_missing_channels_are_done_then(
-    stand: Stand, journal: Journal, clogged: set[int]
+    stand: Stand, journal: Journal, clogged: dict[str, set[int]], method: str, rest: str
 ) -> None:
     """What had happened is not done twice; in the end all is as if nothing had failed."""
     request = asked_for(moving)
-    clogged |= {2, 5}
+    clogged[method] = {2, 5}
     doubt = await failed(stand, journal, request)
     assert Answer.PARTLY in doubt.choices
     assert "clogged" in doubt.what
-    before = len(drawn(stand))
+    before = len(stand.done)
     clogged.clear()
     await journal.answer_doubt(
         doubt.id, Answer.PARTLY, by="Ada", details={"channels": [0, 1, 3, 4, 6, 7]}
@@ -107,11 +128,12 @@ async def test_only_the_missing_channels_are_done_then(
 
     result = await stand.attempt(request)
 
-    assert result.value == "moved"
-    assert len(drawn(stand)) == before + 1
-    assert drawn(stand)[-1] == "aspirate [('plate_well_C1', 20.0), ('plate_well_F1', 20.0)]"
+    assert result.summary == "moved"
+    assert stand.done[before] == rest
+    assert before + len(stand.done[before:]) == 5
     assert [await volumes(stand, row) for row in "ABCDEFGH"] == [[180.0, 20.0]] * 8
     assert stand.runtime.assets.unknown() == {}
+    assert stand.runtime.assets.tips_left("tips") == 96
 
 
 @pytest.mark.parametrize(
@@ -124,14 +146,14 @@ async def test_only_the_missing_channels_are_done_then(
 async def test_it_goes_on_with_what_a_person_says(  # noqa: PLR0913, PLR0917  # fixtures
     stand: Stand,
     journal: Journal,
-    clogged: set[int],
+    clogged: dict[str, set[int]],
     answer: Answer,
     again: int,
     left: list[float],
 ) -> None:
     """Done by hand, it counts as done; put back as it was, it is done again."""
     request = asked_for(moving)
-    clogged |= {2, 5}
+    clogged["aspirate"] = {2, 5}
     doubt = await failed(stand, journal, request)
     before = len(drawn(stand))
     clogged.clear()
@@ -139,18 +161,30 @@ async def test_it_goes_on_with_what_a_person_says(  # noqa: PLR0913, PLR0917  # 
 
     result = await stand.attempt(request)
 
-    assert result.value == "moved"
+    assert result.summary == "moved"
     assert len(drawn(stand)) == before + again
     assert [await volumes(stand, row) for row in "ABCDEFGH"] == [left] * 8
 
 
+@pytest.mark.parametrize(
+    ("method", "rest"),
+    [
+        ("pick_up_tips", "pick up ['tips_tipspot_A1']"),
+        ("aspirate", "aspirate [('plate_well_A1', 20.0)]"),
+    ],
+)
 @pytest.mark.parametrize("moment", ["before", "under way", "after"])
-async def test_a_kill_right_after_the_answer_changes_nothing(
-    stand: Stand, journal: Journal, clogged: set[int], moment: str
+async def test_a_kill_right_after_the_answer_changes_nothing(  # noqa: PLR0913, PLR0917  # fixtures
+    stand: Stand,
+    journal: Journal,
+    clogged: dict[str, set[int]],
+    moment: str,
+    method: str,
+    rest: str,
 ) -> None:
     """Also when the rest is just being done: then that is asked about, or known."""
     request = asked_for(moving)
-    clogged |= {0}
+    clogged[method] = {0}
     doubt = await failed(stand, journal, request)
     clogged.clear()
     await journal.answer_doubt(
@@ -160,8 +194,8 @@ async def test_a_kill_right_after_the_answer_changes_nothing(
     assert await stand.attempt(request, 1, moment) is None
     result: RunResult = await stand.attempt(request)
 
-    assert result.value == "moved"
-    assert drawn(stand).count("aspirate [('plate_well_A1', 20.0)]") == 1
+    assert result.summary == "moved"
+    assert stand.done.count(rest) == 1
     assert [await volumes(stand, row) for row in "ABCDEFGH"] == [[180.0, 20.0]] * 8
 
 
@@ -183,20 +217,21 @@ async def test_the_protocol_hears_what_the_person_wants(
 
     result = await stand.attempt(request)
 
-    assert result.value == value
+    assert result.summary == value
     assert [one for one in stand.done if one.startswith("stir")] == ["stir 13.0"] * stirs
     events = [one.message for one in await journal.events(request.run_id)]
     assert any("Ada leaves out" in one for one in events) is (answer is Answer.SKIP)
 
 
 async def test_an_answer_that_is_none_changes_nothing(
-    stand: Stand, journal: Journal, clogged: set[int]
+    stand: Stand, journal: Journal, clogged: dict[str, set[int]]
 ) -> None:
     """Channels that are all, none or others; a second answer; what was not offered."""
     request = asked_for(moving)
-    clogged |= {3}
+    clogged["aspirate"] = {3}
     doubt = await failed(stand, journal, request)
-    for channels in ([], [*range(8)], [0, 9], "all"):
+    wrong: list[JsonValue] = [[], [*range(8)], [0, 9], "all"]
+    for channels in wrong:
         with pytest.raises(RequestError, match="on which channels"):
             await journal.answer_doubt(
                 doubt.id, Answer.PARTLY, by="Ada", details={"channels": channels}
@@ -209,14 +244,14 @@ async def test_an_answer_that_is_none_changes_nothing(
 
 
 async def test_what_a_person_says_of_the_labware_meanwhile_stays(
-    stand: Stand, journal: Journal, clogged: set[int]
+    stand: Stand, journal: Journal, clogged: dict[str, set[int]]
 ) -> None:
     """A well was filled up while the run waited; its tips are known again all the same."""
     request = asked_for(moving)
-    clogged |= {*range(8)}
+    clogged["aspirate"] = {*range(8)}
     doubt = await failed(stand, journal, request)
     catalogue = Catalogue(journal.database)
-    await catalogue.set_volume("stand", "plate_well_A1", 300.0, by="Ada")
+    await catalogue.set_volume("stand", "plate_well_A1", Filling(300.0), By("Ada", "filled up"))
     clogged.clear()
     await journal.answer_doubt(doubt.id, Answer.DID_NOT_HAPPEN, by="Ada")
 
@@ -236,6 +271,21 @@ async def test_nobody_answers_what_was_not_offered(stand: Stand, journal: Journa
         await journal.answer_doubt(doubt.id, Answer.PARTLY, by="Ada")
 
 
-def run_id_of(request: RunRequest) -> UUID:
-    """Give the id of a run."""
-    return request.run_id
+async def test_what_the_rest_needs_is_not_skipped(
+    stand: Stand, journal: Journal, clogged: dict[str, set[int]]
+) -> None:
+    """Who wants to leave out the tips is told what cannot be done then, and may insist."""
+    request = asked_for(moving)
+    clogged["pick_up_tips"] = {*range(8)}
+    doubt = await failed(stand, journal, request)
+    with pytest.raises(DecisionRefused, match="no tip"):
+        await refuse_hopeless(journal, stand.settings, doubt, Answer.SKIP)
+    assert [one.id for one in await journal.open_doubts(request.run_id)] == [doubt.id]
+    await refuse_hopeless(journal, stand.settings, doubt, Answer.DID_NOT_HAPPEN)
+
+
+async def test_what_nothing_needs_may_be_skipped(stand: Stand, journal: Journal) -> None:
+    """Nobody has to stir."""
+    request = asked_for(stirring)
+    doubt = await failed(stand, journal, request)
+    await refuse_hopeless(journal, stand.settings, doubt, Answer.SKIP)
