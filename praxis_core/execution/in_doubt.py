@@ -151,11 +151,12 @@ def read_channels(told: str) -> list[int]:
 
 def _schema(doubt: Doubt) -> dict[str, JsonValue]:
     offered: JsonValue = [_label(choice) for choice in doubt.choices]
+    meanings = ". ".join(f"{_label(choice)}: {MEANINGS[choice]}" for choice in doubt.choices)
     fields: dict[str, JsonValue] = {
         "answer": {
             "type": "string",
             "title": "Look at the deck, then say what is true",
-            "description": "What you replaced or filled up meanwhile, say first: praxis assets.",
+            "description": f"{meanings}. What you replaced or filled up, say first: praxis assets.",
             "enum": offered,
         }
     }
@@ -174,4 +175,4 @@ def _schema(doubt: Doubt) -> dict[str, JsonValue]:
 
 
 def _label(answer: Answer) -> str:
-    return f"{answer.value.replace('_', ' ')}: {MEANINGS[answer]}"
+    return answer.value.replace("_", " ")

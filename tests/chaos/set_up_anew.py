@@ -134,8 +134,8 @@ class Technician(Person):
     def _seen(self, doubt: Doubt, *, has_lost: bool) -> Answer:
         assert doubt.subject is DoubtSubject.COMMAND, doubt
         if has_lost and _method(doubt).startswith("pick_up_"):
-            return self._undo({_key(doubt)})
-        return self._truth_about(doubt)
+            return self._undo({_key(doubt)})[0]
+        return self._truth_about(doubt)[0]
 
 
 def _is_loss(doubt: Doubt) -> bool:
