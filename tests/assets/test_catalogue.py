@@ -173,7 +173,7 @@ async def test_tips_that_are_gone_are_named_in_blocks(
 async def test_what_is_unknown_is_known_when_somebody_says_what_it_is(
     catalogue: Catalogue, assets: AssetManager, bench: Bench
 ) -> None:
-    """Also for a command in doubt: what was before it does not come back any more."""
+    """Also for a command in doubt: what was before it does not come back; the tip's part does."""
     bench.assets = assets
     bench.pick_up(["tips_A1"], [0])
     bench.doubting = True
@@ -187,7 +187,8 @@ async def test_what_is_unknown_is_known_when_somebody_says_what_it_is(
 
     state = await catalogue.state("bench")
     [doubt] = state.doubts.values()
-    assert doubt.overtaken
+    assert (doubt.said, doubt.overtaken, doubt.containers) == (["trough"], False, {})
+    assert [*doubt.channels] == ["star[0]"]
     trough = state.containers["trough"]
     assert (trough.volume, trough.amounts, trough.unknown) == (9_000, {"dye": 3.0}, "")
     assert [*trough.sources.values()] == [9_000]

@@ -20,6 +20,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from pydantic import JsonValue
 
 from praxis_core.errors import PraxisError, ServiceUnreachable
 from praxis_core.journal.database import Database
@@ -308,11 +309,12 @@ class Histories(RuleBasedStateMachine):
         asked = self.runner.run(self._ask(row.command))
         if not run.status.ended:
             run.status = RunStatus.IN_DOUBT
-        self.do(self.journal.answer_doubt(asked.id, answer, "me"), allowed=True)
-        self.do(self.journal.answer_doubt(asked.id, answer, "me"), allowed=False)
-        if answer is Answer.HAPPENED:
+        for allowed in (True, False):
+            details: JsonValue = {"channels": [0]} if answer is Answer.PARTLY else None
+            self.do(self.journal.answer_doubt(asked.id, answer, "me", details), allowed=allowed)
+        if answer in {Answer.HAPPENED, Answer.FAILED}:
             row.ended = row.answered = True
-        elif answer is Answer.DID_NOT_HAPPEN:
+        elif answer is not Answer.ABORT:
             row.tail = True
         else:
             self.claims = {name: one for name, one in self.claims.items() if one[1] != which}
@@ -320,8 +322,21 @@ class Histories(RuleBasedStateMachine):
                 run.status = RunStatus.CANCELLED
 
     async def _ask(self, command: Command) -> Doubt:
+        failure: JsonValue = {
+            "what": "?",
+            "fingerprint": command.fingerprint,
+            "error": {"type": "builtins:RuntimeError", "message": "?", "args": None},
+            "sent": "some",
+        }
         return await self.journal.raise_doubt(
-            command.run_id, 1, DoubtSubject.COMMAND, "0", command.ordinal, "?", list(Answer)
+            command.run_id,
+            1,
+            DoubtSubject.COMMAND,
+            "0",
+            command.ordinal,
+            "?",
+            list(Answer),
+            {"channels": [0, 1], "failure": failure},
         )
 
     @invariant()
