@@ -65,6 +65,7 @@ def followed(before: Before, more: Before, device: str) -> Before:
     put_together = Before(
         **{part: getattr(merged, part) | getattr(before, part) for part in _PARTS},
         set_up=[*before.set_up, device],
+        said=before.said,
     )
     for known in before.grippers.keys() - before.grippers_unknown.keys():
         put_together.grippers_unknown.pop(known, None)
@@ -72,26 +73,21 @@ def followed(before: Before, more: Before, device: str) -> Before:
 
 
 def things_of(before: Before) -> set[str]:
-    """Name the things that a command touched."""
+    """Name the things that a command touched, and nobody has said anything of since."""
     touched = {*before.containers, *before.tip_spots, *before.channels, *before.locations}
-    return touched | {gripper_name(device) for device in before.grippers}
+    return (touched | {gripper_name(device) for device in before.grippers}) - {*before.said}
 
 
 def said_since(before: Before, names: Collection[str]) -> Before:
-    """Note what somebody has said since the command; what was known of it before counts no more.
+    """Note what somebody has said since the command: it stays so.
+
+    What it was before still says what the command did to all else.
 
     Args:
         before: What was known before the command.
         names: What was said of.
     """
-    left = before.model_copy(deep=True)
-    devices = {device for device in left.grippers if gripper_name(device) in names}
-    for part in _PARTS:
-        known = getattr(left, part)
-        for name in [*names, *devices]:
-            known.pop(name, None)
-    left.said = sorted({*left.said, *names})
-    return left
+    return before.model_copy(update={"said": sorted({*before.said, *names})})
 
 
 def put_back(before: Before, state: AssetManagerState) -> None:

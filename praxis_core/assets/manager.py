@@ -168,8 +168,10 @@ class AssetManager:
         before = self._state.doubts.pop(identity(command), None)
         if before is not None and not before.overtaken:
             # It is done anew, so the first time it did not happen.
+            said = remember(self._state, before.said, command.device)
             self._put_back(before)
             self._set_up_since(before)
+            self._put_back(said)
         return self._told(command, outcome, at)
 
     def _told(self, command: Command, outcome: Outcome, at: datetime) -> list[Change]:

@@ -53,8 +53,7 @@ _DOUBTED = text("""
         JOIN praxis.asset_part p ON p.asset_id = a.id
       WHERE r.id = :run AND r.status = 'in_doubt'
         AND (jsonb_exists(d.before -> 'containers', p.name)
-          OR jsonb_exists(d.before -> 'tip_spots', p.name)
-          OR jsonb_exists(d.before -> 'said', p.name)))
+          OR jsonb_exists(d.before -> 'tip_spots', p.name)))
 """).bindparams(bindparam("run", type_=Uuid()))
 
 _IS_CONDITIONAL = text("""

@@ -66,6 +66,23 @@ def test_a_channel_that_was_doubtful_twice_is_not_settled_by_the_first_answer(be
     assert "star[0]" in bench.assets.unknown()
 
 
+@pytest.mark.parametrize(("happened", "in_tip"), [(True, 10.0), (False, 0.0)])
+def test_what_somebody_says_meanwhile_stays(bench: Any, *, happened: bool, in_tip: float) -> None:
+    """The trough was filled anew since; what the tip drew, it drew from what was there before."""
+    bench.pick_up(["tips_A1"], [0])
+    was = bench.assets.contents("trough").concentration("dye")
+    bench.doubting = True
+    bench.move_liquid("aspirate", ["trough"], [10], [0])
+    bench.assets.say("trough", 5000.0, {"other": 7.0})
+    bench.settle(bench.doubted, happened=happened)
+
+    trough, tip = bench.assets.contents("trough"), bench.assets.mounted_tips("star")[0]
+    assert (trough.volume, trough.amounts) == (5000.0, {"other": 7.0})
+    assert (tip.known, tip.volume) == (True, in_tip)
+    assert not happened or tip.concentration("dye") == was
+    assert bench.assets.unknown() == {}
+
+
 def test_what_was_certainly_not_sent_changes_nothing(bench: Any) -> None:
     """It can be done anew."""
     bench.pick_up(["tips_A1"], [0])
