@@ -144,7 +144,7 @@ def test_the_more_is_in_a_well_the_more_of_it_is_filled(
     [plate] = [one for title, one in titles(picture).items() if title.startswith("plate_01 (")]
     full = next(width(one) for one in plate.iter() if one.get("class") == "em")
     filled = {title: one for title, one in titles(plate).items() if "µL" in title}
-    widths = []
+    widths: list[float] = []
     for volume in sorted(wells.values()):
         same = [one for title, one in filled.items() if title.endswith(f": {volume:.4g} µL")]
         assert len(same) == (1 if volume > 0 else 0)
@@ -224,7 +224,10 @@ def test_things_are_drawn_where_they_stand_by_now(star: Built, known: AssetManag
 def test_the_command_in_progress_is_outlined(star: Built, known: AssetManagerState) -> None:
     """Its wells, its labware; and not the deck that the device is."""
     fields = {"resource": {"$resource": "plate_01_well_B2"}, "volume": 50.0, "mix": None}
-    one = {"$data": "pylabrobot.liquid_handling.standard:SingleChannelAspiration", "fields": fields}
+    one: Any = {
+        "$data": "pylabrobot.liquid_handling.standard:SingleChannelAspiration",
+        "fields": fields,
+    }
     command = Command(
         run_id=uuid4(),
         attempt=1,
