@@ -126,3 +126,29 @@ def test_the_command_line_tells_the_same(
     assert "Sent:" in asked
     assert "Before it, on lh:" in asked
     assert "lh.aspirate: channels 0-1, 10, 20 µL from plate A1:B1" in " ".join(asked.split())
+
+
+def test_the_deck_is_drawn_now_and_as_it_was(
+    doubt: Doubt, database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """``praxis deck``; with the command that it is after, and not for one that there is not."""
+    monkeypatch.setenv("PRAXIS_DATABASE_URL", database_url)
+    monkeypatch.setenv("PRAXIS_HOME", str(tmp_path))
+    run = str(doubt.run_id)
+
+    def deck(*words: str) -> str:
+        done = CliRunner().invoke(app, ["deck", *words, "--output", "-"])
+        return done.output if done.exception is None else f"{type(done.exception)}"
+
+    now, after = deck("stand"), deck("--run", run, "--command", "2")
+    last = deck("stand", "--run", run)
+
+    assert ">Deck of stand<" in now
+    assert "C1:D1: unknown: nobody knows" in now
+    assert f"After command 2 of run {run[:8]}: lh.aspirate: channels 0-1, 10, 20 µL" in after
+    assert "C1:D1: unknown" not in after
+    assert "190 µL" in after
+    assert "C1:D1: unknown: nobody knows" in last
+    assert "RequestError" in deck("--run", run, "--command", "4")
+    assert "RequestError" in deck("other", "--run", run)
+    assert "RequestError" in deck("stand", "--command", "2")
