@@ -205,7 +205,7 @@ class _Drawing:
         resource, room = one.resource, one.box()
         unnamed = max(room.width, room.depth) < 2 * _NAMED or has_deck(resource)
         match resource:
-            case _ if unnamed or isinstance(resource, (Deck, Lid)):
+            case _ if unnamed or isinstance(resource, (Deck, Lid)) or self._is_covered(one):
                 return ""
             case Machine():
                 return _name_above(resource.name, room)
@@ -214,11 +214,17 @@ class _Drawing:
             case ItemizedResource():
                 return _name_below(resource.name, room, 9, _LEAST_NAME)
             case ResourceHolder():
-                taken = self._found.carrying.get(resource.name)
-                name = self._called.get(resource.name, resource.name)
-                return "" if taken else _name_inside(name, room)
+                return _name_inside(self._called.get(resource.name, resource.name), room)
             case _:
                 return _name_inside(resource.name, room, liquid=isinstance(resource, Container))
+
+    def _is_covered(self, one: Standing) -> bool:
+        """Whether most of a thing cannot be seen for what stands on it."""
+        if isinstance(one.resource, (Machine, Carrier, ItemizedResource)):
+            return False  # their names are beside them
+        width, depth = one.resource.get_size_x(), one.resource.get_size_y()
+        carried = self._found.carrying.get(one.resource.name, [])
+        return any(2 * on.get_size_x() * on.get_size_y() > width * depth for on in carried)
 
 
 def has_deck(resource: Resource) -> bool:
