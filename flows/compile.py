@@ -29,7 +29,6 @@ from praxis_core.errors import (
     RunParked,
     RunStopped,
 )
-from praxis_core.execution.deciding import refuse_hopeless
 from praxis_core.execution.in_doubt import settled
 from praxis_core.host.link import HostLink
 from praxis_core.journal.record import Journal
@@ -268,7 +267,5 @@ async def _carried_out(
             with troubles_told(request.run_id):
                 return await orchestrator.run(request)
         except (CommandInDoubt, RunNeedsAnswer):
-            wait = settings.answer_wait_seconds
-            look = partial(refuse_hopeless, journal, settings)
-            if not wait or not await settled(journal, request.run_id, page, wait, look):
+            if not await settled(journal, settings, request.run_id, page):
                 raise

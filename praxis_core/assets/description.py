@@ -115,10 +115,11 @@ def blocks(names: Iterable[str]) -> str:
         else:
             spot = place["row"], int(place["column"])
             by_labware.setdefault(place["labware"], []).append(spot)
-    return _some([f"{name} {_block(spots)}".strip() for name, spots in by_labware.items()])
+    return _some([f"{name} {block_of(spots)}".strip() for name, spots in by_labware.items()])
 
 
-def _block(spots: Sequence[tuple[str, int]]) -> str:
+def block_of(spots: Sequence[tuple[str, int]]) -> str:
+    """Write rows and columns of one labware, a whole block of them: ``A1:H1``."""
     if not spots:
         return ""
     rows = sorted({row for row, _ in spots}, key=lambda row: (len(row), row))

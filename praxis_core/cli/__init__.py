@@ -12,6 +12,7 @@ from praxis_core.cli import (
     database,
     demo,
     devices,
+    drawing,
     notifying,
     planning,
     protocols,
@@ -43,6 +44,7 @@ app.add_typer(workcells.app, name="workcell")
 app.add_typer(devices.app, name="device")
 app.add_typer(assets.app, name="assets")
 app.add_typer(calibration.app, name="calibration")
+app.command()(drawing.deck)
 app.command()(why.why)
 app.command()(state.state)
 app.add_typer(database.app, name="db")

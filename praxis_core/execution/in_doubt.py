@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from uuid import UUID
@@ -20,11 +20,14 @@ from praxis_core.errors import (
     ServiceError,
 )
 from praxis_core.execution.asking import LOOK_SECONDS, first_of
+from praxis_core.execution.deciding import refuse_hopeless
+from praxis_core.execution.doubt_told import text_of
 from praxis_core.execution.page import Form, RunPage, Said
 from praxis_core.journal.doubts import CHANNELS, NOTE, channels_of
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import Doubt
 from praxis_core.protocol.lifecycle import Answer, DoubtSubject
+from praxis_core.settings import PraxisSettings
 
 _log = logging.getLogger(__name__)
 
@@ -41,36 +44,38 @@ MEANINGS = {
 """What each answer means, for people."""
 
 
-Look = Callable[[Doubt, Answer], Awaitable[None]]
-"""Refuses an answer with which the run could not go on."""
-
-
-async def settled(journal: Journal, run_id: UUID, page: RunPage, within: float, look: Look) -> bool:
+async def settled(
+    journal: Journal, settings: PraxisSettings, run_id: UUID, page: RunPage
+) -> bool:
     """Wait until all is answered that a run is in doubt about.
 
     Args:
         journal: Where questions are.
+        settings: How long to wait, and where the run's state and the logs of Praxis are.
         run_id: The run.
         page: Where people see them; they may answer elsewhere, too.
-        within: Seconds to wait.
-        look: Refuses an answer with which the run could not go on.
 
     Returns:
         Whether the run may go on: all is answered, and nobody has aborted it.
     """
+    if not settings.answer_wait_seconds:
+        return False
     try:
-        async with asyncio.timeout(within):
+        async with asyncio.timeout(settings.answer_wait_seconds):
             while doubts := await journal.open_doubts(run_id):
-                await _settle(journal, doubts[0], page, look)
+                await _settle(journal, settings, doubts[0], page)
     except TimeoutError:
         return False
     asked = await journal.doubts(run_id)
     return bool(asked) and asked[-1].answer is not Answer.ABORT
 
 
-async def _settle(journal: Journal, doubt: Doubt, page: RunPage, look: Look) -> None:
+async def _settle(
+    journal: Journal, settings: PraxisSettings, doubt: Doubt, page: RunPage
+) -> None:
     """Wait for the first answer to a doubt, wherever it is given."""
-    text, title = doubt.what, "What happened?"
+    what = await text_of(journal, doubt, settings.home_path / "logs")
+    text, title = what, "What happened?"
     while True:
         form = Form(doubt.id, title, text, _schema(doubt))
         said: Said | None = await first_of(
@@ -80,11 +85,11 @@ async def _settle(journal: Journal, doubt: Doubt, page: RunPage, look: Look) -> 
         if said is None:
             return
         try:
-            await _take(journal, doubt, said, look)
+            await _take(journal, settings, doubt, said)
         except NothingToAnswer:
             return
         except (AnswerRefused, DecisionRefused, RequestError) as refused:
-            text = f"{doubt.what}\n\n**Not taken:** {refused}"
+            text = f"{what}\n\n**Not taken:** {refused}"
         else:
             return
 
@@ -97,13 +102,15 @@ async def _settled_elsewhere(journal: Journal, doubt: Doubt) -> None:
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def _take(journal: Journal, doubt: Doubt, said: Said, look: Look) -> None:
+async def _take(
+    journal: Journal, settings: PraxisSettings, doubt: Doubt, said: Said
+) -> None:
     given = said.answer if isinstance(said.answer, dict) else {}
     answers = {_label(answer): answer for answer in doubt.choices}
     answer = answers.get(str(given.get("answer")))
     if answer is None or not said.by.strip():
         raise RequestError(what="choose what happened, and give your name")
-    await look(doubt, answer)
+    await refuse_hopeless(journal, settings, doubt, answer)
     _log.info("%s says of %s: %s", said.by, doubt.what, answer)
     await journal.answer_doubt(doubt.id, answer, said.by.strip(), _details(doubt, answer, given))
 

@@ -1,0 +1,1 @@
+"""Pictures of a deck, drawn from what is known of it."""
