@@ -72,6 +72,8 @@
     │   ├── DeviceStillHangs
     │   ├── DeviceAtWork
     │   ├── WorkcellStopped
+    │   │   ├── WorkcellReleased
+    │   │   └── WorkcellUnverified
     │   ├── CommandTakenBack
     │   ├── DeviceLinkLost
     │   ├── PhysicsRefused
@@ -460,6 +462,14 @@ class DeviceAtWork(DeviceError):
 
 class WorkcellStopped(DeviceError):
     """Workcell {workcell} was stopped {said}, and nothing more is sent to its devices. When it is safe: praxis workcell start {workcell}; then each run that was under way goes on with: praxis run resume RUN"""
+
+
+class WorkcellReleased(WorkcellStopped):
+    """Workcell {workcell} was released to another program {said}; nothing is sent to its devices from here. When that program has let go of them: praxis workcell reclaim {workcell}"""
+
+
+class WorkcellUnverified(WorkcellStopped):
+    """Workcell {workcell} was taken back from another program {said}, and nobody has said since what stands and is where. Look at it, put right what is otherwise (praxis assets check -w {workcell}), then: praxis workcell confirm {workcell}"""
 
 
 class CommandTakenBack(DeviceError):

@@ -411,6 +411,15 @@ class Catalogue:
         async with self._database.session() as session, session.begin():
             return await corrections.confirm(session, workcell, name, by)
 
+    async def confirm_all(self, workcell: str, by: By) -> list[str]:
+        """Write down that a person looked at a whole workcell, and all of it is as it is known.
+
+        Returns:
+            The names of what was confirmed.
+        """
+        async with self._database.session() as session, session.begin():
+            return await corrections.confirm_all(session, workcell, by)
+
     async def stands_against(self, workcell: str, findings: Sequence[Finding]) -> list[Problem]:
         """List why what somebody found cannot be written down."""
         async with self._database.session() as session:

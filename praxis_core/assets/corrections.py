@@ -291,6 +291,18 @@ async def confirm(session: AsyncSession, workcell: str, name: str, by: By) -> Ch
     return changes
 
 
+async def confirm_all(session: AsyncSession, workcell: str, by: By) -> list[str]:
+    """Write down that a person looked at all there is; see ``Catalogue.confirm_all``.
+
+    Also what runs have that stopped: they go on with it as it is.
+    """
+    await hold(session, workcell)
+    names = [*await ids(session, workcell)]
+    changes = Changes({name: AssetChange(name) for name in names}, {})
+    await enter(session, workcell, changes, replace(by, kind=AssetChangeKind.CONFIRMED))
+    return names
+
+
 def spots(rack: Sequence[str], which: str) -> list[str]:
     """Give the tip spots, or wells, that people name.
 

@@ -20,7 +20,7 @@ from praxis_core.host.asking import ask_host
 from praxis_core.host.at_once import answers
 from praxis_core.host.files import HostFiles, holder
 from praxis_core.host.spool import Spool
-from praxis_core.journal.control import Control, Said, Standing, about_workcell
+from praxis_core.journal.control import Control, Said, Standing, WorkcellStanding, about_workcell
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import RunRecord
 from praxis_core.settings import PraxisSettings
@@ -102,6 +102,11 @@ def _show_stopped(name: str, answer: dict[str, Any]) -> None:
             else (f"Its devices are being made safe; how far that is: praxis workcell show {name}")
         )
         console.print(safe)
+    if answer.get("given_away"):
+        console.print(
+            "But another program has its devices, or had them and nobody has looked since: what "
+            "that sends, nothing here can stop. Use the emergency stop of the devices."
+        )
     console.print(f"When it is safe to go on: praxis workcell start {name}")
     for run in answer["runs"]:
         console.print(f"and then, what was under way: praxis run resume {run}")
@@ -147,7 +152,7 @@ async def _drain(settings: PraxisSettings, name: str, said: Said) -> Sequence[UU
     async with journal(settings) as records:
         await records.workcell(name)
         control = Control(records.database)
-        if (await control.standing(name)).standing is Standing.STOPPED:
+        if (await control.use(name)).standing is Standing.STOPPED:
             what = f"workcell {name} is stopped, and takes no run on. praxis workcell start {name}"
             raise RequestError(what=what)
         await control.say(name, Standing.DRAINING, said)
@@ -175,11 +180,20 @@ def start(name: Name, *, why: Why = "", as_json_: AsJson = False) -> None:
     if as_json_:
         print_json({**answer, "interrupted": [str(run) for run in interrupted]})
         return
-    console.print(f"Workcell {name} is in use again.")
+    standing = asyncio.run(_standing(settings, name))
+    if standing.is_open:
+        console.print(f"Workcell {name} is in use again.")
+    else:
+        console.print(escape(f"It is not stopped any more; but {standing}: {standing.mend}"))
     if "host" in answer:
         console.print("Its host is not running: praxis up")
     for run in interrupted:
         console.print(f"To go on where it was: praxis run resume {run}")
+
+
+async def _standing(settings: PraxisSettings, name: str) -> WorkcellStanding:
+    async with journal(settings) as records:
+        return await Control(records.database).standing(name)
 
 
 async def _note(settings: PraxisSettings, name: str, standing: Standing, said: Said) -> None:

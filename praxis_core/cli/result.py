@@ -265,7 +265,7 @@ def _show_control(run: RunRecord, paused: Said | None, standing: WorkcellStandin
         console.print(escape(f"{said} before: praxis run go-on {run.run_id}"))
     if not standing.is_open and run.status is not RunStatus.SUCCEEDED:
         told = str(standing)
-        mend = f"To use it again: praxis workcell start {run.workcell}"
+        mend = f"To use it again: {standing.mend}"
         console.print(escape(f"{told[0].upper()}{told[1:]}. {mend}"))
 
 

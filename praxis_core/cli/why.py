@@ -83,7 +83,7 @@ async def _kept(settings: PraxisSettings, run_id: UUID | None) -> list[tuple[UUI
         for workcell in await records.workcells():
             standing = await control.standing(workcell.name)
             if not standing.is_open:
-                mend = f"Take it into use again: praxis workcell start {workcell.name}"
+                mend = f"Take it into use again: {standing.mend}"
                 waiting = await control.waiting(workcell.name)
                 kept += [(one, f"{standing}. {mend}") for one in waiting]
     return [(one, said) for one, said in kept if run_id in {None, one}]

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from rich.markup import escape
 from rich.table import Table
 
-from praxis_core.cli import controlling
+from praxis_core.cli import controlling, giving
 from praxis_core.cli.console import console, print_json, table
 from praxis_core.cli.opening import journal
 from praxis_core.cli.result import as_json
@@ -33,6 +33,9 @@ app = typer.Typer(help="The workcells that the database knows.", no_args_is_help
 app.command()(controlling.stop)
 app.command()(controlling.drain)
 app.command()(controlling.start)
+app.command()(giving.release)
+app.command()(giving.reclaim)
+app.command()(giving.confirm)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
@@ -79,7 +82,9 @@ def _host_words(health: dict[str, Any] | None) -> str:
     words = [f"epoch {health['epoch']}"]
     if health["runs"]:
         words.append(f"{len(health['runs'])} run(s)")
-    if health["stopped"]:
+    if health["given_away"]:
+        words.append("given to another program")
+    elif health["stopped"]:
         words.append("stopped")
     if not health["watched"]:
         words.append("unwatched")

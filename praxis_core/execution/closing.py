@@ -16,7 +16,9 @@ from praxis_core.errors import (
     RunStopped,
     ServiceError,
     StateError,
+    WorkcellReleased,
     WorkcellStopped,
+    WorkcellUnverified,
 )
 from praxis_core.execution.attempt import ERROR_FLAG, Attempt
 from praxis_core.execution.data_file import write_measurements
@@ -38,6 +40,8 @@ def _kind_of(error: BaseException) -> str:
     match error:
         case HostLost() | HostNotRunning():
             return "host_lost"
+        case WorkcellReleased() | WorkcellUnverified():
+            return "resume_refused"
         case WorkcellStopped():
             return "workcell_stopped"
         case _:

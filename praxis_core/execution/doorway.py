@@ -1,4 +1,7 @@
-"""A workcell that takes no run on: it was told to drain, or stopped. Who wants to begin waits."""
+"""A workcell that takes no run on: it was told to drain, or stopped, or another program has it.
+
+Who wants to begin waits; it is refused where a person has to look at the deck first.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,14 @@ from contextlib import suppress
 from time import monotonic
 from uuid import UUID
 
-from praxis_core.errors import AssetsLocked, ServiceError
+from praxis_core.errors import (
+    AssetsLocked,
+    ServiceError,
+    WorkcellReleased,
+    WorkcellUnverified,
+)
 from praxis_core.execution.page import RunPage
-from praxis_core.journal.control import Control, WorkcellStanding
+from praxis_core.journal.control import Control, Standing, WorkcellStanding
 from praxis_core.journal.record import Journal
 
 LOOK_SECONDS = 1.0
@@ -53,18 +61,19 @@ class Doorway:
 
         Raises:
             AssetsLocked: it does not for too long.
+            WorkcellReleased, WorkcellUnverified: another program has, or had, its hardware.
         """
         closed = await self._closed()
         if closed is None:
             return
-        reason = f"Waits: {closed}. It begins when somebody says: {_mend(closed)}"
+        reason = f"Waits: {closed}. It begins when somebody says: {closed.mend}"
         await self._journal.event(self._run_id, "waiting", reason)
         await self._page.closed(reason)
         began = monotonic()
         while closed is not None:
             if monotonic() - began > self._wait_seconds:
                 waited = round(monotonic() - began)
-                raise AssetsLocked(what=str(closed), waited=waited, mend=f"Say: {_mend(closed)}")
+                raise AssetsLocked(what=str(closed), waited=waited, mend=f"Say: {closed.mend}")
             await asyncio.sleep(LOOK_SECONDS)
             with suppress(ServiceError):  # it is being restarted
                 closed = await self._closed()
@@ -72,8 +81,10 @@ class Doorway:
 
     async def _closed(self) -> WorkcellStanding | None:
         found = await self._control.standing(self._workcell)
-        return None if found.is_open else found
-
-
-def _mend(closed: WorkcellStanding) -> str:
-    return f"praxis workcell start {closed.workcell}"
+        if found.is_open:
+            return None
+        if found.standing is Standing.RELEASED:
+            raise WorkcellReleased(workcell=found.workcell, said=str(found.said))
+        if found.standing is Standing.RECLAIMED:
+            raise WorkcellUnverified(workcell=found.workcell, said=str(found.said))
+        return found

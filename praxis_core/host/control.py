@@ -13,6 +13,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from praxis_core.errors import PraxisError, RequestError
+from praxis_core.host.giving import Giving
 from praxis_core.host.sessions import Sessions
 from praxis_core.host.spool import Importer, Spool
 from praxis_core.journal.control import (
@@ -71,6 +72,7 @@ class HostControl:
         self._control = Control(journal.database)
         self._spool = spool
         self._importer = importer
+        self._giving = Giving(workcell, runtime, journal, spool, importer)
 
     @property
     def words(self) -> Mapping[str, Tell]:
@@ -84,6 +86,9 @@ class HostControl:
             "/quarantine": self.quarantine,
             "/reconnect": self.reconnect,
             "/reset": self.reset,
+            "/give-away": self.give_away,
+            "/reclaim": self.reclaim,
+            "/confirm": self.confirm,
         }
 
     async def stop(self, words: Words) -> dict[str, JsonValue]:
@@ -99,7 +104,20 @@ class HostControl:
             "runs": [str(run.run_id) for run, _ in stopped],
             "under_way": [one.name for _, commands in stopped for one in commands],
             "safe": safe,
+            "given_away": self._runtime.is_given_away,
         }
+
+    async def give_away(self, words: Words) -> dict[str, JsonValue]:
+        """Release the workcell to another program; see ``Giving.release``."""
+        return await self._giving.release(_said(words))
+
+    async def reclaim(self, words: Words) -> dict[str, JsonValue]:
+        """Take the workcell back; see ``Giving.reclaim``."""
+        return await self._giving.reclaim(_said(words))
+
+    async def confirm(self, words: Words) -> dict[str, JsonValue]:
+        """Take it that the deck is as it is known; see ``Giving.confirm``."""
+        return await self._giving.confirm(_said(words))
 
     async def _bring_in(self) -> None:
         """Let Postgres know at once, if it can; else the monitor does when it can again."""

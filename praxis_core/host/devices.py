@@ -84,19 +84,26 @@ async def open_devices(  # noqa: PLR0913  # what a runtime stands between
         epoch=epoch,
         time_limit=time_limit,
     )
-    standing = await Control(journal.database).standing(definition.name)
-    if standing.standing is Standing.STOPPED:
-        runtime.stop(standing.said)
+    control = Control(journal.database)
+    use, standing = await control.use(definition.name), await control.standing(definition.name)
+    if use.standing is Standing.STOPPED:
+        runtime.stop(use.said)
+    if standing.standing.given_away:
+        await runtime.lending.find(standing)
     try:
         with io_logged(settings.home_path / "logs" / f"workcell-{definition.name}-io"):
             if line is not None:  # else the devices have gone with the process that had them
                 runtime.remember(read_kept(files.kept))
             runtime.handed_on = lambda: write_kept(files.kept, runtime.remembered())
-            connecting = {asyncio.create_task(_connect(runtime, name)) for name in runtime.status()}
-            await asyncio.wait(connecting, timeout=CONNECT_SECONDS)
+            if not runtime.lending.is_released:
+                devices = runtime.status()
+                connecting = {asyncio.create_task(_connect(runtime, one)) for one in devices}
+                await asyncio.wait(connecting, timeout=CONNECT_SECONDS)
             awaited = await may_come_back(journal, stored.name)
             await runtime.recover([claim.run_id for claim in awaited])
-            if line is not None:
+            if runtime.is_given_away:
+                runtime.safekeeping.forget_all()  # what runs had set was switched off
+            elif line is not None:
                 runtime.safekeeping.inherit(_action(call) for call in read_safe_calls(files.safe))
             _tell_the_watchdog(runtime, files, epoch)
             yield runtime, line

@@ -152,6 +152,7 @@ async def _opened(
                 deck=runtime.assets.snapshot,
                 control=control,
                 stopped=lambda: runtime.is_stopped,
+                given_away=lambda: runtime.is_given_away,
                 watched=lambda: holder(files.watch) is not None,
             )
             monitor = Monitor(runtime, line, journal, importer, seconds=settings.monitor_seconds)

@@ -50,7 +50,9 @@ class Served:
     control: HostControl
     """Does what people say."""
     stopped: Callable[[], bool]
-    """Whether somebody has stopped the workcell."""
+    """Whether nothing is sent for any run: it was stopped, or given to another program."""
+    given_away: Callable[[], bool]
+    """Whether another program has the devices, or nobody has looked since it had them."""
     watched: Callable[[], bool]
     """Whether a watchdog would make the devices safe if this process died."""
     since: float = field(default_factory=monotonic)
@@ -116,6 +118,7 @@ def application(served: Served, *, token: str | None = None) -> ASGIApp:
                 "uptime": monotonic() - served.since,
                 "watched": served.watched(),
                 "stopped": served.stopped(),
+                "given_away": served.given_away(),
             }
         )
 

@@ -1,6 +1,7 @@
-"""What people have said of workcells and runs at work: stop, drain, pause, and go on.
+"""What people have said of workcells and runs at work: stop, drain, release, pause, and go on.
 
-Each word is a line of the audit trail, with who said it and why; the last one counts.
+Each word is a line of the audit trail, with who said it and why; the last one counts. Whether a
+workcell is in use, and who has its hardware, are said apart: a stop outlives that it was released.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, Self
 from uuid import UUID
 
 from pydantic import JsonValue
-from sqlalchemy import Uuid, bindparam, text
+from sqlalchemy import ARRAY, Text, Uuid, bindparam, text
 
 from praxis_core.journal.database import Database
 from praxis_core.journal.tables import EventRow
@@ -28,6 +29,12 @@ class Standing(StrEnum):
     """Runs that are at work come to their end, and none begins."""
     STOPPED = "workcell_stopped"
     """Nothing more is sent to any device."""
+    RELEASED = "workcell_released"
+    """Another program has its hardware, and nothing is connected to it from here."""
+    RECLAIMED = "workcell_reclaimed"
+    """It was taken back, and nobody has said yet that its deck is as it is known."""
+    CONFIRMED = "workcell_confirmed"
+    """Somebody has looked, and it is."""
 
     @property
     def words(self) -> str:
@@ -36,7 +43,15 @@ class Standing(StrEnum):
             Standing.STARTED: "taken into use",
             Standing.DRAINING: "told to drain",
             Standing.STOPPED: "stopped",
+            Standing.RELEASED: "released to another program",
+            Standing.RECLAIMED: "taken back from another program",
+            Standing.CONFIRMED: "confirmed to be as it is known",
         }[self]
+
+    @property
+    def given_away(self) -> bool:
+        """Whether another program has, or had, the hardware, and nobody has looked since."""
+        return self in {Standing.RELEASED, Standing.RECLAIMED}
 
 
 PAUSED = "paused"
@@ -89,18 +104,30 @@ class WorkcellStanding:
         """Whether runs may begin."""
         return self.standing is Standing.STARTED
 
+    @property
+    def mend(self) -> str:
+        """What a person types who wants it to be in use again."""
+        word = {Standing.RELEASED: "reclaim", Standing.RECLAIMED: "confirm"}
+        return f"praxis workcell {word.get(self.standing, 'start')} {self.workcell}"
+
     def __str__(self) -> str:
         """Say it in a sentence without its end."""
-        return f"workcell {self.workcell} was {self.standing.words} {self.said}"
+        told = f"workcell {self.workcell} was {self.standing.words} {self.said}"
+        if self.standing is Standing.RECLAIMED:
+            told += ", and nobody has said since that its deck is as it is known"
+        return told
 
 
 _STANDING = text("""
     SELECT kind, at, details FROM praxis.run_event
     WHERE run_id IS NULL
-      AND kind IN ('workcell_started', 'workcell_draining', 'workcell_stopped')
+      AND kind = ANY (:kinds)
       AND details ->> 'workcell' = :workcell
     ORDER BY id DESC LIMIT 1
-""")
+""").bindparams(bindparam("kinds", type_=ARRAY(Text())))
+
+_USE = (Standing.STARTED, Standing.DRAINING, Standing.STOPPED)
+_HARDWARE = (Standing.RELEASED, Standing.RECLAIMED, Standing.CONFIRMED)
 
 _PAUSES = """
     SELECT DISTINCT ON (e.run_id) e.run_id, e.kind, e.at, e.details
@@ -159,10 +186,22 @@ class Control:
 
     async def standing(self, workcell: str) -> WorkcellStanding:
         """Tell how a workcell stands; one of which nobody said anything is in use."""
+        hardware = await self._last_of(workcell, _HARDWARE)
+        if hardware is not None and hardware.standing.given_away:
+            return hardware
+        return await self.use(workcell)
+
+    async def use(self, workcell: str) -> WorkcellStanding:
+        """Tell whether a workcell is in use, whoever has its hardware."""
+        last = await self._last_of(workcell, _USE)
+        return last or WorkcellStanding(workcell, Standing.STARTED, Said("nobody"))
+
+    async def _last_of(self, workcell: str, kinds: Sequence[Standing]) -> WorkcellStanding | None:
+        values = {"workcell": workcell, "kinds": [kind.value for kind in kinds]}
         async with self._database.session() as session:
-            row = (await session.execute(_STANDING, {"workcell": workcell})).first()
+            row = (await session.execute(_STANDING, values)).first()
         if row is None:
-            return WorkcellStanding(workcell, Standing.STARTED, Said("nobody"))
+            return None
         return WorkcellStanding(workcell, Standing(row.kind), Said.of(row.details, row.at))
 
     async def at_work(self, workcell: str) -> Sequence[UUID]:

@@ -132,6 +132,8 @@ class LabLink:
         self._set_up: set[str] = set()
         self._control = _Wire(self, _CONTROL)
         self._opening = asyncio.Lock()
+        self._let_go = False
+        """Whether another program has the devices."""
 
     @property
     def now(self) -> float:
@@ -154,12 +156,31 @@ class LabLink:
 
         Raises:
             LabRefused: there is no such device, a newer host has it, or this one has it already.
-            DeviceLinkLost: the lab is not there.
+            DeviceLinkLost: the lab is not there, or another program has the devices.
         """
         wire = self._wires.setdefault(device, _Wire(self, device))
         self.epoch = self.epoch if epoch is None else epoch
+        self._refuse_let_go(device)
         welcome = await wire.open({"device": device, "epoch": self.epoch})
+        if self._let_go:  # meanwhile
+            await wire.close()
+        self._refuse_let_go(device)
         wire.initialised = bool(welcome["initialised"])
+
+    def _refuse_let_go(self, device: str) -> None:
+        if self._let_go:
+            what = "it was released to another program"
+            raise DeviceLinkLost(device=device, when="", what=what, sent=Sent.NONE)
+
+    async def let_go(self) -> None:
+        """Hang up at all devices, which stay as they are, and call none any more."""
+        self._let_go = True
+        for wire in self._wires.values():
+            await wire.close()
+
+    def take_up(self) -> None:
+        """Let devices be called again."""
+        self._let_go = False
 
     async def reconnect(self, device: str) -> None:
         """Connect again after the connection was lost; as ``connect``."""

@@ -75,7 +75,7 @@ class Admission:
         Raises:
             WorkcellStopped: it is, or it was.
         """
-        stopped = self.place.runs.stopped
+        stopped = self.place.runs.closed
         if stopped is None and known is not None and known.attempt == asking.attempt:
             stopped = known.stopped
         if stopped is None and asking.resuming and self.control is not None:
@@ -87,7 +87,7 @@ class Admission:
             return
         if known is not None and self.recovery is not None:
             await self.recovery.be_told(known, asking.known)
-        raise WorkcellStopped(**stopped.details)
+        raise type(stopped)(**stopped.details)
 
     async def _take_from_others(self, asking: Attaching) -> None:
         """End what other runs do with the devices: whoever has the newest claim has them."""

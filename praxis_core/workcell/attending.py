@@ -90,7 +90,7 @@ class AttendedRun:
             WorkcellStopped: it was.
         """
         if self.stopped is not None:
-            raise WorkcellStopped(**self.stopped.details)
+            raise type(self.stopped)(**self.stopped.details)
 
     @property
     def is_away(self) -> bool:
@@ -137,6 +137,8 @@ class AttendedRuns:
         self._runs: dict[UUID, AttendedRun] = {}
         self.stopped: WorkcellStopped | None = None
         """Why none of them sends anything, and none is taken up."""
+        self.given_away: WorkcellStopped | None = None
+        """The same, while another program has the hardware, and until somebody has looked."""
         self._told: dict[UUID, Said | None] = {}
         """Who has paused which run, or let it go on (None), as far as it was told here."""
 
@@ -150,9 +152,14 @@ class AttendedRuns:
     def add(self, run: AttendedRun) -> AttendedRun:
         """Take up a run; it is stopped with all others if that was said meanwhile."""
         self._runs[run.run_id] = run
-        if self.stopped is not None:
-            run.stop(self.stopped)
+        if self.closed is not None:
+            run.stop(self.closed)
         return run
+
+    @property
+    def closed(self) -> WorkcellStopped | None:
+        """Why none of them sends anything; None: they may."""
+        return self.given_away or self.stopped
 
     def hold(self, run_id: UUID, said: Said | None) -> AttendedRun | None:
         """Let the next command of a run wait, now or when it comes; None: let it go on."""
@@ -173,13 +180,13 @@ class AttendedRuns:
             run.stop(why)
 
     def refuse_while_stopped(self) -> None:
-        """Let no run come to a workcell that is stopped.
+        """Let no run come to a workcell that is stopped, or given away.
 
         Raises:
             WorkcellStopped: it is.
         """
-        if self.stopped is not None:
-            raise WorkcellStopped(**self.stopped.details)
+        if self.closed is not None:
+            raise type(self.closed)(**self.closed.details)
 
     def drop(self, run_id: UUID) -> None:
         """Forget a run."""

@@ -37,6 +37,11 @@ class Connections:
         self._losses = losses
         self._connecting: dict[str, asyncio.Task[None]] = {}
 
+    @property
+    def under_way(self) -> list[str]:
+        """Name the devices that are being set up."""
+        return [*self._connecting]
+
     async def connect(self, devices: Iterable[Device]) -> None:
         """Set up those of the devices that are not connected and in use, all at once.
 

@@ -45,6 +45,12 @@ class Reach(Protocol):
     def connected(self, device: str) -> bool:
         """Whether the line to a device is open, as far as can be told."""
 
+    async def let_go(self) -> None:
+        """Close the lines to all devices, which stay as they are, and open none any more."""
+
+    def take_up(self) -> None:
+        """Let lines be opened again."""
+
     def written(self, device: str) -> int | None:
         """Count the messages that were sent to a device so far; None: nobody counts them."""
 
@@ -90,6 +96,12 @@ class InProcess:
     def connected(self, device: str) -> bool:  # noqa: ARG002  # as the protocol has it
         """There is nothing between that could break."""
         return True
+
+    async def let_go(self) -> None:
+        """Nothing to close."""
+
+    def take_up(self) -> None:
+        """Nothing to open again."""
 
     def written(self, device: str) -> int | None:  # noqa: ARG002  # as the protocol has it
         """Nobody counts."""

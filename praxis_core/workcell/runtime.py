@@ -30,6 +30,7 @@ from praxis_core.workcell.device import Device
 from praxis_core.workcell.exactly_once import ExactlyOnce
 from praxis_core.workcell.failures import Failures
 from praxis_core.workcell.initial_state import confirm
+from praxis_core.workcell.lending import Lending
 from praxis_core.workcell.link import Attached, Attaching
 from praxis_core.workcell.live_status import DeviceState, DeviceStatus, LiveStatus
 from praxis_core.workcell.model import WorkcellModel
@@ -119,6 +120,8 @@ class WorkcellRuntime:
         control = None if journal is None else Control(journal.database)
         self._admission = Admission(place, self._stage, self._presence, self._recovery, control)
         self._stopping = Stopping(place)
+        self.lending = Lending(place, self._connections)
+        """How another program is given the devices."""
         self.upkeep = Upkeep(
             place, self._connections, self._exactly_once, self._board, self._handover
         )
@@ -208,7 +211,7 @@ class WorkcellRuntime:
             WorkcellStopped: somebody has stopped the workcell, now or while this attempt was there.
         """
         devices = [self._place.devices.named(name) for name in asking.devices]
-        if not self._place.runs.stopped:
+        if self._place.runs.closed is None:
             await self._connections.connect(devices)
         await self._connections.reach_again(asking.devices)
         run = await self._admission.admit(asking)
@@ -291,8 +294,13 @@ class WorkcellRuntime:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether somebody has stopped the workcell."""
-        return self._place.runs.stopped is not None
+        """Whether nothing is sent for any run: it was stopped, or given to another program."""
+        return self._place.runs.closed is not None
+
+    @property
+    def is_given_away(self) -> bool:
+        """Whether another program has the devices, or nobody has looked since it had them."""
+        return self._place.runs.given_away is not None
 
     @property
     def is_safe(self) -> bool:

@@ -187,6 +187,31 @@ class Safekeeping:
         self._due.update({action.key: time() for action in again})
         self._hold_all(run, [], again)
 
+    async def switch_off_all(self) -> list[str]:
+        """Switch off all that anybody left on; devices that are out of use are sent nothing.
+
+        Returns:
+            What could not be switched off, a sentence for each.
+        """
+        self._keep_no_longer(self._devices)
+        in_use = [name for name, one in self._devices.items() if one.quarantine is None]
+        actions = self.actions(in_use)
+        failures = await asyncio.gather(*(self._sent(None, action) for action in actions))
+        for action, failure in zip(actions, failures, strict=True):
+            if failure is None:
+                what = f"{action.device}.{action.method} was sent, because {action.why}"
+                await self._tell(None, "made_safe", what)
+        failed = [failure for failure in failures if failure is not None]
+        if failed:
+            self._hold_all(None, self.actions(), [])
+        return failed
+
+    def forget_all(self) -> None:
+        """Know nothing of any device any more: what it is set to, others decide."""
+        self.hold_no_longer(self._devices)
+        for device in self._devices:
+            self.forget(device)
+
     def park(self, run: AttendedRun, until: datetime | None, now: datetime) -> None:
         """Leave the devices of a run as they are that has no process until a time.
 
