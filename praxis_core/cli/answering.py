@@ -20,8 +20,8 @@ from praxis_core.cli.stopping import cancel_in_prefect, known_run
 from praxis_core.cli.waiting import in_prefect
 from praxis_core.errors import NothingToAnswer, RequestError
 from praxis_core.execution.deciding import refuse_hopeless
-from praxis_core.execution.in_doubt import details_of, read_channels
 from praxis_core.execution.doubt_told import DoubtTold
+from praxis_core.execution.in_doubt import details_of, read_channels
 from praxis_core.journal.questions import Question, Questions, wanted
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import Doubt

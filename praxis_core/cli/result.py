@@ -24,8 +24,8 @@ from praxis_core.cli.lost import is_gone, is_lost
 from praxis_core.cli.opening import journal
 from praxis_core.cli.waiting import in_prefect, not_in_history, status_words, waits_for
 from praxis_core.errors import RunNotFound
-from praxis_core.execution.in_doubt import MEANINGS
 from praxis_core.execution.doubt_told import DoubtTold, tell
+from praxis_core.execution.in_doubt import MEANINGS
 from praxis_core.execution.readout import PlateReadout, of_attempt, plate_readouts
 from praxis_core.execution.running_low import CONSUMABLES_LOW
 from praxis_core.execution.timeliness import PROMISE_BROKEN, flags

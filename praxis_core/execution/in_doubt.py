@@ -44,9 +44,7 @@ MEANINGS = {
 """What each answer means, for people."""
 
 
-async def settled(
-    journal: Journal, settings: PraxisSettings, run_id: UUID, page: RunPage
-) -> bool:
+async def settled(journal: Journal, settings: PraxisSettings, run_id: UUID, page: RunPage) -> bool:
     """Wait until all is answered that a run is in doubt about.
 
     Args:
@@ -70,9 +68,7 @@ async def settled(
     return bool(asked) and asked[-1].answer is not Answer.ABORT
 
 
-async def _settle(
-    journal: Journal, settings: PraxisSettings, doubt: Doubt, page: RunPage
-) -> None:
+async def _settle(journal: Journal, settings: PraxisSettings, doubt: Doubt, page: RunPage) -> None:
     """Wait for the first answer to a doubt, wherever it is given."""
     what = await text_of(journal, doubt, settings.home_path / "logs")
     text, title = what, "What happened?"
@@ -102,9 +98,7 @@ async def _settled_elsewhere(journal: Journal, doubt: Doubt) -> None:
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def _take(
-    journal: Journal, settings: PraxisSettings, doubt: Doubt, said: Said
-) -> None:
+async def _take(journal: Journal, settings: PraxisSettings, doubt: Doubt, said: Said) -> None:
     given = said.answer if isinstance(said.answer, dict) else {}
     answers = {_label(answer): answer for answer in doubt.choices}
     answer = answers.get(str(given.get("answer")))
