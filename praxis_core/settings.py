@@ -164,6 +164,13 @@ class PraxisSettings(BaseSettings):
         description="Seconds between two looks of a workcell host at its idle devices "
         "(PRAXIS_MONITOR_SECONDS).",
     )
+    page_port: int = Field(
+        default=4280,
+        ge=0,
+        le=65535,
+        description="Port of the workcells' page on 127.0.0.1 (PRAXIS_PAGE_PORT); the next free "
+        "one is taken when it is in use. 0: no page.",
+    )
     workcell_listen: str | None = Field(
         default=None,
         description="host:port at which a workcell host answers other computers "
@@ -251,6 +258,20 @@ class PraxisSettings(BaseSettings):
     def prefect_port_file(self) -> Path:
         """File with the port that the embedded Prefect server took."""
         return self.home_path / "prefect-port"
+
+    @property
+    def page_port_file(self) -> Path:
+        """File with the port that the workcells' page took."""
+        return self.home_path / "page-port"
+
+    @property
+    def page_url(self) -> str:
+        """Where the workcells' page answers, or will try to first; without a slash at its end."""
+        try:
+            port = int(self.page_port_file.read_text())
+        except (OSError, ValueError):
+            port = self.page_port
+        return f"http://127.0.0.1:{port}"
 
     def addresses(self) -> Addresses:
         """Work out where the services answer, without asking any of them.

@@ -96,6 +96,7 @@ def home(
                 environment.delenv(name)
         environment.setenv("PRAXIS_HOME", str(folder))
         environment.setenv("PRAXIS_PREFECT_PORT", "14200")
+        environment.setenv("PRAXIS_PAGE_PORT", "0")  # a test that looks at it starts one of its own
         place = prepare(PraxisSettings())
         services = (EmbeddedPostgres(place), EmbeddedValkey(place))
         ended_with_the_tests(folder)

@@ -15,12 +15,11 @@ from rich.markup import escape
 from praxis_core.cli.console import console, print_json
 from praxis_core.cli.opening import journal, run_id_of
 from praxis_core.cli.waiting import not_in_history
-from praxis_core.errors import HostNotRunning, RequestError, RunNotFound, ServiceUnreachable
+from praxis_core.errors import HostNotRunning, RequestError, RunNotFound
 from praxis_core.host.asking import ask_host
 from praxis_core.host.at_once import answers
-from praxis_core.host.files import HostFiles, holder
-from praxis_core.host.spool import Spool
-from praxis_core.journal.control import Control, Said, Standing, WorkcellStanding, about_workcell
+from praxis_core.host.stopping import note_standing, stop_workcell
+from praxis_core.journal.control import Control, Said, Standing, WorkcellStanding
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import RunRecord
 from praxis_core.settings import PraxisSettings
@@ -41,47 +40,11 @@ def stop(name: Name, *, why: Why = "", as_json_: AsJson = False) -> None:
     workcell start.
     """
     settings, said = PraxisSettings(), _said(why)
-    try:
-        answer = answers.pop(name, None) or ask_host(settings, name, "/stop", tell=_words(said))
-    except HostNotRunning as silent:
-        answer = _stop_without_host(settings, name, said, silent)
+    answer = stop_workcell(settings, name, said, answers.pop(name, None))
     if as_json_:
         print_json(answer)
     else:
         _show_stopped(name, answer)
-
-
-def _stop_without_host(
-    settings: PraxisSettings, name: str, said: Said, silent: HostNotRunning
-) -> dict[str, Any]:
-    """Note a stop for the host that comes next.
-
-    Raises:
-        HostNotRunning: there is one, and it does not answer: nobody knows what it sends.
-    """
-    files = HostFiles.of(settings, name)
-    local = name not in settings.workcell_hosts
-    pid = holder(files.lock) if local else None
-    noted = True
-    try:
-        asyncio.run(_note(settings, name, Standing.STOPPED, said))
-    except ServiceUnreachable:
-        if not local:
-            raise silent from None
-        message, details = about_workcell(name, Standing.STOPPED, said)
-        Spool(files.spool).write(Standing.STOPPED.value, message, **details)
-        noted = False
-    try:  # one that has begun meanwhile may not have seen it
-        return ask_host(settings, name, "/stop", tell=_words(said))
-    except HostNotRunning:
-        if pid is not None or not local:
-            where = "" if pid is None else f" (process {pid})"
-            what = (
-                f"its host{where} is there, and what it still sends nobody can say: use the "
-                f"emergency stop of the devices. {silent.details.get('what')}"
-            )
-            raise HostNotRunning(**{**silent.details, "what": what}) from None
-    return {"host": None, "runs": [], "under_way": [], "safe": None, "in_database": noted}
 
 
 def _show_stopped(name: str, answer: dict[str, Any]) -> None:
@@ -174,7 +137,7 @@ def start(name: Name, *, why: Why = "", as_json_: AsJson = False) -> None:
     try:
         answer = ask_host(settings, name, "/start", tell=_words(said))
     except HostNotRunning:
-        asyncio.run(_note(settings, name, Standing.STARTED, said))
+        asyncio.run(note_standing(settings, name, Standing.STARTED, said))
         answer = {"host": None}
     interrupted = asyncio.run(_interrupted(settings, name))
     if as_json_:
@@ -194,12 +157,6 @@ def start(name: Name, *, why: Why = "", as_json_: AsJson = False) -> None:
 async def _standing(settings: PraxisSettings, name: str) -> WorkcellStanding:
     async with journal(settings) as records:
         return await Control(records.database).standing(name)
-
-
-async def _note(settings: PraxisSettings, name: str, standing: Standing, said: Said) -> None:
-    async with journal(settings) as records:
-        await records.workcell(name)
-        await Control(records.database).say(name, standing, said)
 
 
 async def _interrupted(settings: PraxisSettings, name: str) -> list[UUID]:

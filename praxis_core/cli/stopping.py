@@ -26,10 +26,6 @@ def cancel_in_prefect(settings: PraxisSettings, run_id: UUID) -> None:
     """Let Prefect know; what counts is in the database, whether Prefect answers or not."""
     try:
         with PrefectApi(settings, timeout=ASKED_SECONDS) as api:
-            if not api.read_flow_run(run_id).ended:
-                message = "Given up by a person."
-                api.set_state(run_id, "CANCELLED", name="Cancelled", message=message)
-    except RunNotFound:
-        return
+            api.give_up(run_id)
     except ServiceError as error:
         say(f"Prefect was not told: {error}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -288,6 +289,17 @@ class PrefectApi:
         body = {"state": {"type": state_type, "name": name, "message": message}, "force": False}
         answer = self._ask("POST", f"/flow_runs/{run_id}/set_state", json=body)
         return str(answer.json()["status"])
+
+    def give_up(self, run_id: UUID) -> None:
+        """Cancel a flow run that a person has given up; one that has ended, or is unknown, stays.
+
+        Raises:
+            ServiceError: Prefect does not answer.
+        """
+        with suppress(RunNotFound):
+            if not self.read_flow_run(run_id).ended:
+                message = "Given up by a person."
+                self.set_state(run_id, "CANCELLED", name="Cancelled", message=message)
 
     def save_automation(
         self, name: str, body: Mapping[str, Any], *, keep: Sequence[str] = ()

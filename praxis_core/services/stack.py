@@ -17,6 +17,7 @@ from praxis_core.services.heartbeats import watch_heartbeats
 from praxis_core.services.home import Home, home_of, locked, prepare
 from praxis_core.services.missed import leave_out, missed_runs
 from praxis_core.services.notifications import create_automations
+from praxis_core.services.page import EmbeddedPage
 from praxis_core.services.postgres import EmbeddedPostgres
 from praxis_core.services.prefect_api import PrefectApi
 from praxis_core.services.prefect_server import EmbeddedPrefect
@@ -70,8 +71,8 @@ class ServiceStatus:
     """One service as ``praxis status`` shows it.
 
     Attributes:
-        service: postgres, valkey, prefect, worker, and for each workcell ``lab-NAME`` and
-            ``workcell-NAME`` (its watchdog with its host).
+        service: postgres, valkey, prefect, worker, page (of the workcells), and for each workcell
+            ``lab-NAME`` and ``workcell-NAME`` (its watchdog with its host).
         state: running, stopped, external, or unwatched (a host without its watchdog).
         address: where it answers, without a password.
         pid: its process, when this installation started it.
@@ -128,6 +129,9 @@ def up(
         if register is not None and Registration(home, settings, register).run():
             say("Library registered: protocols, workcells, blocks and deployments.")
         launched = _launch_workcells(settings, home, say)
+        if settings.page_port:
+            page = EmbeddedPage(home, settings)
+            launched.append((page, _launch(page, "page", say)))
         worker.wait(running)
         for service, record in launched:
             service.wait(record)
@@ -147,6 +151,7 @@ def down(settings: PraxisSettings, *, say: Say = lambda _: None) -> None:
         known = known_here(home)
         services: list[tuple[str, Service]] = [
             ("worker", worker),
+            ("page", EmbeddedPage(home, settings)),
             *((one.name, one) for one in _each(EmbeddedWatchdog, home, settings, known)),
             *((one.name, one) for one in _each(EmbeddedLab, home, settings, known)),
             ("prefect", EmbeddedPrefect(home, settings)),
@@ -180,8 +185,15 @@ def status(settings: PraxisSettings) -> list[ServiceStatus]:
             "prefect", addresses.prefect_ui_url, lambda: external.check_prefect(settings)
         ),
         _embedded("worker", EmbeddedWorker(home, settings), f"work pool {WORK_POOL}"),
+        *_page(settings, home),
         *_workcells(settings, home),
     ]
+
+
+def _page(settings: PraxisSettings, home: Home) -> Iterator[ServiceStatus]:
+    if settings.page_port:
+        page = EmbeddedPage(home, settings)
+        yield _embedded("page", page, page.address)
 
 
 def _workcells(settings: PraxisSettings, home: Home) -> Iterator[ServiceStatus]:
