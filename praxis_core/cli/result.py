@@ -25,7 +25,7 @@ from praxis_core.cli.opening import journal
 from praxis_core.cli.waiting import in_prefect, not_in_history, status_words, waits_for
 from praxis_core.errors import RunNotFound
 from praxis_core.execution.doubt_told import DoubtTold, tell
-from praxis_core.execution.in_doubt import MEANINGS
+from praxis_core.execution.in_doubt import MEANINGS, told_channels, written_channels
 from praxis_core.execution.readout import PlateReadout, of_attempt, plate_readouts
 from praxis_core.execution.running_low import CONSUMABLES_LOW
 from praxis_core.execution.timeliness import PROMISE_BROKEN, flags
@@ -388,16 +388,16 @@ def show_questions(
         for choice in doubt.choices:
             word = choice.value.replace("_", "-")
             if choice is Answer.PARTLY:
-                word = f"{word} --channels {_blocks(channels_of(doubt.details))}"
+                word = f"{word} --channels {_channels_to_type(doubt)}"
             console.print(f"    praxis run answer {run_id} {word}{number}")
             if FAILURE in details:
                 console.print(f"        [dim]{MEANINGS[choice]}[/dim]")
 
 
-def _blocks(channels: Sequence[int]) -> str:
-    """Write the first half of some channels, as an example of what to type."""
-    some = channels[: max(1, len(channels) // 2)]
-    return str(some[0]) if len(some) == 1 else f"{some[0]}-{some[-1]}"
+def _channels_to_type(doubt: Doubt) -> str:
+    """Write the channels on which it happened, as its device says; else the first as an example."""
+    used = channels_of(doubt.details)
+    return written_channels(told_channels(doubt) or used[: len(used) // 2])
 
 
 def _show_told(known: DoubtTold | None) -> None:

@@ -23,7 +23,7 @@ from praxis_core.execution.asking import LOOK_SECONDS, first_of
 from praxis_core.execution.deciding import refuse_hopeless
 from praxis_core.execution.doubt_told import text_of
 from praxis_core.execution.page import Form, RunPage, Said
-from praxis_core.journal.doubts import CHANNELS, NOTE, channels_of
+from praxis_core.journal.doubts import CHANNELS, FAILURE, NOTE, channels_of
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import Doubt
 from praxis_core.protocol.lifecycle import Answer, DoubtSubject
@@ -134,6 +134,29 @@ def details_of(answer: Answer, channels: Sequence[int] | None, note: str | None)
     return details or None
 
 
+def told_channels(doubt: Doubt) -> list[int]:
+    """Give the channels on which a command happened, as its device says; none: it says nothing."""
+    details = doubt.details if isinstance(doubt.details, dict) else {}
+    match details.get(FAILURE):
+        case {"failed_channels": [_, *_] as failed}:
+            return [one for one in channels_of(details) if one not in failed]
+        case _:
+            return []
+
+
+def written_channels(channels: Sequence[int]) -> str:
+    """Write channels as people do, ``0-3,6``; ``read_channels`` reads them."""
+    blocks: list[list[int]] = []
+    for one in sorted(channels):
+        if blocks and one == blocks[-1][-1] + 1:
+            blocks[-1].append(one)
+        else:
+            blocks.append([one])
+    return ",".join(
+        str(block[0]) if len(block) == 1 else f"{block[0]}-{block[-1]}" for block in blocks
+    )
+
+
 def read_channels(told: str) -> list[int]:
     """Read channels as people write them: ``0-3, 6``.
 
@@ -162,12 +185,15 @@ def _schema(doubt: Doubt) -> dict[str, JsonValue]:
         }
     }
     if Answer.PARTLY in doubt.choices:
-        used = ", ".join(map(str, channels_of(doubt.details)))
+        used = written_channels(channels_of(doubt.details))
         fields[CHANNELS] = {
             "type": "string",
             "title": "Channels on which it happened, if only on some",
-            "description": f"Of {used}; written as 0-3, 6.",
+            "description": f"Of {used}; written as 0-3,6.",
         }
+        told = told_channels(doubt)
+        if told:
+            fields[CHANNELS] |= {"default": written_channels(told)}
     if doubt.subject is DoubtSubject.COMMAND:
         fields["note"] = {"type": "string", "title": "What you did by hand, or saw"}
     if doubt.subject is DoubtSubject.ONCE:

@@ -25,6 +25,7 @@ from praxis_core.errors import (
     RequestError,
 )
 from praxis_core.execution.deciding import refuse_hopeless
+from praxis_core.execution.in_doubt import read_channels, told_channels, written_channels
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import Doubt
 from praxis_core.orchestrator import RunRequest, RunResult
@@ -289,3 +290,28 @@ async def test_what_nothing_needs_may_be_skipped(stand: Stand, journal: Journal)
     request = asked_for(stirring)
     doubt = await failed(stand, journal, request)
     await refuse_hopeless(journal, stand.settings, doubt, Answer.SKIP)
+
+
+async def test_the_channels_that_failed_are_told(
+    stand: Stand, journal: Journal, clogged: dict[str, set[int]]
+) -> None:
+    """As the device named them; who looks at the deck may say otherwise."""
+    clogged["aspirate"] = {2, 5}
+    doubt = await failed(stand, journal, asked_for(moving))
+    assert written_channels(told_channels(doubt)) == "0-1,3-4,6-7"
+
+
+@pytest.mark.parametrize(
+    ("told", "channels"), [("0-3,6", [0, 1, 2, 3, 6]), ("7", [7]), ("", []), (" 1, 2 ", [1, 2])]
+)
+def test_channels_are_read_as_they_are_written(told: str, channels: list[int]) -> None:
+    """And written so that they are read."""
+    assert read_channels(told) == channels
+    assert read_channels(written_channels(channels)) == channels
+
+
+@pytest.mark.parametrize("told", ["A1", "1-", "-", "0:3", "1;2"])
+def test_what_names_no_channels_is_refused(told: str) -> None:
+    """With what would."""
+    with pytest.raises(RequestError, match="0-3,6"):
+        read_channels(told)
