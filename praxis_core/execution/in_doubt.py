@@ -190,10 +190,8 @@ def _schema(doubt: Doubt) -> dict[str, JsonValue]:
             "type": "string",
             "title": "Channels on which it happened, if only on some",
             "description": f"Of {used}; written as 0-3,6.",
+            "default": written_channels(told_channels(doubt)),
         }
-        told = told_channels(doubt)
-        if told:
-            fields[CHANNELS] |= {"default": written_channels(told)}
     if doubt.subject is DoubtSubject.COMMAND:
         fields["note"] = {"type": "string", "title": "What you did by hand, or saw"}
     if doubt.subject is DoubtSubject.ONCE:
