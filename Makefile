@@ -1,7 +1,7 @@
 # Paths are relative throughout: the checkout's own path may hold spaces, which make cannot.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install up down status demo test check chaos bench lock
+.PHONY: help install up down status demo test check chaos browser bench lock
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -40,6 +40,9 @@ check: $(INSTALLED) ## Lint, format, types, layers
 chaos: $(INSTALLED) ## Kill everything everywhere (an hour), and write docs/reliability.md; goes on
 	PRAXIS_CHAOS_RESULTS=chaos.jsonl $(BIN)/python -m pytest -m chaos tests; \
 		ended=$$?; $(BIN)/python -m tests.chaos.page chaos.jsonl && exit $$ended
+
+browser: $(INSTALLED) ## Fill in forms and look at pages in a real browser (Chromium has to be installed)
+	$(BIN)/python -m pytest -m browser tests
 
 bench: $(INSTALLED) ## Measure, and write docs/benchmarks.md
 	$(BIN)/python -m benchmarks
