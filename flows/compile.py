@@ -268,5 +268,6 @@ async def _carried_out(
                 return await orchestrator.run(request)
         except (CommandInDoubt, RunNeedsAnswer):
             wait = settings.answer_wait_seconds
-            if not wait or not await settled(journal, request.run_id, page, wait):
+            logs = settings.home_path / "logs"
+            if not wait or not await settled(journal, request.run_id, page, wait, logs):
                 raise

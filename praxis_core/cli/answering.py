@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 from uuid import UUID
 
@@ -15,10 +15,11 @@ from rich.markup import escape
 
 from praxis_core.cli.console import console, print_json
 from praxis_core.cli.opening import journal, run_id_of
-from praxis_core.cli.result import as_json, show_asked, show_questions
+from praxis_core.cli.result import as_json, show_asked, show_questions, told_of
 from praxis_core.cli.stopping import cancel_in_prefect, known_run
 from praxis_core.cli.waiting import in_prefect
 from praxis_core.errors import NothingToAnswer, RequestError
+from praxis_core.execution.doubt_told import DoubtTold
 from praxis_core.journal.questions import Question, Questions, wanted
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import Doubt
@@ -67,7 +68,7 @@ def answer(
         print_json({"answered": as_json(answered), "open": [as_json(one) for one in still_open]})
         return
     console.print(escape(f"Noted: {said}."))
-    _show(run_id, still_open)
+    _show(run_id, still_open, {})
     if not still_open and not aborted:
         console.print(_goes_on(settings, run_id, by_hand=by_hand))
 
@@ -82,18 +83,17 @@ def questions(
     """List what runs ask, and what was answered by whom."""
     settings = PraxisSettings()
     run_id = None if run == "all" else asyncio.run(run_id_of(settings, run))
-    asked, doubts = asyncio.run(_asked_of(settings, run_id))
+    asked, doubts, known = asyncio.run(_asked_of(settings, run_id))
     if as_json_:
-        print_json(
-            {
-                "questions": [as_json(one) for one in asked],
-                "doubts": [as_json(one) for one in doubts],
-            }
-        )
+        asked_about = [
+            {**as_json(one), **(as_json(known[one.id]) if one.id in known else {})}
+            for one in doubts
+        ]
+        print_json({"questions": [as_json(one) for one in asked], "doubts": [*asked_about]})
         return
     listed: list[Doubt | Question] = [*asked, *doubts]
     for one in listed:
-        _show(one.run_id, [one], number=True)
+        _show(one.run_id, [one], known, number=True)
         if one.answered_at is not None:
             when = f"{one.answered_at:%Y-%m-%d %H:%M:%S}"
             told = one.answer if isinstance(one, Doubt) else json.dumps(one.answer)
@@ -104,14 +104,16 @@ def questions(
 
 async def _asked_of(
     settings: PraxisSettings, run_id: UUID | None
-) -> tuple[Sequence[Question], Sequence[Doubt]]:
+) -> tuple[Sequence[Question], Sequence[Doubt], dict[int, DoubtTold]]:
     async with journal(settings) as records:
         asked = Questions(records.database)
         if run_id is not None:
-            return await asked.of_run(run_id), await records.doubts(run_id)
+            doubts = await records.doubts(run_id)
+            known = await told_of(settings, records, doubts)
+            return await asked.of_run(run_id), doubts, known
         runs = [one.run_id for one in await records.runs(limit=1000) if not one.status.ended]
         doubts = [doubt for run in runs for doubt in await records.open_doubts(run)]
-        return await asked.open(), doubts
+        return await asked.open(), doubts, await told_of(settings, records, doubts)
 
 
 async def _answer(  # noqa: PLR0917  # what is said
@@ -191,9 +193,16 @@ def _json(text: str | None, where: str) -> JsonValue:
     return value
 
 
-def _show(run_id: UUID, asked: Sequence[Doubt | Question], *, number: bool = False) -> None:
+def _show(
+    run_id: UUID,
+    asked: Sequence[Doubt | Question],
+    known: Mapping[int, DoubtTold],
+    *,
+    number: bool = False,
+) -> None:
     named = number or len(asked) > 1
-    show_questions(run_id, [one for one in asked if isinstance(one, Doubt)], named=named)
+    doubts = [one for one in asked if isinstance(one, Doubt)]
+    show_questions(run_id, doubts, named=named, known=known)
     show_asked([one for one in asked if isinstance(one, Question)], named=named)
 
 

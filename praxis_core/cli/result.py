@@ -7,7 +7,7 @@ import json
 import re
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -24,6 +24,7 @@ from praxis_core.cli.lost import is_gone, is_lost
 from praxis_core.cli.opening import journal
 from praxis_core.cli.waiting import in_prefect, not_in_history, status_words, waits_for
 from praxis_core.errors import RunNotFound
+from praxis_core.execution.doubt_told import DoubtTold, tell
 from praxis_core.execution.readout import PlateReadout, of_attempt, plate_readouts
 from praxis_core.execution.running_low import CONSUMABLES_LOW
 from praxis_core.execution.timeliness import PROMISE_BROKEN, flags
@@ -113,6 +114,8 @@ class _Told:
     attempts: Sequence[AttemptRecord]
     doubts: Sequence[Doubt]
     questions: Sequence[Question]
+    told: Mapping[int, DoubtTold]
+    """What helps to answer the doubts."""
     kept: Sequence[str]
     """What belongs to it."""
     short: Shortage | None
@@ -132,7 +135,7 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
             run = await records.run(run_id)
         except RunNotFound:
             raise not_in_history(settings, run_id) from None
-        told = await _read(records, run)
+        told = await _read(settings, records, run)
     url = told.url(settings)
     known = run.by_hand or run.status is RunStatus.SUCCEEDED
     flow_run = None if known else in_prefect(settings, run_id)
@@ -153,9 +156,9 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
     console.print("" if url is None else f"Run in Prefect: {url}")
 
 
-async def _read(records: Journal, run: RunRecord) -> _Told:
+async def _read(settings: PraxisSettings, records: Journal, run: RunRecord) -> _Told:
     run_id, control = run.run_id, Control(records.database)
-    claims = await records.claims(run.workcell)
+    claims, doubts = await records.claims(run.workcell), await records.doubts(run_id)
     return _Told(
         run=run,
         commands=await records.commands(run_id) if run.by_hand else [],
@@ -164,7 +167,8 @@ async def _read(records: Journal, run: RunRecord) -> _Told:
         files=await records.data_files(run_id),
         events=await records.events(run_id),
         attempts=await records.attempts(run_id),
-        doubts=await records.doubts(run_id),
+        doubts=doubts,
+        told=await told_of(settings, records, doubts),
         questions=await Questions(records.database).open(run_id),
         kept=sorted({one.asset for one in claims if one.run_id == run_id}),
         short=await Shortages(records.database).of(run_id),
@@ -196,7 +200,7 @@ def _show_course(told: _Told) -> None:
     """Show what was done, asked and measured."""
     _show_attempts(told.attempts, told.events)
     unanswered = [doubt for doubt in told.doubts if doubt.answer is None]
-    _show_what_is_asked(told.run.run_id, unanswered, told.questions)
+    _show_what_is_asked(told, unanswered)
     if told.run.by_hand:
         _show_commands(told.commands)
     else:
@@ -209,10 +213,10 @@ def _show_course(told: _Told) -> None:
         console.print(f"\nData: {escape(file.path)}")
 
 
-def _show_what_is_asked(run_id: UUID, doubts: Sequence[Doubt], asked: Sequence[Question]) -> None:
-    named = len(doubts) + len(asked) > 1
-    show_questions(run_id, doubts, named=named)
-    show_asked(asked, named=named)
+def _show_what_is_asked(known: _Told, doubts: Sequence[Doubt]) -> None:
+    named = len(doubts) + len(known.questions) > 1
+    show_questions(known.run.run_id, doubts, named=named, known=known.told)
+    show_asked(known.questions, named=named)
 
 
 def _show_steps(steps: Sequence[StepRecord]) -> None:
@@ -351,10 +355,24 @@ def show_asked(asked: Sequence[Question], *, named: bool) -> None:
                 console.print(escape(f"    praxis run answer {one.run_id} {word}{number}"))
 
 
-def show_questions(run_id: UUID, asked: Sequence[Doubt], *, named: bool | None = None) -> None:
-    """Print what nobody knows of a run, with the words that answer it; ``named`` as before."""
+def show_questions(
+    run_id: UUID,
+    asked: Sequence[Doubt],
+    *,
+    named: bool | None = None,
+    known: Mapping[int, DoubtTold] | None = None,
+) -> None:
+    """Print what nobody knows of a run, with the words that answer it.
+
+    Args:
+        run_id: The run.
+        asked: The questions.
+        named: Whether an answer has to say which one it answers; None: if there are several.
+        known: What helps to answer them, by their ids.
+    """
     for doubt in asked:
         console.print(f"\n[bold yellow]Question {doubt.id}:[/bold yellow] {escape(doubt.what)}")
+        _show_told((known or {}).get(doubt.id))
         # What stands in the question already, or is for programs, is not said twice.
         details = doubt.details if isinstance(doubt.details, dict) else {}
         for name, value in details.items():
@@ -368,6 +386,26 @@ def show_questions(run_id: UUID, asked: Sequence[Doubt], *, named: bool | None =
         for choice in doubt.choices:
             word = choice.value.replace("_", "-")
             console.print(f"    praxis run answer {run_id} {word}{number}")
+
+
+def _show_told(known: DoubtTold | None) -> None:
+    """Print what was sent, and what came back before it."""
+    for title, lines in () if known is None else known.parts.items():
+        console.print(f"  {escape(title)}:")
+        for line in lines:
+            console.print(f"    {escape(line)}")
+    if known is not None and known.line:
+        console.print("  On its line:")
+        for line in known.line:
+            console.print(f"    {escape(line)}", soft_wrap=True)
+
+
+async def told_of(
+    settings: PraxisSettings, records: Journal, doubts: Sequence[Doubt]
+) -> dict[int, DoubtTold]:
+    """Gather what helps to answer what nobody has answered yet, by question."""
+    logs = settings.home_path / "logs"
+    return {one.id: await tell(records, one, logs) for one in doubts if one.answer is None}
 
 
 def _number(value: JsonValue) -> str:

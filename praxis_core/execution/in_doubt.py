@@ -6,12 +6,14 @@ import asyncio
 import logging
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from uuid import UUID
 
 from pydantic import JsonValue
 
 from praxis_core.errors import AnswerRefused, NothingToAnswer, RequestError, ServiceError
 from praxis_core.execution.asking import LOOK_SECONDS, first_of
+from praxis_core.execution.doubt_told import text_of
 from praxis_core.execution.page import Form, RunPage, Said
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import Doubt
@@ -27,7 +29,9 @@ WORDS = {
 """What people choose from."""
 
 
-async def settled(journal: Journal, run_id: UUID, page: RunPage, within: float) -> bool:
+async def settled(
+    journal: Journal, run_id: UUID, page: RunPage, within: float, logs: Path | None = None
+) -> bool:
     """Wait until all is answered that a run is in doubt about.
 
     Args:
@@ -35,6 +39,7 @@ async def settled(journal: Journal, run_id: UUID, page: RunPage, within: float) 
         run_id: The run.
         page: Where people see them; they may answer elsewhere, too.
         within: Seconds to wait.
+        logs: Folder of the logs of Praxis, where there are some on this computer.
 
     Returns:
         Whether the run may go on: all is answered, and nobody has aborted it.
@@ -42,16 +47,17 @@ async def settled(journal: Journal, run_id: UUID, page: RunPage, within: float) 
     try:
         async with asyncio.timeout(within):
             while doubts := await journal.open_doubts(run_id):
-                await _settle(journal, doubts[0], page)
+                await _settle(journal, doubts[0], page, logs)
     except TimeoutError:
         return False
     asked = await journal.doubts(run_id)
     return bool(asked) and asked[-1].answer is not Answer.ABORT
 
 
-async def _settle(journal: Journal, doubt: Doubt, page: RunPage) -> None:
+async def _settle(journal: Journal, doubt: Doubt, page: RunPage, logs: Path | None) -> None:
     """Wait for the first answer to a doubt, wherever it is given."""
-    text, title = doubt.what, "What happened?"
+    what = await text_of(journal, doubt, logs)
+    text, title = what, "What happened?"
     while True:
         form = Form(doubt.id, title, text, _schema(doubt))
         said: Said | None = await first_of(
@@ -65,7 +71,7 @@ async def _settle(journal: Journal, doubt: Doubt, page: RunPage) -> None:
         except NothingToAnswer:
             return
         except (AnswerRefused, RequestError) as refused:
-            text = f"{doubt.what}\n\n**Not taken:** {refused}"
+            text = f"{what}\n\n**Not taken:** {refused}"
         else:
             return
 

@@ -30,6 +30,8 @@ MOST_BYTES = 44_000
 
 _MOST = 6
 """Pieces of labware that are drawn."""
+_FEW = 2
+"""The same where they would be too much for a page; at last only the map is drawn."""
 _WIDTH = 420.0
 """mm of a row."""
 _TEXT = 9.5
@@ -62,8 +64,8 @@ def closeup_svg(
     found = places(deck, contents)
     drawing = _Closeup(found, contents, names, highlight, called or {})
     title = f"Seen from above: {', '.join(drawing.shown) or 'the deck'}"
-    for coarse in (False, True):
-        block = drawing.draw(coarse=coarse)
+    for most, coarse in ((_MOST, False), (_MOST, True), (_FEW, True), (0, True)):
+        block = drawing.draw(most, coarse=coarse)
         text = picture(block, drawing.shared, title, margin=8, scale=_SCALE)
         if len(text.encode()) <= MOST_BYTES:
             break
@@ -100,9 +102,9 @@ class _Closeup:
         self._labware = LabwareDrawer(self._contents, tints, self.shared, highlight, titles=False)
         self.shown = [one.name for one in self._pieces[:_MOST]]
 
-    def draw(self, *, coarse: bool) -> Block:
+    def draw(self, most: int, *, coarse: bool) -> Block:
         """Draw it: where, what, and what the signs mean."""
-        pieces = [self._piece(one, coarse=coarse) for one in self._pieces[:_MOST]]
+        pieces = [self._piece(one, coarse=coarse) for one in self._pieces[:most]]
         what = in_rows([*pieces, *self._heads()], _WIDTH, 18)
         signs = legend(self._contents, self._tints, outlined=bool(self._highlight))
         below = in_rows([one.scaled(_SMALL) for one in signs], _WIDTH, 12)

@@ -144,7 +144,7 @@ def test_the_more_is_in_a_well_the_more_of_it_is_filled(
     [plate] = [one for title, one in titles(picture).items() if title.startswith("plate_01 (")]
     full = next(width(one) for one in plate.iter() if one.get("class") == "em")
     filled = {title: one for title, one in titles(plate).items() if "µL" in title}
-    widths = []
+    widths: list[float] = []
     for volume in sorted(wells.values()):
         same = [one for title, one in filled.items() if title.endswith(f": {volume:.4g} µL")]
         assert len(same) == (1 if volume > 0 else 0)
@@ -205,6 +205,7 @@ def test_things_are_drawn_where_they_stand_by_now(star: Built, known: AssetManag
     known.grippers["star"] = "plate_01"
     known.locations["tips_300_04"] = Location(parent="carrier_tips-3", unknown="somebody moved it")
     known.locations["enzyme"] = Location(parent=None, shelf="freezer")
+    known.locations["guest"] = Location(parent="carrier_plates-4")
     known.heads["star"] = {0: MountedTip(spot=None), 9: MountedTip(spot=None, there=None)}
 
     picture = drawn(star, known)
@@ -215,6 +216,14 @@ def test_things_are_drawn_where_they_stand_by_now(star: Built, known: AssetManag
     assert any(one.startswith("plate_02_lid") for one in said)
     assert {"gripper of star holds plate_01", "tips_300_04: nobody knows where"} <= texts
     assert any("somebody moved it" in one for one in said)
+    assert "guest" in texts  # and where it stands is hatched
+    assert (
+        said[
+            "carrier_plates-4; carrier 1, site 5, on carrier_plates: guest, of which nobody "
+            "has said what it is like"
+        ].get("class")
+        == "un"
+    )
     assert not any(one.startswith("enzyme (") for one in said)
     assert "carrier 2, site 1" in texts  # where it stood
     assert {"channels of star", "9"} <= texts
@@ -224,7 +233,10 @@ def test_things_are_drawn_where_they_stand_by_now(star: Built, known: AssetManag
 def test_the_command_in_progress_is_outlined(star: Built, known: AssetManagerState) -> None:
     """Its wells, its labware; and not the deck that the device is."""
     fields = {"resource": {"$resource": "plate_01_well_B2"}, "volume": 50.0, "mix": None}
-    one = {"$data": "pylabrobot.liquid_handling.standard:SingleChannelAspiration", "fields": fields}
+    one: Any = {
+        "$data": "pylabrobot.liquid_handling.standard:SingleChannelAspiration",
+        "fields": fields,
+    }
     command = Command(
         run_id=uuid4(),
         attempt=1,
