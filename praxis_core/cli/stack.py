@@ -29,7 +29,9 @@ def up(
     settings = PraxisSettings()
     services = stack.up(settings, say=_say, skip_missed=skip_missed)
     _show(services)
-    console.print(f"\nPrefect: {settings.addresses().prefect_ui_url}   Stop with: praxis down")
+    page = f"   Workcells: {settings.page_url}" if settings.page_port else ""
+    prefect = settings.addresses().prefect_ui_url
+    console.print(f"\nPrefect: {prefect}{page}   Stop with: praxis down")
 
 
 def down() -> None:

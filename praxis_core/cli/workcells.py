@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 import yaml
@@ -21,9 +22,12 @@ from praxis_core.cli.opening import journal
 from praxis_core.cli.result import as_json
 from praxis_core.errors import RequestError, ServiceError
 from praxis_core.host.asking import ask_host
+from praxis_core.host.token import token_of
 from praxis_core.redis_connection import connect, unreachable
 from praxis_core.services.environment import environment
-from praxis_core.services.stack import start_lab
+from praxis_core.services.home import home_of
+from praxis_core.services.page import EmbeddedPage
+from praxis_core.services.stack import start_lab, start_page
 from praxis_core.settings import PraxisSettings
 from praxis_core.workcell.definition import WorkcellDefinition, load_definition
 from praxis_core.workcell.live_status import DeviceStatus, read_live_status
@@ -114,6 +118,10 @@ def show(
     console.print(f"[bold]{definition.name}[/bold] version {stored.version}, {definition.mode}")
     console.print(escape(definition.description))
     console.print(f"Host: {_host_words(host)}")
+    if (settings := PraxisSettings()).page_port:
+        console.print(
+            f"Page: {settings.page_url}/w/{quote(name)} (to act there: praxis workcell page)"
+        )
     console.print(_devices(definition, live))
     console.print(yaml.safe_dump(stored.definition, sort_keys=False, allow_unicode=True))
 
@@ -138,6 +146,35 @@ def _devices(definition: WorkcellDefinition, live: dict[str, DeviceStatus]) -> T
 
 
 @app.command()
+def page(
+    name: Annotated[str, typer.Argument(help="Name of the workcell.")] = "star",
+    *,
+    as_json_: AsJson = False,
+) -> None:
+    """Give the link to a workcell's page with which one may act there; keep it to yourself.
+
+    The page itself, without its token, is for everybody on this computer to look at.
+    """
+    settings = PraxisSettings()
+    if not settings.page_port:
+        raise RequestError(what="PRAXIS_PAGE_PORT is 0: there is no page")
+
+    async def read() -> Any:
+        async with journal(settings) as records:
+            return await records.workcell(name)
+
+    asyncio.run(read())
+    url = f"{settings.page_url}/w/{quote(name)}"
+    link = f"{url}#token={quote(token_of(settings))}"
+    if as_json_:
+        print_json({"url": url, "link": link})
+        return
+    console.print(link, soft_wrap=True, markup=False)
+    if not EmbeddedPage(home_of(settings), settings).ready():
+        console.print("It does not answer: praxis up")
+
+
+@app.command()
 def serve(
     name: Annotated[str, typer.Argument(help="Name of the workcell.")],
 ) -> None:
@@ -150,6 +187,7 @@ def serve(
 
     asyncio.run(read())
     start_lab(settings, name)
+    start_page(settings)
     words = [sys.executable, "-m", "praxis_core.host.watchdog", name]
     os.execve(words[0], words, environment(settings))  # noqa: S606  # this installation's own
 

@@ -21,7 +21,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from praxis_core.errors import PraxisError, RequestError, WorkcellNotFound
+from praxis_core.errors import (
+    AlreadyAnswered,
+    NothingToAnswer,
+    PraxisError,
+    RequestError,
+    WorkcellNotFound,
+)
 from praxis_core.host.stopping import stop_workcell
 from praxis_core.journal.control import Said
 from praxis_core.journal.record import Journal
@@ -195,6 +201,8 @@ def _acting(token: str, act: Act) -> Callable[[Request], Awaitable[Response]]:
             return _json(await act(request.path_params["name"], await _words(request)))
         except WorkcellNotFound as error:
             return _json({"error": str(error)}, _UNKNOWN)
+        except (AlreadyAnswered, NothingToAnswer) as error:
+            return _json({"error": str(error)}, _REFUSED)
         except RequestError as error:
             return _json({"error": str(error)}, _BAD)
         except PraxisError as error:

@@ -154,6 +154,8 @@ class _Drawing:
                 look = "ca"
             case ItemizedResource() | Container():
                 return self._placed(one, coarse)
+            case ResourceHolder() if resource.name in self._found.strange:
+                return box(flat, "un", inside=titled(self._told(resource)))
             case ResourceHolder():
                 look = "si"
             case Lid():
@@ -183,6 +185,8 @@ class _Drawing:
         here = f"; {self._called[name]}" if name in self._called else ""
         told = f"{name}{kind}{here}" + (f", on {where}" if where else "")
         inside = self._labware.summary(resource)
+        if name in self._found.strange:
+            inside = f"{self._found.strange[name]}, of which nobody has said what it is like"
         return f"{told}: {inside}" if inside else told
 
     def _outlined(self, one: Standing) -> str:
@@ -213,10 +217,15 @@ class _Drawing:
                 return _name_below(resource.name, room, 13, _LEAST_CARRIER)
             case ItemizedResource():
                 return _name_below(resource.name, room, 9, _LEAST_NAME)
-            case ResourceHolder():
-                return _name_inside(self._called.get(resource.name, resource.name), room)
             case _:
-                return _name_inside(resource.name, room, liquid=isinstance(resource, Container))
+                return self._name_inside(resource, room)
+
+    def _name_inside(self, resource: Resource, room: Box) -> str:
+        strange = self._found.strange.get(resource.name)
+        if strange is not None:
+            return _name_inside(strange, room, hatched=True)
+        name = self._called.get(resource.name, resource.name)
+        return _name_inside(name, room, hatched=isinstance(resource, Container))
 
     def _is_covered(self, one: Standing) -> bool:
         """Whether most of a thing cannot be seen for what stands on it."""
@@ -244,14 +253,14 @@ def _name_below(name: str, room: Box, below: float, least: float) -> str:
     return words(room.x + room.width / 2, -room.y + below, text, size, anchor="middle")
 
 
-def _name_inside(name: str, room: Box, *, liquid: bool = False) -> str:
+def _name_inside(name: str, room: Box, *, hatched: bool = False) -> str:
     """Write a name into a thing; on what may be hatched, on a plain ground."""
     if min(room.width, room.depth) < _NAMED:
         return ""
     upright = room.depth > room.width * 1.3
     text, size = fitting(name, max(room.width, room.depth) - 4, _NAME, _LEAST_NAME)
     long, high = width_of(text, size) + 3, size * 1.4
-    ground = box((-long / 2, -high / 2, long, high), "bg") if liquid else ""
+    ground = box((-long / 2, -high / 2, long, high), "bg") if hatched else ""
     middle, centre = room.x + room.width / 2, -room.y - room.depth / 2
     turn = "rotate(-90)" if upright else ""
     return (

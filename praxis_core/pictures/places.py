@@ -66,6 +66,8 @@ class Places:
     """What grippers hold, or may, by device."""
     lost: dict[str, Resource] = field(default_factory=dict)
     """Of which nobody knows where it is, by name."""
+    strange: dict[str, str] = field(default_factory=dict)
+    """What is known to stand somewhere and is nowhere on the deck as built, by what it is on."""
     on: dict[str, str] = field(default_factory=dict)
     """What each of them stands on, by name."""
     carrying: dict[str, list[Resource]] = field(default_factory=dict)
@@ -86,6 +88,10 @@ def places(deck: Resource | Iterable[Resource], contents: AssetManagerState) -> 
     for name, resource in there.items():
         if name not in rooted:
             _assign(resource, contents, there, found)
+    for name, known in contents.locations.items():
+        parent = None if name in there or known.unknown else there.get(str(known.parent))
+        if parent is not None and not isinstance(parent, ItemizedResource):
+            found.strange[parent.name] = name
     x = 0.0
     for root in roots:
         first = len(found.standing)

@@ -19,6 +19,7 @@ _LIGHT = {
     "dk": "fill:#f7f8f9;stroke:#8a9099",
     "ca": "fill:#e6e8ec",
     "si": "fill:none;stroke:#9aa1ab;stroke-dasharray:4 3",
+    "un": f"fill:url(#{UNKNOWN});stroke:#6b727c",
     "bo": "fill:#fbfbfc;stroke:#6b727c",
     "de": "fill:#e3eaf4;stroke:#3f5577;stroke-width:1.6",
     "ed": "stroke:#828993;fill:none",

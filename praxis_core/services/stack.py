@@ -229,6 +229,14 @@ def start_lab(settings: PraxisSettings, workcell: str) -> None:
                 lab.wait(lab.launch())
 
 
+def start_page(settings: PraxisSettings) -> None:
+    """Start the workcells' page, unless it runs, without waiting for it."""
+    if settings.page_port:
+        home = prepare(settings)
+        with locked(home, lambda: None):
+            EmbeddedPage(home, settings).launch()
+
+
 def _launch_workcells(
     settings: PraxisSettings, home: Home, say: Say
 ) -> list[tuple[Service, ProcessRecord]]:

@@ -205,6 +205,7 @@ def test_things_are_drawn_where_they_stand_by_now(star: Built, known: AssetManag
     known.grippers["star"] = "plate_01"
     known.locations["tips_300_04"] = Location(parent="carrier_tips-3", unknown="somebody moved it")
     known.locations["enzyme"] = Location(parent=None, shelf="freezer")
+    known.locations["guest"] = Location(parent="carrier_plates-4")
     known.heads["star"] = {0: MountedTip(spot=None), 9: MountedTip(spot=None, there=None)}
 
     picture = drawn(star, known)
@@ -215,6 +216,14 @@ def test_things_are_drawn_where_they_stand_by_now(star: Built, known: AssetManag
     assert any(one.startswith("plate_02_lid") for one in said)
     assert {"gripper of star holds plate_01", "tips_300_04: nobody knows where"} <= texts
     assert any("somebody moved it" in one for one in said)
+    assert "guest" in texts  # and where it stands is hatched
+    assert (
+        said[
+            "carrier_plates-4; carrier 1, site 5, on carrier_plates: guest, of which nobody "
+            "has said what it is like"
+        ].get("class")
+        == "un"
+    )
     assert not any(one.startswith("enzyme (") for one in said)
     assert "carrier 2, site 1" in texts  # where it stood
     assert {"channels of star", "9"} <= texts

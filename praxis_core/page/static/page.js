@@ -130,7 +130,7 @@ const parts = {
   deck(deck) {
     $("deck").replaceChildren(...deck.table.map((one) => row(one.name, one.place, one.contents)));
     show($("picture-problem"), deck.problem ? `No picture: ${deck.problem}` : deck.picture ? "" : "The picture is being drawn.");
-    if (!deck.picture) $("deck-details").open = true;
+    if (deck.problem) $("deck-details").open = true;
     picture(deck.picture);
   },
   runs(all) {
@@ -246,7 +246,7 @@ function question(one) {
   const problem = make("p", null, "problem");
   problem.hidden = true;
   problem.setAttribute("role", "alert");
-  const button = make("button", "Answer");
+  const button = make("button", one.kind === "question" && !Object.keys(one.form.properties || {}).length ? "Yes, it is done" : "Answer");
   form.append(token, problem, button);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
