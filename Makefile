@@ -29,7 +29,7 @@ demo: $(INSTALLED) ## Start everything and run a serial dilution on a simulated 
 	@$(BIN)/praxis demo
 
 test: $(INSTALLED) ## Run all tests, two files at a time, on services of their own
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2
 
 check: $(INSTALLED) ## Lint, format, types, layers
 	$(BIN)/ruff check $(SOURCES)

@@ -15,13 +15,14 @@ from contextlib import suppress
 from importlib.resources import as_file
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 import redis
 from psycopg import sql
 from pydantic import SecretStr
+from xdist.scheduler import LoadScopeScheduling
 
 from praxis_core.services.home import prepare
 from praxis_core.services.postgres import EmbeddedPostgres
@@ -39,20 +40,26 @@ if TYPE_CHECKING:
 
 TEMPLATE = "template_migrated"
 
+STACKS = ("tests/services/", "tests/flows/", "tests/chaos/test_through_prefect.py")
+"""Tests that start whole stacks."""
+
 _numbers = itertools.count(1)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep each file in one process, and in the same one all that start whole stacks.
+class _ByFile(LoadScopeScheduling):
+    """Keeps each file in one process, and in the same one all that start whole stacks.
 
     Their Prefect servers would fight for a port, and so would what they find running.
     """
-    for item in items:
-        room = item.path.relative_to(Path(__file__).parent).parts[0]
-        fixtures = set(getattr(item, "fixturenames", ()))
-        starts_stacks = room in {"services", "flows"} or fixtures & {"stack", "bare_stack"}
-        group = "stack" if starts_stacks else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "stack" if file.startswith(STACKS) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Say which tests go to which process."""
+    return _ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

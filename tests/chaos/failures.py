@@ -151,6 +151,7 @@ class _Trial:
         wait_for(lambda: not process.is_alive(), seconds=120)
         if hangs and process.exitcode == Ended.REFUSED:
             self._freed()  # it hung when it was asked how it is, before the run began
+            self._person.take_back(failure.deed.device)
         elif hangs:
             self._person.let_go_on(failure.deed.key, failure.deed.device)
         assert process.exitcode is not None

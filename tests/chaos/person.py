@@ -59,6 +59,12 @@ class Person:
             self._world.control.release(device)
             return any(key == one for one, _ in self._tagged())
 
+        wait_for(done)
+        self.take_back(device)
+
+    def take_back(self, device: str) -> None:
+        """Take a device into use again that hung and was freed."""
+
         def released() -> bool:
             settings, name = self._world.settings, self._world.workcell.name
             try:
@@ -67,7 +73,6 @@ class Person:
                 return False
             return True
 
-        wait_for(done)
         wait_for(released)
 
     def answer(self) -> None:

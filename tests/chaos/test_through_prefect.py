@@ -75,7 +75,9 @@ def planned(runs: PrefectRuns) -> Planned:
     return runs.plan("serial-dilution")
 
 
-@pytest.mark.parametrize("victim", [Victim.FLOW, Victim.HOST])
+@pytest.mark.parametrize(
+    "victim", [Victim.FLOW, pytest.param(Victim.HOST, marks=pytest.mark.chaos)]
+)
 def test_what_was_killed_goes_on_from_where_it_was(
     runs: PrefectRuns, planned: Planned, victim: Victim
 ) -> None:

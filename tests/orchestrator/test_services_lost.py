@@ -133,6 +133,7 @@ async def test_a_run_without_redis_fails_with_the_setting_named_and_can_be_retri
     assert (await own_journal.run(request.run_id)).status is RunStatus.SUCCEEDED
 
 
+@pytest.mark.chaos  # the host is patient for a minute
 async def test_nothing_is_sent_to_a_device_that_postgres_did_not_confirm(
     own: tuple[Home, PraxisSettings],
     own_orchestrator: Orchestrator,

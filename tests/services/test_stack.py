@@ -224,15 +224,18 @@ def test_two_starts_at_once_after_everything_was_killed_give_one_stack(
     for record in before.values():
         if record is not None:
             process.send(signal.SIGKILL, record)
-    assert process.wait_until(lambda: _all_ended(before), 10)
+    assert process.wait_until(lambda: _all_ended(before), 60)
 
-    with socket.create_server(("127.0.0.1", bare_stack.prefect_port)):
-        code = UP + "up(PraxisSettings(), register=None, say=print)"
-        starts = [
-            subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-            for _ in range(2)
-        ]
-        said = [start.communicate(timeout=120)[0] for start in starts]
+    try:
+        with socket.create_server(("127.0.0.1", bare_stack.prefect_port)):
+            code = UP + "up(PraxisSettings(), register=None, say=print)"
+            starts = [
+                subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+                for _ in range(2)
+            ]
+            said = [start.communicate(timeout=120)[0] for start in starts]
+    finally:
+        up(bare_stack, register=None)  # whatever comes of it, the other tests need the stack
 
     assert [start.returncode for start in starts] == [0, 0]
     assert max(text.count("Starting") for text in said) == len(SERVICES)
