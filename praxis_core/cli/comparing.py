@@ -60,7 +60,10 @@ async def compared(settings: PraxisSettings, run_id: UUID) -> Revisited:
         function = load_protocol((await records.protocol(run.protocol)).entrypoint)
         state = await present_state(records, run_id, run.workcell)
         decisions = await decisions_of(records, run_id)
-        return await Revisiting(records, settings, run_id, function).carry_out(decisions, state)
+        found = await Revisiting(records, settings, run_id, function).carry_out(decisions, state)
+        return dataclasses.replace(
+            found, changed=[f"{one} (by {one.by})" for one in decisions.changes]
+        )
 
 
 def _show(run_id: UUID, found: Revisited) -> None:
@@ -91,6 +94,8 @@ def _show(run_id: UUID, found: Revisited) -> None:
         console.print(table("\nThe rest", ("", "step", "command"), rows))
         if len(found.rest) > _MOST_COMMANDS:
             console.print(f"and {len(found.rest) - _MOST_COMMANDS} more")
+    for change in found.changed:
+        console.print(escape(f"Changed for the rest of it: {change}"))
     if found.condition:
         console.print(f"\nWhat comes after that, a value decides: {escape(found.condition)}")
     for fault in found.faults:

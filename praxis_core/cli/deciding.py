@@ -45,6 +45,16 @@ Redo = Annotated[
         help="Do once more, before it goes on, what was done: commands 12 or 10-12, or step:2.",
     ),
 ]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="DEVICE.METHOD.PARAMETER=VALUE",
+        help="Call a method otherwise for the rest of the run: lh.aspirate.flow_rates=50, "
+        "lh.dispense.offsets=[0,0,1]; =null takes that back.",
+    ),
+]
+By = Annotated[str | None, typer.Option("--by", help="Who decides; else your login name.")]
 Value = Annotated[
     str | None,
     typer.Option(metavar="JSON", help="What the protocol is given for what is left out."),
@@ -90,9 +100,11 @@ async def decide(  # what may be decided
     redo: Sequence[str] | None,
     value: str | None,
     *,
+    changed: Sequence[str] = (),
     anyway: bool = False,
+    by: str | None = None,
 ) -> None:
-    """Write down what is left out and what is done once more, if the run can go on with all of it.
+    """Write down what is left out, done once more or changed, if the run can go on with all of it.
 
     Raises:
         DecisionRefused: it cannot; nothing is written down.
@@ -101,12 +113,14 @@ async def decide(  # what may be decided
     if value is not None and len(skip or ()) != 1:
         raise RequestError(what="--value is what one --skip gives; name that one alone")
     async with journal(settings) as records:
-        deciding = await Deciding.about(records, run_id, getpass.getuser())
+        deciding = await Deciding.about(records, run_id, by or getpass.getuser())
         for one in skip or ():
             deciding.skip(one, _read(value), has_value=value is not None)
         for one in redo or ():
             deciding.redo(one)
-        problems = [] if anyway else await deciding.look_ahead(settings)
+        for one in changed:
+            deciding.change(one)
+        problems = [] if anyway or not (skip or redo) else await deciding.look_ahead(settings)
         if problems:
             listed = "".join(f"\n- {one}" for one in problems)
             what = f"the rest of it cannot go well then:{listed}\nTo do it all the same: --anyway"

@@ -73,6 +73,7 @@ TOLD = frozenset(
         "stop_not_reached",
         "command_left_out",
         "step_left_out",
+        "changed_for_the_rest",
         "to_do_again",
         "done_again",
         "calibration_changed",

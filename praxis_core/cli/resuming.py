@@ -58,6 +58,8 @@ def resume(
     skip: deciding.Skip = None,
     redo: deciding.Redo = None,
     value: deciding.Value = None,
+    set_: deciding.Set = None,
+    by: deciding.By = None,
     anyway: deciding.Anyway = False,
     until: deciding.Until = None,
     step_by_step: deciding.StepByStep = False,
@@ -71,8 +73,11 @@ def resume(
     with PrefectApi(settings) as api:
         flow_run = api.read_flow_run(run_id)
     _refuse_while_it_works(record, flow_run)
-    if skip or redo or value is not None:
-        asyncio.run(deciding.decide(settings, run_id, skip, redo, value, anyway=anyway))
+    if skip or redo or set_ or value is not None:
+        work = deciding.decide(
+            settings, run_id, skip, redo, value, changed=set_ or (), anyway=anyway, by=by
+        )
+        asyncio.run(work)
     if with_current_code:
         asyncio.run(_allow(settings, run_id))
     if stop := deciding.asked_stop(until, step_by_step=step_by_step):

@@ -1,4 +1,4 @@
-"""What people want to be left out of a run, or done once more: checked, and then written down.
+"""What people want to be left out of a run, done once more or changed: checked, and written down.
 
 Nothing is taken that the run could not go on from: a move of labware that did not take place would
 leave it on two places, and a tip that is gone cannot be taken again.
@@ -6,7 +6,7 @@ leave it on two places, and a tip that is gone cannot be taken again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +18,7 @@ from praxis_core.assets.catalogue import Catalogue
 from praxis_core.assets.description import describe
 from praxis_core.assets.manager import AssetManager
 from praxis_core.assets.state import AssetManagerState
-from praxis_core.errors import DecisionRefused
+from praxis_core.errors import DecisionRefused, RequestError
 from praxis_core.execution.decisions import (
     COMMAND_LEFT_OUT,
     LASTING,
@@ -44,6 +44,8 @@ from praxis_core.protocol.lifecycle import Answer, CommandKind
 from praxis_core.protocol.loading import load_protocol
 from praxis_core.protocol.steps import gives_a_value
 from praxis_core.settings import PraxisSettings
+from praxis_core.workcell.changed import CHANGED, Change, read, refuse_impossible
+from praxis_core.workcell.definition import WorkcellDefinition
 from praxis_core.workcell.kinds import TAKE_STOCK
 from praxis_core.workcell.knowledge import partly_done, undone
 
@@ -69,6 +71,8 @@ class Deciding:
         run_id: The run.
         by: The person.
         function: Its protocol.
+        workcell: Where it runs.
+        assets: What it has, by what its protocol calls that.
         done: What the run did.
         decisions: What was decided before.
         state: What is where now, and how much of it.
@@ -82,6 +86,8 @@ class Deciding:
         by: str,
         *,
         function: Callable[..., Any],
+        workcell: WorkcellDefinition,
+        assets: Mapping[str, JsonValue],
         done: Numbered,
         decisions: Decisions,
         state: AssetManagerState,
@@ -92,6 +98,8 @@ class Deciding:
         self._run_id = run_id
         self._by = by
         self._function = function
+        self._workcell = workcell
+        self._assets = assets
         self._done = done
         self._decisions = decisions
         self._state = state
@@ -104,11 +112,14 @@ class Deciding:
         run, last = await journal.run(run_id), await last_decision(journal, run_id)
         decisions = await decisions_of(journal, run_id)
         state = await present_state(journal, run_id, run.workcell)
+        stored = await journal.workcell(run.workcell, run.workcell_version)
         return cls(
             journal,
             run_id,
             by,
             function=load_protocol((await journal.protocol(run.protocol)).entrypoint),
+            workcell=WorkcellDefinition.model_validate(stored.definition),
+            assets=run.assets,
             done=await numbered(journal, run_id, decisions),
             decisions=decisions,
             state=state,
@@ -252,6 +263,32 @@ class Deciding:
         keys: JsonValue = [list(one.key) for one in found]
         message = f"{self._by} wants this to be done once more before the run goes on: {what}."
         self.made.append(Decision(TO_DO_AGAIN, message, {"what": what, "commands": keys}))
+
+    # --- changing ---------------------------------------------------------------------------------
+
+    def change(self, text: str) -> None:
+        """Call a method otherwise for the rest of the run: ``lh.aspirate.flow_rates=50``.
+
+        Raises:
+            DecisionRefused: the run has no such device, or that of it cannot be changed.
+            RequestError: it cannot be read.
+        """
+        named, method, parameter, value = read(text)
+        device = self._assets.get(named, named)
+        mine = sorted({str(one) for one in self._assets.values()} & {*self._workcell.devices})
+        if device not in mine:
+            what = f"it has no device {named!r}; it has {', '.join(mine) or 'none'}"
+            raise self._refused(what)
+        change = Change(str(device), method, parameter, value, self._by)
+        try:
+            refuse_impossible(self._workcell, change)
+        except RequestError as impossible:
+            raise self._refused(str(impossible.details["what"])) from None
+        message = f"{self._by} changes this for the rest of the run: {change}."
+        if value is None:
+            message = f"{self._by} lets this be as the protocol asks again: {device}.{method}."
+            message += f"{parameter}."
+        self.made.append(Decision(CHANGED, message, change.details))
 
     # ----------------------------------------------------------------------------------------------
 

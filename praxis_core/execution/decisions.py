@@ -23,6 +23,7 @@ from praxis_core.journal.record import Journal
 from praxis_core.journal.records import EventRecord
 from praxis_core.protocol.definition import ProtocolDefinition
 from praxis_core.protocol.step_name import may_be
+from praxis_core.workcell.changed import CHANGED, Change, changes_in
 
 STOP_ASKED = "stop_asked"
 """Kind of the event that says after which step the run is to stop."""
@@ -34,7 +35,7 @@ STEP_LEFT_OUT = "step_left_out"
 TO_DO_AGAIN = "to_do_again"
 """Kind of the event that says which commands are done once more before the run goes on."""
 
-LASTING = frozenset({COMMAND_LEFT_OUT, STEP_LEFT_OUT, TO_DO_AGAIN})
+LASTING = frozenset({COMMAND_LEFT_OUT, STEP_LEFT_OUT, TO_DO_AGAIN, CHANGED})
 """Kinds of the decisions that nothing takes back."""
 
 END = "end"
@@ -120,6 +121,8 @@ class Decisions:
     steps: Mapping[str, StepSkip] = field(default_factory=dict)
     """Those that are left out, by their numbers."""
     redos: tuple[Redo, ...] = ()
+    changes: tuple[Change, ...] = ()
+    """How methods are called for the rest of it."""
 
 
 NO_DECISIONS = Decisions()
@@ -190,7 +193,7 @@ def decided_in(events: Sequence[EventRecord]) -> Decisions:
             case "to_do_again":
                 places = tuple((branch, ordinal) for branch, ordinal in details["commands"])
                 redos.append(Redo(details["what"], places))
-    return Decisions(_stop_of(events), commands, steps, tuple(redos))
+    return Decisions(_stop_of(events), commands, steps, tuple(redos), changes_in(events))
 
 
 async def has_stopped_as_asked(history: History, run_id: UUID) -> bool:

@@ -86,6 +86,8 @@ class Revisited:
     """From where on nobody knows what comes; empty: from nowhere."""
     ended: str = ""
     """With what the protocol would end, if not by itself."""
+    changed: list[str] = field(default_factory=list)
+    """What people have changed of how the rest of it is sent."""
 
 
 class _RevisitedRun(PlannedRun):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from praxis_core.errors import ClaimLost, WorkcellStopped
 from praxis_core.journal.control import Control
 from praxis_core.workcell.attending import AttendedRun
+from praxis_core.workcell.changed import changes_in
 from praxis_core.workcell.deck_changes import DeckFollower
 from praxis_core.workcell.initial_state import confirm
 from praxis_core.workcell.link import Attaching
@@ -54,6 +55,7 @@ class Admission:
         run.devices, run.labware = set(asking.devices), set(asking.labware)
         if run.lessons.model is None and self.place.journal is not None:
             run.lessons = await lessons_of(self.place.journal, self.place.model)
+            run.changes = changes_in(await self.place.journal.events(run.run_id))
         if run is not known:
             await self._prepare(run, asking)
             self.place.runs.add(run)

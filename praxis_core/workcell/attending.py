@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -11,6 +11,7 @@ from uuid import UUID
 from praxis_core.errors import ClaimLost, CommandInDoubt, WorkcellStopped
 from praxis_core.journal.control import Said
 from praxis_core.protocol.command import Command
+from praxis_core.workcell.changed import Change
 from praxis_core.workcell.deck_changes import DeckFollower
 from praxis_core.workcell.taught import Lessons
 
@@ -32,6 +33,8 @@ class AttendedRun:
     """Commands whose intent may be in the journal."""
     unsent: set[Key] = field(default_factory=set)
     """Of these, the ones of which this process knows that nothing was sent."""
+    changes: Sequence[Change] = ()
+    """What people have changed of how it pipettes, when the attempt came to its devices."""
     lessons: Lessons = field(default_factory=Lessons)
     """What was taught to its devices when the attempt came to them."""
     doubt: str | None = None

@@ -42,7 +42,7 @@ from praxis_core.workcell.link import Ended
 from praxis_core.workcell.measurements import measurements_of
 from praxis_core.workcell.reach import Reach
 from praxis_core.workcell.retries import Retries
-from praxis_core.workcell.teaching import taught
+from praxis_core.workcell.teaching import as_people_said
 from praxis_core.workcell.time_limits import TimeLimit
 
 _log = logging.getLogger(__name__)
@@ -188,7 +188,7 @@ class ExactlyOnce:
             await self._set_aside(earlier, command)
         if self._journal is not None:
             # After what is compared with the past, which holds only what the protocol asked for.
-            given = await taught(self._journal, run, device, command, (args, kwargs))
+            given = await as_people_said(self._journal, run, device, command, (args, kwargs))
             work = replace(work, args=given[0], kwargs=given[1])
         refusal = await self._audience.stands_against(command)
         await self._intend(work)

@@ -1,8 +1,9 @@
-"""What was taught comes to the calls of a run, and it is written down which call was given what."""
+"""What people have taught and changed comes to the calls of a run; each that was given is noted."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +16,7 @@ from praxis_core.journal.command_writer import PATIENCE_SECONDS
 from praxis_core.journal.record import Journal
 from praxis_core.protocol.command import Command
 from praxis_core.workcell.attending import AttendedRun
+from praxis_core.workcell.changed import CHANGED_GIVEN, otherwise
 from praxis_core.workcell.device import Device
 from praxis_core.workcell.model import WorkcellModel
 from praxis_core.workcell.taught import GIVEN, Given, Lessons, give, reaches
@@ -37,7 +39,33 @@ async def lessons_of(journal: Journal, model: WorkcellModel) -> Lessons:
     return Lessons([one for one in found if reaches(definition, one)], model)
 
 
-async def taught(
+async def as_people_said(
+    journal: Journal, run: AttendedRun, device: Device, command: Command, asked: Arguments
+) -> Arguments:
+    """Give the arguments of a call with what was changed for the run, and then what was taught.
+
+    Raises:
+        ServiceUnreachable: Postgres does not answer, and nothing is to be sent.
+    """
+    changed = await _changed(journal, run, command, asked)
+    return await _taught(journal, run, device, command, changed)
+
+
+async def _changed(
+    journal: Journal, run: AttendedRun, command: Command, asked: Arguments
+) -> Arguments:
+    """Give the arguments of a call with what was changed; written down before it is made."""
+    called = (command.device, command.method)
+    changes = [one for one in run.changes if (one.device, one.method) == called]
+    if not changes:
+        return asked
+    values: dict[str, JsonValue] = {one.parameter: one.value for one in changes}
+    told = ", ".join(f"{one.parameter} {json.dumps(one.value)}" for one in changes)
+    await _write(journal, command, CHANGED_GIVEN, told, {"values": values})
+    return otherwise(changes, *asked)
+
+
+async def _taught(
     journal: Journal, run: AttendedRun, device: Device, command: Command, asked: Arguments
 ) -> Arguments:
     """Give the arguments of a call with what was taught; written down before it is made.
@@ -59,30 +87,32 @@ async def taught(
     given = Given(lessons, device.name, target)
     made = give(given, method, args, kwargs)
     if given.used:
-        await _write(journal, command, given, lessons.heights.get(device.name))
+        told = ", ".join(
+            f"{name} {value['value']} (version {value['version']})"
+            for name, value in given.used.items()
+            if isinstance(value, dict)
+        )
+        values = {"values": given.used, "grip_height": lessons.heights.get(device.name)}
+        await _write(journal, command, GIVEN, told, values)
     return made
 
 
-async def _write(journal: Journal, command: Command, given: Given, height: float | None) -> None:
+async def _write(
+    journal: Journal, command: Command, kind: str, told: str, values: Mapping[str, JsonValue]
+) -> None:
     """Write down what a call is given; a Postgres that is started again is waited for."""
-    told = ", ".join(
-        f"{name} {value['value']} (version {value['version']})"
-        for name, value in given.used.items()
-        if isinstance(value, dict)
-    )
     details: JsonValue = {
         "branch": command.branch,
         "ordinal": command.ordinal,
         "attempt": command.attempt,
         "device": command.device,
         "method": command.method,
-        "values": given.used,
-        "grip_height": height,
+        **values,
     }
     until = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
-            await journal.event(command.run_id, GIVEN, f"{command.name}: {told}", details)
+            await journal.event(command.run_id, kind, f"{command.name}: {told}", details)
         except ServiceUnreachable:
             if time.monotonic() > until:
                 raise
