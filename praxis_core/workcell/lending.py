@@ -65,6 +65,11 @@ class Lending:
             What keeps a device from being given away, a sentence for each.
         """
         busy = [f"{name} is being connected" for name in self.connections.under_way]
+        busy += [
+            f"a call of {name} is under way, and no call is ever cancelled"
+            for name, device in self.place.devices.items()
+            if device.lock.locked()
+        ]
         return busy or await self.place.safekeeping.switch_off_all()
 
     async def let_go(self) -> list[AttendedRun]:

@@ -257,6 +257,27 @@ def test_what_makes_the_rest_impossible_is_refused(bench: Bench) -> None:
     assert bench.listed()[-1]["end"] == "left out"
 
 
+def test_what_is_changed_for_the_rest_is_what_the_device_hears(bench: Bench) -> None:
+    """Killed right after it, and after a command that was changed; the run ends as ever."""
+    bench.fails("star", "aspirate", nth=2)
+    changed = ["lh.aspirate.flow_rates=60", "star.dispense.offsets=[0,0,1]"]
+    work = decide(bench.world.settings, bench.run_id, None, None, None, changed=changed)
+    asyncio.run(work)
+    for ordinal in (3, 5):
+        bench.is_killed("0", ordinal)
+    assert bench.ends() == Ended.SUCCEEDED, bench.world.said(bench.run_id)
+    ends = [str(one["end"]) for one in bench.listed()]
+    assert ends[1:6] == [
+        "done",
+        "done",
+        "done, with flow_rates 60",
+        "done, with offsets [0, 0, 1]",
+        "done, with flow_rates 60",
+    ]
+    assert [bench.volume(f"A{column}") for column in (1, 2, 3)] == [30.0, 30.0, 30.0]
+    bench.is_as_recorded()
+
+
 def test_of_two_who_decide_at_once_one_is_told_to_look_again(bench: Bench) -> None:
     """Neither overlooks what the other wants: nothing is left out and done again by chance."""
     bench.fails("star", "aspirate", nth=3)

@@ -18,13 +18,14 @@ from praxis_core.errors import (
     LabRefused,
     RequestError,
     WorkcellReleased,
+    WorkcellStopped,
     WorkcellUnverified,
 )
 from praxis_core.host.link import HostLink
 from praxis_core.journal.control import Control, Said, Standing
 from praxis_core.journal.record import Journal
 from praxis_core.manual import workcell
-from praxis_core.protocol.lifecycle import RunStatus
+from praxis_core.protocol.lifecycle import Answer, DoubtSubject, RunStatus
 from praxis_core.settings import PraxisSettings
 from praxis_core.simulator.lab_link import LabLink
 from praxis_core.simulator.lab_process import LabProcess
@@ -192,12 +193,53 @@ async def test_nothing_is_taken_from_under_a_run(  # noqa: PLR0913, PLR0917  # t
     confirmed = await praxis("workcell", "confirm", "bench", "--yes")
     assert "was stopped" in confirmed.output
     assert (await praxis("workcell", "start", "bench")).exit_code == 0
+    with pytest.raises(WorkcellStopped):
+        await HostLink.to(settings, "bench").attach(run.asking(resuming=True))
     fresh = await begin_run(run_id=run.run_id)
     fresh.numbers["0"] = 2
     other = HostLink.to(settings, "bench")
     await other.attach(fresh.asking(resuming=True))
     assert (await other.execute(fresh.spill(2))).value == 2
     await other.detach(RunStatus.SUCCEEDED)
+
+
+async def test_a_question_is_answered_before_others_change_what_there_is_to_see(  # noqa: PLR0913, PLR0917
+    host: HostProcess,
+    link: HostLink,
+    begin_run: BeginRun,
+    journal: Journal,
+    praxis: Typed,
+    gate: Callable[..., Path],
+    log: Log,
+    until: Any,
+) -> None:
+    """What nobody knows yet keeps the workcell here, and so does a call that has not ended."""
+    run = await begin_run()
+    await link.attach(run.asking())
+    closed = gate()
+    under_way = asyncio.create_task(link.execute(run.spill(0)))
+    await until(lambda: "begin spill 0" in log())
+    await journal.set_status(run.run_id, RunStatus.INTERRUPTED, attempt=run.attempt)
+    refused = await praxis("workcell", "release", "bench")
+    assert "left.spill (branch 0, 0)" in str(refused.exception)
+    assert "is not known" in str(refused.exception)
+    closed.unlink()
+    await under_way
+    await journal.raise_doubt(
+        run.run_id,
+        run.attempt,
+        DoubtSubject.TAIL,
+        "0",
+        1,
+        "Did it spill?",
+        (Answer.DID_NOT_HAPPEN, Answer.ABORT),
+        {},
+    )
+    refused = await praxis("workcell", "release", "bench")
+    assert "Did it spill?" in str(refused.exception)
+    assert not host.get("/health")["given_away"]
+    assert (await link.execute(run.shake(300))).error is None
+    await link.close()
 
 
 async def test_it_is_taken_back_and_confirmed_without_a_host(
