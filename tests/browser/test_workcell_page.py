@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
+from pydantic import JsonValue, SecretStr
 
 from praxis_core.errors import PraxisError, WorkcellStopped
 from praxis_core.host.asking import ask_host
@@ -170,7 +170,7 @@ async def _follow_the_deck(page: Any, hands: Workcell) -> None:
 
 
 async def _answer(page: Any, hands: Workcell, questions: Questions) -> None:
-    form = {
+    form: dict[str, JsonValue] = {
         "type": "object",
         "properties": {"weight": {"type": "number", "title": "Weight of <b>it</b>"}},
         "required": ["weight"],
