@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from praxis_core.assets.description import describe
 from praxis_core.errors import HostNotRunning, PraxisError
+from praxis_core.execution.doubt_told import text_of
 from praxis_core.host.asking import ask_host
 from praxis_core.journal import rows
 from praxis_core.journal.control import Control
@@ -45,6 +46,9 @@ HOST_SECONDS = 1.0
 """How long the host may take to say how it is."""
 READ_SECONDS = 5.0
 """How long one part may take to be read."""
+
+TEXT_SECONDS = 0.5
+"""How long a read waits for what helps to answer a doubt; to draw its picture takes longer."""
 
 MOST_RUNS = 10
 MOST_COMMANDS = 14
@@ -91,6 +95,7 @@ class Reader:
         self._questions = Questions(journal.database)
         self._locks = AssetLockManager(redis, journal=journal)
         self._last: Sections = {}
+        self._texts: dict[int, asyncio.Task[str]] = {}
         self.deck = DeckPicture(workcell, journal)
 
     async def read(self) -> Sections:
@@ -231,10 +236,24 @@ class Reader:
             runs = (await session.execute(query)).all()
         found: list[JsonValue] = []
         for run_id, name, ended_at in runs:
-            found += [_question(one, name) for one in await self._questions.open(run_id)]
             if ended_at is None:
-                found += [_doubt(one, name) for one in await self._journal.open_doubts(run_id)]
+                found += await self._doubts(run_id, name)
+            found += [_question(one, name) for one in await self._questions.open(run_id)]
         return found[:MOST_ASKED]
+
+    async def _doubts(self, run_id: UUID, run: str) -> list[JsonValue]:
+        """Tell what nobody knows, with what was sent: that is gathered and drawn once for each."""
+        found: list[JsonValue] = []
+        logs = self._settings.home_path / "logs"
+        for one in await self._journal.open_doubts(run_id):
+            if one.id not in self._texts:
+                text = text_of(self._journal, one, logs)
+                self._texts[one.id] = asyncio.create_task(text)
+            told = self._texts[one.id]
+            if (await asyncio.wait({told}, timeout=TEXT_SECONDS))[0]:
+                text_told = "" if told.exception() is not None else told.result()
+                found.append(_doubt(one, run, text_told))
+        return found
 
 
 async def _part(trouble: list[str], name: str, read: Callable[[], Awaitable[Any]]) -> Any:
@@ -331,14 +350,14 @@ def _question(asked: Question, run: str) -> dict[str, JsonValue]:
     }
 
 
-def _doubt(doubt: Doubt, run: str) -> dict[str, JsonValue]:
+def _doubt(doubt: Doubt, run: str, text: str) -> dict[str, JsonValue]:
     return {
         "kind": "doubt",
         "id": doubt.id,
         "run": str(doubt.run_id),
         "run_name": run,
         "title": doubt.what,
-        "text": "",
+        "text": text.partition("\n\n")[2],  # the question comes first there
         "choices": [one.value for one in doubt.choices],
         "since": _time(doubt.raised_at),
     }

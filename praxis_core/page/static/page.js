@@ -226,7 +226,7 @@ function questions(all) {
 }
 
 function question(one) {
-  const form = make("form", null, "question");
+  const form = make("form", null, `question ${one.kind}`);
   form.dataset.id = one.id;
   form.append(make("h3", one.title));
   form.append(make("p", `${one.run_name}, asked at ${clock(one.since)}`, "quiet"));
@@ -269,17 +269,34 @@ function question(one) {
   return form;
 }
 
-// A picture in a question is a data: URI; the rest is shown as it was written.
+// What Praxis itself writes: bold words, lists, a block of code, pictures as data: URIs.
 function markdown(form, text) {
   const pictures = /!\[([^\]]*)\]\((data:image\/(?:png|jpeg|svg\+xml);base64,[A-Za-z0-9+/=]+)\)/g;
-  const plain = text.replace(pictures, "").trim();
-  if (plain) form.append(make("p", plain, "text"));
+  const plain = text.replace(pictures, "");
+  const blocks = plain.split(/(```[^]*?```)/).flatMap((part) => (part.startsWith("```") ? [part] : part.split(/\n{2,}/)));
+  for (const block of blocks) {
+    const lines = block.trim().split("\n");
+    if (block.trim().startsWith("```")) form.append(make("pre", lines.filter((line) => !line.startsWith("```")).join("\n")));
+    else if (lines.every((line) => line.startsWith("- "))) {
+      const list = make("ul");
+      for (const line of lines) list.append(words(make("li"), line.slice(2)));
+      form.append(list);
+    } else if (block.trim()) form.append(words(make("p", null, "text"), block.trim()));
+  }
   for (const [, alt, source] of text.matchAll(pictures)) {
     const image = make("img");
     image.alt = alt;
     image.src = source;
     form.append(image);
   }
+}
+
+function words(node, text) {
+  text.split("**").forEach((part, i, all) => {
+    const plain = part.replace(/\\([!-\/:-@[-`{-~])/g, "$1");
+    node.append(i % 2 && i < all.length - 1 ? make("strong", plain) : plain);
+  });
+  return node;
 }
 
 function choices(form, one) {
