@@ -20,7 +20,6 @@ from praxis_core.journal.control import (
 from praxis_core.journal.record import Journal
 from praxis_core.protocol.lifecycle import CommandKind, RunStatus
 from praxis_core.to_the_end import to_the_end
-from praxis_core.workcell.attending import AttendedRun
 from praxis_core.workcell.runtime import WorkcellRuntime
 
 _log = logging.getLogger(__name__)
@@ -81,10 +80,11 @@ class Giving:
         except BaseException:
             lending.put_back(before)
             raise
-        runs = await lending.let_go()
-        for run in runs:
-            await self._tell(said, run)
-        return {"runs": [str(run) for run in await self._stopped()]}
+        attempts = {run.run_id: run.attempt for run in await lending.let_go()}
+        unfinished = await self._unfinished()
+        for run_id, attempt in (attempts | unfinished).items():
+            await self._tell(said, run_id, attempt)
+        return {"runs": [str(run_id) for run_id in unfinished]}
 
     async def reclaim(self, said: Said) -> dict[str, JsonValue]:
         """Take the devices back; nobody gets them until somebody has looked at the deck.
@@ -163,22 +163,25 @@ class Giving:
         listed = "".join(f"\n- {part}" for part in parts)
         return RequestError(what=f"workcell {self._workcell} is not released: {what}{listed}")
 
-    async def _tell(self, said: Said, run: AttendedRun) -> None:
+    async def _tell(self, said: Said, run_id: UUID, attempt: int) -> None:
         """Tell a run's audit trail that its attempt does not go on."""
         message = f"Its workcell was released to another program {said}."
-        details: dict[str, JsonValue] = {"attempt": run.attempt, **said.details}
+        details: dict[str, JsonValue] = {"attempt": attempt, **said.details}
         try:
-            await self._journal.event(run.run_id, ATTEMPT_STOPPED, message, details)
+            await self._journal.event(run_id, ATTEMPT_STOPPED, message, details)
         except PraxisError as error:
-            _log.warning("not in the audit trail of run %s yet: %s", run.run_id, error)
-            details["run"] = str(run.run_id)
+            _log.warning("not in the audit trail of run %s yet: %s", run_id, error)
+            details["run"] = str(run_id)
             self._spool.write(ATTEMPT_STOPPED, message, **details)
 
-    async def _stopped(self) -> Sequence[UUID]:
+    async def _unfinished(self) -> dict[UUID, int]:
+        """Give the attempts of the runs that have stopped, and still have something here."""
         try:
-            return [run.run_id for run in await self._journal.runs_unfinished(self._workcell)]
-        except PraxisError:  # it is released all the same
-            return []
+            runs = await self._journal.runs_unfinished(self._workcell)
+        except PraxisError as error:  # it is released all the same
+            _log.warning("which runs have something of %s is not known: %s", self._workcell, error)
+            return {}
+        return {run.run_id: run.attempt for run in runs}
 
 
 def not_released(workcell: str) -> RequestError:

@@ -75,6 +75,7 @@ class Commands:
         return await self.exactly_once.look(run, device, command, look)
 
     def _refuse_unless_usable(self, device: Device, run: AttendedRun, command: Command) -> None:
+        run.refuse_stopped()  # else a device that was let go of would be to blame
         if not device.connected and device.quarantine is None:
             raise DeviceNotConnected(device=device.name, method=command.method)
         run.allow(command)

@@ -115,6 +115,8 @@ async def test_another_program_has_the_hardware_and_it_comes_back(  # noqa: PLR0
     with pytest.raises(WorkcellReleased, match=r"by anna at .*Venus.*reclaim bench"):
         await hand(settings)
     assert lab_host.health()["given_away"]
+    stopped = await praxis("workcell", "stop", "bench")
+    assert "nothing here can stop" in " ".join(stopped.output.split())
     plate = model.resources.get("plate_01")
     away = model.places["carrier 1, site 5"]
     await handler.move_resource(plate, away)
@@ -124,23 +126,22 @@ async def test_another_program_has_the_hardware_and_it_comes_back(  # noqa: PLR0
 
     with pytest.raises(WorkcellUnverified, match="workcell confirm bench"):
         await hand(settings)
-    assert (await praxis("workcell", "start", "bench")).exit_code == 0
-    with pytest.raises(WorkcellUnverified):
-        await hand(settings)
     before = await Catalogue(journal.database).state("bench")
     moved = await praxis("assets", "move", "plate_01", "carrier 1, site 5", "-w", "bench")
     assert moved.exit_code == 0, moved.output
     asked = await praxis("workcell", "confirm", "bench", "--by", "ben", "--yes")
     assert "plate_01" in asked.output
-    assert "Runs may begin" in asked.output
+    assert "was stopped" in asked.output
+    started = await praxis("workcell", "start", "bench")
+    assert "is in use again" in started.output
 
     place = await hand(settings)
     assert place not in {home, ""}
     after = await Catalogue(journal.database).state("bench")
     assert (after.containers, after.doubts) == (before.containers, before.doubts)
     told = [one.message for one in await journal.events(None) if one.kind.startswith("workcell_")]
-    assert [line.partition(" by ")[2][:4] for line in told if "anna" in line] == ["anna"]
-    assert "confirmed to be as it is known by ben" in told[-1]
+    assert "released to another program by anna at" in told[0]
+    assert "confirmed to be as it is known by ben" in told[-2]
     history = await Catalogue(journal.database).history("bench", "tips_300_01")
     assert "confirmed" in [one.kind for one in history.events]
     assert (await control.standing("bench")).is_open
@@ -151,8 +152,17 @@ def safe_calls(settings: PraxisSettings) -> Any:
     return json.loads((settings.run_folder / "workcell-bench.safe.json").read_text())
 
 
+@pytest.fixture
+async def holding_host(journal: Journal, new_host: Callable[..., HostProcess]) -> HostProcess:
+    """A host whose left device is left as it is set for a run that may come back."""
+    definition = (await journal.workcell("bench")).definition
+    definition["devices"]["left"]["on_lost"] = {"hold_minutes": 60}
+    await journal.store_workcell("bench", definition)
+    return await asyncio.to_thread(new_host().start)
+
+
 async def test_nothing_is_taken_from_under_a_run(  # noqa: PLR0913, PLR0917  # the fixtures
-    host: HostProcess,
+    holding_host: HostProcess,
     settings: PraxisSettings,
     link: HostLink,
     begin_run: BeginRun,
@@ -171,36 +181,62 @@ async def test_nothing_is_taken_from_under_a_run(  # noqa: PLR0913, PLR0917  # t
     assert (await control.standing("bench")).is_open
     assert (await link.execute(run.spill(1))).value == 1
 
-    await link.detach(RunStatus.INTERRUPTED)
     await journal.set_status(run.run_id, RunStatus.INTERRUPTED, attempt=run.attempt)
     answer = json.loads((await praxis("workcell", "release", "bench", "--json")).output)
     assert answer["runs"] == [str(run.run_id)]
     assert log()[-2:] == ["stopped", "stop"]
     assert safe_calls(settings) == []
     with pytest.raises(WorkcellReleased):
-        await HostLink.to(settings, "bench").attach(run.asking(resuming=True))
-    await asyncio.to_thread(host.kill)
-    await asyncio.to_thread(host.start)
+        await HostLink.to(settings, "bench").attach((await begin_run("right")).asking())
     with pytest.raises(WorkcellReleased):
-        await HostLink.to(settings, "bench").attach(run.asking(resuming=True))
-    assert safe_calls(settings) == []
+        await link.execute(run.spill(2))
     again = await praxis("workcell", "release", "bench")
     assert "was released to another program" in str(again.exception)
-    stopped = await praxis("workcell", "stop", "bench")
-    assert "nothing here can stop" in " ".join(stopped.output.split())
 
     assert (await praxis("workcell", "reclaim", "bench")).exit_code == 0
-    confirmed = await praxis("workcell", "confirm", "bench", "--yes")
-    assert "was stopped" in confirmed.output
-    assert (await praxis("workcell", "start", "bench")).exit_code == 0
+    assert (await praxis("workcell", "confirm", "bench", "--yes")).exit_code == 0
     with pytest.raises(WorkcellStopped):
-        await HostLink.to(settings, "bench").attach(run.asking(resuming=True))
+        await link.execute(run.spill(2))
+    await link.close()
     fresh = await begin_run(run_id=run.run_id)
     fresh.numbers["0"] = 2
     other = HostLink.to(settings, "bench")
     await other.attach(fresh.asking(resuming=True))
     assert (await other.execute(fresh.spill(2))).value == 2
     await other.detach(RunStatus.SUCCEEDED)
+
+
+@pytest.mark.chaos
+async def test_that_it_is_released_outlives_the_host(  # noqa: PLR0913, PLR0917  # the fixtures
+    holding_host: HostProcess,
+    settings: PraxisSettings,
+    link: HostLink,
+    begin_run: BeginRun,
+    journal: Journal,
+    praxis: Typed,
+    log: Log,
+) -> None:
+    """The next one connects nothing, and lets no attempt come back that was there before."""
+    run = await begin_run()
+    await link.attach(run.asking())
+    await link.execute(run.shake(300))
+    await link.detach(RunStatus.INTERRUPTED)
+    await journal.set_status(run.run_id, RunStatus.INTERRUPTED, attempt=run.attempt)
+    assert len(safe_calls(settings)) == 1
+    assert (await praxis("workcell", "release", "bench")).exit_code == 0
+    before = log()
+    await asyncio.to_thread(holding_host.kill)
+    await asyncio.to_thread(holding_host.start)
+    with pytest.raises(WorkcellReleased):
+        await HostLink.to(settings, "bench").attach(run.asking(resuming=True))
+    assert safe_calls(settings) == []
+    assert log() == before
+    assert (await praxis("workcell", "reclaim", "bench")).exit_code == 0
+    assert (await praxis("workcell", "confirm", "bench", "--yes")).exit_code == 0
+    await asyncio.to_thread(holding_host.kill)
+    await asyncio.to_thread(holding_host.start)
+    with pytest.raises(WorkcellStopped):
+        await HostLink.to(settings, "bench").attach(run.asking(resuming=True))
 
 
 async def test_a_question_is_answered_before_others_change_what_there_is_to_see(  # noqa: PLR0913, PLR0917
