@@ -239,7 +239,11 @@ class Reader:
                 AttemptRow, (AttemptRow.run_id == RunRow.id) & (AttemptRow.number == RunRow.attempt)
             )
             .join(WorkcellRow, WorkcellRow.id == AttemptRow.workcell_id)
-            .where(WorkcellRow.name == self._workcell, RunRow.id.in_(doubts) | RunRow.id.in_(asked))
+            .where(
+                WorkcellRow.name == self._workcell,
+                RunRow.ended_at.is_(None),
+                RunRow.id.in_(doubts) | RunRow.id.in_(asked),
+            )
             .order_by(RunRow.created_at.desc())
             .limit(MOST_ASKED)
         )
