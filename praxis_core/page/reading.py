@@ -35,6 +35,7 @@ from praxis_core.journal.tables import (
     WorkcellRow,
 )
 from praxis_core.locks.asset_lock_manager import AssetLockManager
+from praxis_core.locks.lease import WaitState
 from praxis_core.page.deck import DeckPicture
 from praxis_core.protocol.lifecycle import RunStatus, StepStatus
 from praxis_core.settings import PraxisSettings
@@ -56,6 +57,12 @@ MOST_ASKED = 20
 _RUNS_SEARCHED = 100
 """Newest runs, of any workcell, among which those of this one are looked for."""
 _LONGEST_ERROR = 300
+
+_WAITS = {
+    WaitState.LEASED: "held by",
+    WaitState.RESERVED: "kept for",
+    WaitState.ASKED_BEFORE: "asked for before by",
+}
 
 _LAST_COMMANDS = text("""
     WITH RECURSIVE found AS (
@@ -201,16 +208,20 @@ class Reader:
         ]
 
     async def _waits(self) -> JsonValue:
-        waits = [
-            one for one in await self._locks.waiting() if one.asset.startswith(f"{self._workcell}/")
-        ]
+        here = f"{self._workcell}/"
+        by_whom: dict[tuple[str, str, WaitState], list[str]] = {}
+        for one in await self._locks.waiting():
+            if one.asset.startswith(here):
+                key = one.holder, one.held_by, one.state
+                by_whom.setdefault(key, []).append(one.asset.removeprefix(here))
         found: list[JsonValue] = [
-            {"who": one.holder, "for": str(one), "since": _time(one.since)} for one in waits
+            {"who": who, "for": f"{', '.join(assets)}, {_WAITS[state]} {other}"}
+            for (who, other, state), assets in by_whom.items()
         ]
         standing = await self._control.standing(self._workcell)
         if not standing.is_open:
             found += [
-                {"who": f"run {one}", "for": str(standing), "since": None}
+                {"who": f"run {one}", "for": str(standing)}
                 for one in await self._control.waiting(self._workcell)
             ]
         return found
@@ -223,21 +234,24 @@ class Reader:
         doubts = select(DoubtRow.run_id).where(DoubtRow.answered_at.is_(None))
         asked = select(QuestionRow.run_id).where(QuestionRow.answered_at.is_(None))
         query = (
-            select(RunRow.id, RunRow.name, RunRow.ended_at)
+            select(RunRow.id, RunRow.name)
             .join(
                 AttemptRow, (AttemptRow.run_id == RunRow.id) & (AttemptRow.number == RunRow.attempt)
             )
             .join(WorkcellRow, WorkcellRow.id == AttemptRow.workcell_id)
-            .where(WorkcellRow.name == self._workcell, RunRow.id.in_(doubts) | RunRow.id.in_(asked))
+            .where(
+                WorkcellRow.name == self._workcell,
+                RunRow.ended_at.is_(None),
+                RunRow.id.in_(doubts) | RunRow.id.in_(asked),
+            )
             .order_by(RunRow.created_at.desc())
             .limit(MOST_ASKED)
         )
         async with self._journal.database.session() as session:
             runs = (await session.execute(query)).all()
         found: list[JsonValue] = []
-        for run_id, name, ended_at in runs:
-            if ended_at is None:
-                found += await self._doubts(run_id, name)
+        for run_id, name in runs:
+            found += await self._doubts(run_id, name)
             found += [_question(one, name) for one in await self._questions.open(run_id)]
         return found[:MOST_ASKED]
 
