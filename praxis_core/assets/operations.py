@@ -5,7 +5,7 @@ Needs no PyLabRobot: the forms are those of ``labware.encoding``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -126,6 +126,19 @@ def channels_used(command: Command) -> tuple[int, ...]:
     given = _items(_argument(command, "ops", 0))
     channels = _items(_argument(command, "use_channels", 1)) or range(len(given))
     return tuple(int(channel) for channel in channels)
+
+
+def written_channels(channels: Sequence[int]) -> str:
+    """Write channels as people do, ``0-3,6``."""
+    blocks: list[list[int]] = []
+    for one in sorted(channels):
+        if blocks and one == blocks[-1][-1] + 1:
+            blocks[-1].append(one)
+        else:
+            blocks.append([one])
+    return ",".join(
+        str(block[0]) if len(block) == 1 else f"{block[0]}-{block[-1]}" for block in blocks
+    )
 
 
 def on_channels(command: Command, channels: Collection[int]) -> Command:

@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from praxis_core.assets.description import describe
+from praxis_core.assets.operations import written_channels
 from praxis_core.assets.shortages import Shortage, Shortages
 from praxis_core.cli.console import console, print_json, table
 from praxis_core.cli.lost import is_gone, is_lost
@@ -25,7 +26,7 @@ from praxis_core.cli.opening import journal
 from praxis_core.cli.waiting import in_prefect, not_in_history, status_words, waits_for
 from praxis_core.errors import RunNotFound
 from praxis_core.execution.doubt_told import DoubtTold, tell
-from praxis_core.execution.in_doubt import MEANINGS, told_channels, written_channels
+from praxis_core.execution.in_doubt import MEANINGS, told_channels
 from praxis_core.execution.readout import PlateReadout, of_attempt, plate_readouts
 from praxis_core.execution.running_low import CONSUMABLES_LOW
 from praxis_core.execution.timeliness import PROMISE_BROKEN, flags

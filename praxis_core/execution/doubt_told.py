@@ -19,12 +19,15 @@ from praxis_core.assets.operations import (
     Aspirate,
     Dispense,
     DropTip,
-    Operation,
+    Grip,
     PickTip,
+    Release,
     operations_of,
+    written_channels,
 )
 from praxis_core.assets.state import AssetManagerState, Before, ContainerContents
 from praxis_core.errors import PraxisError
+from praxis_core.journal.doubts import FAILURE
 from praxis_core.journal.history import History
 from praxis_core.journal.records import CommandRecord, Doubt
 from praxis_core.protocol.command import Command, DeckChange
@@ -86,8 +89,9 @@ async def tell(
     state = await Catalogue(history.database).state(run.workcell)
     first = asked[0].number if asked else commands[-1].number + 1 if commands else 0
     earlier = [one for one in commands if one.command.device == device and one.number < first]
+    failed = isinstance(doubt.details, dict) and FAILURE in doubt.details
     parts = {
-        "Sent": [line for one in asked[:_MOST] for line in _sent(one, state)],
+        "Sent": [line for one in asked[:_MOST] for line in _sent(one, state, failed=failed)],
         f"Before it, on {device}": [_exchange(one) for one in earlier[-EXCHANGES:]],
     }
     stored = await history.workcell(run.workcell, run.workcell_version)
@@ -135,8 +139,14 @@ async def text_of(history: History, doubt: Doubt, logs: Path | None) -> str:
 # --- what was sent --------------------------------------------------------------------------------
 
 
-def _sent(one: CommandRecord, state: AssetManagerState) -> list[str]:
-    """Tell a command with its channels, one by one, and what was in what it touched."""
+def _sent(one: CommandRecord, state: AssetManagerState, *, failed: bool) -> list[str]:
+    """Tell a command with its channels, and what was in what it touched.
+
+    Args:
+        one: The command.
+        state: What is known now.
+        failed: Whether the question says with what it failed.
+    """
     step = f", step {one.command.step}" if one.command.step else ""
     lines = [f"{_time(one.issued_at)} {describe(one.command)} (command {one.number}{step})"]
     before = state.doubts.get(identity(one.command), Before())
@@ -144,32 +154,37 @@ def _sent(one: CommandRecord, state: AssetManagerState) -> list[str]:
         operations = operations_of(one.command, state)
     except (AttributeError, LookupError, TypeError, ValueError):
         operations = []  # written by another version; its name was told
-    told_ = [line for line in (_operation(one, before) for one in operations) if line]
-    lines += told_[:_MOST]
-    if len(told_) > _MOST:
-        lines.append(f"and {len(told_) - _MOST} more channels")
+    channels: dict[str, list[int]] = {}
+    for operation in operations:
+        if not isinstance(operation, Grip | Release):
+            channels.setdefault(_operation(operation, before), []).append(operation.channel)
+    lines += [f"{_channels(of)}: {told}" for told, of in [*channels.items()][:_MOST]]
+    if len(channels) > _MOST:
+        lines.append(f"and {sum(map(len, [*channels.values()][_MOST:]))} more channels")
     if one.outcome is not None and one.outcome.error is not None:
         sent = "" if one.outcome.sent is None else f"; sent: {one.outcome.sent}"
         lines.append(f"it failed: {one.outcome.error.message}{sent}")
-    elif one.outcome is None:
+    elif one.outcome is None and not failed:
         lines.append("no answer came back")
     return lines
 
 
-def _operation(one: Operation, before: Before) -> str:
+def _channels(channels: Sequence[int]) -> str:
+    return f"channel{'' if len(channels) == 1 else 's'} {written_channels(channels)}"
+
+
+def _operation(one: PickTip | DropTip | Aspirate | Dispense, before: Before) -> str:
     match one:
-        case PickTip(channel=channel, spot=spot):
+        case PickTip(spot=spot):
             there = before.tip_spots.get(spot)
             tip = "" if there is None else f" (before: {'a tip' if there else 'no tip'})"
-            return f"channel {channel}: tip from {_place(spot)}{tip}"
-        case DropTip(channel=channel, target=target):
-            return f"channel {channel}: tip to {_place(target)}"
-        case Aspirate(channel=channel, container=name, volume=volume):
-            return f"channel {channel}: {volume:g} µL from {_place(name)}{_held(name, before)}"
-        case Dispense(channel=channel, container=name, volume=volume):
-            return f"channel {channel}: {volume:g} µL to {_place(name)}{_held(name, before)}"
-        case _:
-            return ""
+            return f"tip from {_place(spot)}{tip}"
+        case DropTip(target=target):
+            return f"tip to {_place(target)}"
+        case Aspirate(container=name, volume=volume):
+            return f"{volume:g} µL from {_place(name)}{_held(name, before)}"
+        case Dispense(container=name, volume=volume):
+            return f"{volume:g} µL to {_place(name)}{_held(name, before)}"
 
 
 def _held(name: str, before: Before) -> str:
@@ -177,7 +192,7 @@ def _held(name: str, before: Before) -> str:
     if name not in known:
         return ""
     held = known[name]
-    return " (before: unknown)" if held.unknown else f" (before: {held.volume:.4g} µL)"
+    return " (before: unknown)" if held.unknown else f" (before: {round(held.volume, 1):.10g} µL)"
 
 
 def _place(name: str) -> str:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
+from praxis_core.assets.operations import written_channels
 from praxis_core.errors import (
     AnswerRefused,
     DecisionRefused,
@@ -142,19 +143,6 @@ def told_channels(doubt: Doubt) -> list[int]:
             return [one for one in channels_of(details) if one not in failed]
         case _:
             return []
-
-
-def written_channels(channels: Sequence[int]) -> str:
-    """Write channels as people do, ``0-3,6``; ``read_channels`` reads them."""
-    blocks: list[list[int]] = []
-    for one in sorted(channels):
-        if blocks and one == blocks[-1][-1] + 1:
-            blocks[-1].append(one)
-        else:
-            blocks.append([one])
-    return ",".join(
-        str(block[0]) if len(block) == 1 else f"{block[0]}-{block[-1]}" for block in blocks
-    )
 
 
 def read_channels(told: str) -> list[int]:

@@ -17,7 +17,7 @@ from praxis_core.labware.encoded_error import EncodedError
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import Answer, DoubtSubject
 from praxis_core.workcell.attending import AttendedRun
-from praxis_core.workcell.failures import failed_answers
+from praxis_core.workcell.failures import error_told, failed_answers
 
 _log = logging.getLogger(__name__)
 
@@ -79,7 +79,8 @@ class Doubts:
         """
         error = outcome.error or EncodedError("builtins:Exception", "")
         does, answers = describe(command), failed_answers(command)
-        what = f"it failed: {error.message or error.type}"
+        said = error_told(error)
+        what = f"it failed: {said}"
         run.doubt = f"{does} ({what})"
         channels = list(channels_used(command))
         failure: dict[str, JsonValue] = {
@@ -93,7 +94,7 @@ class Doubts:
         if len(channels) > 1:
             details[CHANNELS] = [*channels]
         details[FAILURE] = failure
-        question = f"This failed: {does}. {error.message or error.type}. What now? The run waits"
+        question = f"This failed: {does}. The device says: {said.rstrip('.')}. What now?"
         key = (command.branch, command.ordinal)
         await self._ask(run, DoubtSubject.COMMAND, key, question, answers, details)
         return CommandInDoubt(command=does, what=what, choices=_typed(run, answers))

@@ -6,9 +6,10 @@ run stops and asks. So whatever is killed meanwhile, nothing is done twice and t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from praxis_core.assets.operations import channels_used
+from praxis_core.assets.operations import channels_used, written_channels
 from praxis_core.labware.encoded_error import EncodedError
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import Answer, CommandKind, OnError
@@ -43,16 +44,32 @@ class Failures:
         return self.definition.on_error
 
 
+def error_told(error: EncodedError) -> str:
+    """Tell what a device said, for people: of an error of several channels, of which each."""
+    by_channel: dict[str, list[int]] = {}
+    for channel, one in _of_channels(error):
+        said = f"{_class_of(one['type'])}: {one['message']}"
+        by_channel.setdefault(said.removesuffix(": "), []).append(channel)
+    told = [
+        f"channel{'' if len(channels) == 1 else 's'} {written_channels(channels)}: {said}"
+        for said, channels in by_channel.items()
+    ]
+    return "; ".join(told) or error.message or _class_of(error.type)
+
+
 def error_classes(error: EncodedError) -> set[str]:
     """Name the classes of an error, without their modules: also those of its channels."""
-    found = {_class_of(error.type)}
+    return {_class_of(error.type), *(_class_of(one["type"]) for _, one in _of_channels(error))}
+
+
+def _of_channels(error: EncodedError) -> Iterator[tuple[int, dict[str, str]]]:
+    """Give what each channel raised, of PyLabRobot's ChannelizedError."""
     match error.args:
         case {"state": {"errors": {"$dict": list(pairs)}}}:
             for pair in pairs:
                 match pair:
-                    case [_, {"$error": {"type": str(path)}}]:
-                        found.add(_class_of(path))
-    return found
+                    case [int(channel), {"$error": {"type": str(path), "message": str(said)}}]:
+                        yield channel, {"type": path, "message": said}
 
 
 def failed_answers(command: Command) -> list[Answer]:

@@ -17,6 +17,7 @@ from praxis_core.assets.catalogue import Catalogue
 from praxis_core.assets.corrections import Filling
 from praxis_core.assets.entries import By
 from praxis_core.assets.manager import AssetManager
+from praxis_core.assets.operations import written_channels
 from praxis_core.errors import (
     AnswerRefused,
     CommandInDoubt,
@@ -25,7 +26,7 @@ from praxis_core.errors import (
     RequestError,
 )
 from praxis_core.execution.deciding import refuse_hopeless
-from praxis_core.execution.in_doubt import read_channels, told_channels, written_channels
+from praxis_core.execution.in_doubt import read_channels, told_channels
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import Doubt
 from praxis_core.orchestrator import RunRequest, RunResult
