@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 from pydantic import JsonValue
 
-from praxis_core.errors import PraxisError, ServiceRefused
+from praxis_core.errors import PraxisError, ServiceDidNotStart, ServiceRefused
 from praxis_core.services import external
 from praxis_core.services.database import prepare_for_prefect, upgrade
 from praxis_core.services.environment import environment
@@ -129,12 +129,13 @@ def up(
         if register is not None and Registration(home, settings, register).run():
             say("Library registered: protocols, workcells, blocks and deployments.")
         launched = _launch_workcells(settings, home, say)
-        if settings.page_port:
-            page = EmbeddedPage(home, settings)
-            launched.append((page, _launch(page, "page", say)))
+        page = EmbeddedPage(home, settings)
+        shown = _launch(page, "page", say) if settings.page_port else None
         worker.wait(running)
         for service, record in launched:
             service.wait(record)
+        if shown is not None:
+            _wait_for_page(page, shown, say)
     return status(settings)
 
 
@@ -227,6 +228,14 @@ def start_lab(settings: PraxisSettings, workcell: str) -> None:
             if one.name == workcell:
                 lab = EmbeddedLab(home, settings, one.name, one)
                 lab.wait(lab.launch())
+
+
+def _wait_for_page(page: EmbeddedPage, record: ProcessRecord, say: Say) -> None:
+    """Wait until it answers; without it everything else works."""
+    try:
+        page.wait(record)
+    except ServiceDidNotStart as error:
+        say(f"The workcells cannot be looked at in a browser: {error}")
 
 
 def start_page(settings: PraxisSettings) -> None:
