@@ -1,7 +1,8 @@
-"""The plan and the result of a run as artifacts on its page in Prefect."""
+"""The plan of a run, and its result or its error, as artifacts on its page in Prefect."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
@@ -11,28 +12,65 @@ from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 from pydantic import JsonValue
 
+from flows.heat_map import heat_map
+from praxis_core.errors import PraxisError
 from praxis_core.execution.readout import PlateReadout, of_attempt, plate_readouts
 from praxis_core.execution.timeliness import PROMISE_BROKEN, flags
 from praxis_core.journal.record import Journal
 from praxis_core.orchestrator import RunResult
 from praxis_core.planning.plan import Plan, PlanFault
+from praxis_core.protocol.lifecycle import RunStatus, StepStatus
 
 DIGITS = 5
+
+MOST_BYTES = 55_000
+"""Of the pictures and tables of one artifact: Prefect keeps it in its database."""
+
+NEXT = {
+    RunStatus.REFUSED: "Nothing has moved. Mend what is listed above, then start it again.",
+    RunStatus.IN_DOUBT: "Look at the deck, then say what happened: `praxis run answer {run}`",
+    **dict.fromkeys(
+        (RunStatus.FAILED, RunStatus.INTERRUPTED),
+        "1. Look at the deck, and mend what is named above.\n"
+        "2. `praxis run resume {run}` goes on from where it was; what was done is not done again. "
+        "So does *Retry* on this page.\n"
+        "3. Or give it up: `praxis run abandon {run}`; what it had is free.",
+    ),
+}
+"""What a person can do about a run that an error ended."""
 
 
 async def publish_result(journal: Journal, result: RunResult) -> None:
     """Write the summary and the readings of a run's plates beside its logs."""
-    measurements = of_attempt(await journal.measurements(result.run_id), result.attempt)
-    events = await journal.events(result.run_id)
-    files = await journal.data_files(result.run_id)
-    parts = [
-        _summary(result.summary),
-        *(_plate(readout) for readout in plate_readouts(measurements, flags(events))),
-        _list("Came later than promised", (e.message for e in events if e.kind == PROMISE_BROKEN)),
-        *(f"Data: `{file.path}`" for file in files),
-        f"In a terminal: `praxis run show {result.run_id}`",
-    ]
+    measured = await _measured(journal, result.run_id, result.attempt)
+    parts = [_summary(result.summary), *measured, _where_to_look(result.run_id)]
     await _publish(parts, f"result-{result.run_id}", "Result")
+
+
+async def publish_error(journal: Journal, run_id: UUID, error: Exception) -> None:
+    """Write what went wrong beside a run's logs, what to do next, and what it measured so far.
+
+    That it cannot be told must not hide the error.
+    """
+    try:
+        run = await journal.run(run_id)
+        failed = [
+            step.name
+            for step in await journal.steps(run_id)
+            if step.attempt == run.attempt and step.status is StepStatus.FAILED
+        ]
+        parts = [
+            f"**{type(error).__name__}**" + (f" in step *{failed[0]}*" if failed else ""),
+            _as_it_is(str(error)),
+            "### What to do next",
+            NEXT[run.status].format(run=run_id) if run.status in NEXT else "",
+            *await _measured(journal, run_id, run.attempt),
+            _where_to_look(run_id),
+        ]
+    except PraxisError as untold:
+        get_run_logger().warning("The error is not on this page: %s", untold)
+        return
+    await _publish(parts, f"error-{run_id}", "Error")
 
 
 async def publish_plan(run_id: UUID, plan: Plan) -> None:
@@ -49,6 +87,42 @@ async def publish_plan(run_id: UUID, plan: Plan) -> None:
         "### Takes\n\n" + _table(("labware", "tips", "µL out", "µL in"), _consumption(plan)),
     ]
     await _publish(parts, f"plan-{run_id}", "Plan")
+
+
+async def _measured(journal: Journal, run_id: UUID, attempt: int) -> list[str]:
+    """Give what a run measured so far: each plate as a picture, as long as they fit, and a table.
+
+    Raises:
+        ServiceError: nobody can be asked.
+    """
+    measurements = of_attempt(await journal.measurements(run_id), attempt)
+    events = await journal.events(run_id)
+    files = await journal.data_files(run_id)
+    plates, room = [], MOST_BYTES
+    for readout in plate_readouts(measurements, flags(events)):
+        drawn, table = heat_map(readout), _plate(readout)
+        shown = [one for one in (table, drawn) if (room := room - len(one)) >= 0]
+        plates += [f"### {readout.title}", *reversed(shown)]
+    late = (event.message for event in events if event.kind == PROMISE_BROKEN)
+    return [
+        *plates,
+        _list("Came later than promised", late),
+        *(f"Data: `{file.path}`" for file in files),
+    ]
+
+
+def _where_to_look(run_id: UUID) -> str:
+    return f"In a terminal: `praxis run show {run_id}`"
+
+
+def _as_it_is(text: str) -> str:
+    """Show a text as it is, line by line, whatever stands in it; what it lists stays a list."""
+    lines = []
+    for line in text.splitlines():
+        item = line.lstrip().removeprefix("- ")
+        shown = re.sub(r"([\\`*_\[\]<>#|~!])", r"\\\1", item)
+        lines.append(f"- {shown}" if line.lstrip().startswith("- ") else f"\n{shown}\n")
+    return "\n".join(lines)
 
 
 async def _publish(parts: Iterable[str], key: str, description: str) -> None:
@@ -104,8 +178,7 @@ def _plate(readout: PlateReadout) -> str:
     rows = [
         (f"**{row}**", *cells) for row, cells in zip(readout.rows, readout.cells(), strict=True)
     ]
-    columns = ("", *(str(column) for column in readout.columns))
-    return f"### {readout.title}\n\n{_table(columns, rows)}"
+    return _table(("", *(str(column) for column in readout.columns)), rows)
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -18,7 +18,7 @@ from pydantic import Field, SecretStr, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from blocks import PraxisDatabase, PraxisStateStore
-from flows.artifact import publish_result
+from flows.artifact import publish_error, publish_result
 from flows.page import PrefectPage
 from flows.telling import low_told, troubles_told
 from praxis_core.errors import (
@@ -239,6 +239,7 @@ async def _run(
             link_for=partial(_link, settings),
             page=page,
         )
+        await page.tagged(f"workcell:{request.workcell}", f"protocol:{define(function).name}")
         try:
             result = await _carried_out(orchestrator, request, Journal(database), page, settings)
         except RunStopped as stopped:
@@ -247,6 +248,9 @@ async def _run(
         except RunParked as parked:
             # Prefect's word for a process that ends while its run does not.
             raise Pause(str(parked)) from None
+        except Exception as error:
+            await publish_error(Journal(database), run_id, error)
+            raise
         finally:
             await orchestrator.close()
         await publish_result(Journal(database), result)

@@ -125,10 +125,35 @@ def _with_name(schema: dict[str, Any]) -> dict[str, Any]:
         "minLength": 1,
         "maxLength": 100,
     }
-    fields = {**schema.get("properties", {}), ANSWERED_BY: name}
+    fields = {
+        **{field: _with_bounds(one) for field, one in schema.get("properties", {}).items()},
+        ANSWERED_BY: name,
+    }
     placed = {
         field: {**described, "position": place}
         for place, (field, described) in enumerate(fields.items())
     }
     required = [*schema.get("required", []), ANSWERED_BY]
     return {**schema, "properties": placed, "required": required, "additionalProperties": True}
+
+
+BOUNDS = {
+    "exclusiveMinimum": "> {}",
+    "minimum": "≥ {}",
+    "exclusiveMaximum": "< {}",
+    "maximum": "≤ {}",
+    "multipleOf": "multiple of {}",
+    "minLength": "at least {} characters",
+    "maxLength": "at most {} characters",
+    "minItems": "at least {}",
+    "maxItems": "at most {}",
+}
+"""What limits an answer, in words."""
+
+
+def _with_bounds(field: Any) -> dict[str, Any]:
+    """Say in a field's description what limits it; Prefect checks that, but does not show it."""
+    bounds = ", ".join(text.format(field[name]) for name, text in BOUNDS.items() if name in field)
+    if not bounds:
+        return {**field}
+    return {**field, "description": f"{field.get('description', '')} ({bounds})".strip()}

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from httpx import HTTPError
+from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas import SetStateStatus, State, StateType
 from prefect.exceptions import PrefectException
@@ -16,7 +17,7 @@ from prefect.states import Scheduled
 from flows.artifact import publish_plan
 from flows.form import PrefectForm
 from praxis_core.errors import RunParked
-from praxis_core.execution.page import Form, Said
+from praxis_core.execution.page import Advance, Form, Said
 from praxis_core.orchestrator import RunPage
 from praxis_core.planning.plan import Plan
 
@@ -31,6 +32,12 @@ NOBODY_KNOWS = timedelta(days=36500)
 
 AGAIN_SECONDS = 2.0
 """Between two tries to tell Prefect."""
+
+WRITE_SECONDS = 10.0
+"""How long a run waits at most until its bar is written."""
+
+OPERATOR = "operator"
+"""First word of the tag that names somebody who has answered."""
 
 WATER = "water"
 """Tag of a run that is done with water."""
@@ -49,6 +56,7 @@ class PrefectPage(RunPage):
     def __init__(self, run_id: UUID, *, deployed: bool) -> None:
         self._run_id = run_id
         self._one_form = asyncio.Lock()
+        self._bar: UUID | None = None
         # Nobody starts a run of a file again; it waits in its process.
         self.starts_again = deployed
 
@@ -72,13 +80,19 @@ class PrefectPage(RunPage):
 
     async def with_water(self) -> None:
         """Give the flow run the tag ``water``."""
+        await self.tagged(WATER)
+
+    async def tagged(self, *more: str) -> None:
+        """Give the flow run tags, by which people find it."""
         try:
             async with get_client() as client:
                 flow_run = await client.read_flow_run(self._run_id)
-                tags = {*flow_run.tags, WATER}
-                await client.update_flow_run(self._run_id, tags=tags)
+                tags = {*flow_run.tags, *more}
+                if tags != set(flow_run.tags):
+                    await client.update_flow_run(self._run_id, tags=tags)
         except (PrefectException, HTTPError) as error:
-            get_run_logger().warning("That it is a water run is not on this page: %s", error)
+            told = ", ".join(more)
+            get_run_logger().warning("It is not tagged on this page: %s: %s", told, error)
 
     async def waiting(self, reason: str) -> None:
         """Show the state "Waiting", with the reason."""
@@ -104,10 +118,29 @@ class PrefectPage(RunPage):
         """Write the plan beside the logs."""
         await publish_plan(self._run_id, plan)
 
+    async def advanced(self, advance: Advance) -> None:
+        """Show how far it is as a bar; the same row is written anew each time."""
+        if advance.share is None:
+            return
+        percent = round(100 * advance.share, 1)
+        told = "\n\n".join(filter(None, [str(advance), advance.step]))
+        try:
+            async with asyncio.timeout(WRITE_SECONDS):
+                if self._bar is None:
+                    key = f"progress-{self._run_id}"
+                    self._bar = await acreate_progress_artifact(percent, key, told)
+                else:
+                    await aupdate_progress_artifact(self._bar, percent, told)
+        except (PrefectException, HTTPError, TimeoutError) as error:
+            get_run_logger().debug("How far it is, is not on this page: %s", error)
+
     async def asked(self, run_id: UUID, form: Form) -> Said:
         """Show a form until somebody fills it in; one at a time."""
         async with self._one_form:
-            return await PrefectForm(run_id, form).filled_in()
+            said = await PrefectForm(run_id, form).filled_in()
+        if said.by.strip():
+            await self.tagged(f"{OPERATOR}:{said.by.strip()}")
+        return said
 
     async def _show(self, name: str, message: str) -> None:
         # To Prefect it runs all the time: its process is there, and can be cancelled. A run that is

@@ -40,7 +40,12 @@ if TYPE_CHECKING:
 
 TEMPLATE = "template_migrated"
 
-STACKS = ("tests/services/", "tests/flows/", "tests/chaos/test_through_prefect.py")
+STACKS = (
+    "tests/services/",
+    "tests/flows/",
+    "tests/browser/",
+    "tests/chaos/test_through_prefect.py",
+)
 """Tests that start whole stacks."""
 
 _numbers = itertools.count(1)

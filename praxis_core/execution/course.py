@@ -21,6 +21,7 @@ from praxis_core.errors import (
     RunStopped,
     WorkcellStopped,
 )
+from praxis_core.execution.advance import Following
 from praxis_core.execution.deck_told import DeckTold
 from praxis_core.execution.leaving_out import LeavingOut
 from praxis_core.execution.parking import Activity
@@ -66,6 +67,8 @@ class Course:
         """What there is for the run; None: nobody asks."""
         self.refused: Callable[[Command], None] = lambda _command: None
         """Hears of each command that has failed, before the protocol does."""
+        self.following: Following | None = None
+        """How far it is; None: nobody follows it."""
         self.timeliness: Timeliness | None = None
         """What of it comes too late; None: its protocol promises nothing."""
         self._replay: Replay | None = None
@@ -154,8 +157,14 @@ class Course:
             RunParked: it goes on in another process.
             PraxisError: as the link raises.
         """
+        followed = None if command.branch in LIFECYCLE else self.following
+        if followed is not None:
+            followed.command_begun()
         with self.activity.going_on():
-            return await self._execute(command)
+            outcome = await self._execute(command)
+        if followed is not None:
+            followed.command_done()
+        return outcome
 
     async def _execute(self, command: Command) -> Outcome:
         if self.supplies is not None:

@@ -14,6 +14,7 @@ from praxis_core.assets.shortages import OFF_PLAN, Shortages
 from praxis_core.assets.state import AssetManagerState
 from praxis_core.errors import RunStopped
 from praxis_core.execution.active_run import ActiveRun, StepRunner
+from praxis_core.execution.advance import Following, Outlook, showing_advance
 from praxis_core.execution.asking import Asking
 from praxis_core.execution.attempt import Attempt
 from praxis_core.execution.course import Course
@@ -119,7 +120,10 @@ class Performance:
         token = current_run.set(self._active(learning, known, leaving_out))
         try:
             function = partial(attempt.request.function, **self._arguments(learning))
-            async with showing_pauses(course.link.pause, self._page, attempt.run_id):
+            async with (
+                showing_pauses(course.link.pause, self._page, attempt.run_id),
+                showing_advance(await self._following(), self._page),
+            ):
                 value = await course.carry_out(function)
                 if course.stopped is None:
                     await self._doing_again.carry_out()
@@ -131,6 +135,14 @@ class Performance:
         await learning.write()
         await self._say_that_it_did_not_stop()
         return value
+
+    async def _following(self) -> Following:
+        """Follow how far it is of what was planned before its first attempt."""
+        attempt = self._attempt
+        outlook = Outlook.among(await self._journal.events(attempt.run_id))
+        following = Following(attempt.progress, outlook, self._bench.clock.now)
+        self._course.following = following
+        return following
 
     async def _watch_times(self) -> None:
         """Measure the times between steps, if the protocol promises anything about them."""

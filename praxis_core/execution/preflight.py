@@ -14,6 +14,7 @@ from praxis_core.assets.choosing import Fact
 from praxis_core.assets.state import AssetManagerState, Location
 from praxis_core.assets.water import Poured, holding_water, keys_in
 from praxis_core.errors import RunRefused
+from praxis_core.execution.advance import PLANNED, Outlook
 from praxis_core.execution.attempt import Attempt
 from praxis_core.execution.page import RunPage
 from praxis_core.execution.past import known_of as known_of_run
@@ -179,8 +180,10 @@ class Preflight:
         details = json_object(made.model_dump(exclude={"commands"}))
         details |= {"commands": len(made.commands), "planned_in_seconds": round(seconds, 3)}
         taught = await values.stamp(self._attempt.workcell.name, checked.asset_names)
+        outlook = Outlook.of(made)
         details |= {"calibration": taught}
-        await self._journal.event(run_id, "planned", f"Planned: {made.summary}.", details)
+        details |= {"outlook": None if outlook is None else json_object(outlook.model_dump())}
+        await self._journal.event(run_id, PLANNED, f"Planned: {made.summary}.", details)
         if made.not_made:
             what = f"The plan ends where the protocol failed in it: {made.not_made}"
             await self._journal.event(run_id, "plan_not_made", what)

@@ -28,6 +28,8 @@ class PlannedCommand(_Part):
     """File and line of the protocol."""
     conditional: bool = False
     """Whether something that nobody knows yet decided whether it comes."""
+    at: float = 0.0
+    """Estimated seconds from the beginning of the run."""
 
 
 class PlanFault(_Part):
@@ -92,6 +94,8 @@ class Plan(_Part):
     assets: dict[str, str | list[str]]
     """What was bound: requirement -> name on the workcell."""
     commands: tuple[PlannedCommand, ...]
+    steps: int = 0
+    """How many steps it has, those inside others included."""
     consumption: dict[str, Consumption]
     """By labware."""
     faults: tuple[PlanFault, ...]

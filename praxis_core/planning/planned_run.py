@@ -52,6 +52,8 @@ class PlannedRun:
         self.random: Random = PlannedRandom(watch)
         self.left_out: list[str] = []
         """Names of the outside effects that were not brought about."""
+        self.steps = 0
+        """How many steps have begun."""
         self.failed_in: tuple[BaseException, str] | None = None
         """What a step ended with, and the step."""
         self._replica = replica
@@ -77,6 +79,7 @@ class PlannedRun:
 
     async def step(self, call: StepCall) -> Any:
         """Carry out one step."""
+        self.steps += 1
         with _titled(call.name), self._promises.during(call):
             try:
                 return await call.invoke()

@@ -200,6 +200,7 @@ def _plan_of(task: Task, workcell: str, done: Rehearsed) -> Plan:
         workcell=workcell,
         assets=task.checked.assets,
         commands=tuple(done.commands),
+        steps=done.steps,
         consumption=consumption,
         faults=tuple(certain),
         possible_faults=tuple(possible),

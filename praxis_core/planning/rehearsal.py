@@ -142,6 +142,7 @@ class Rehearsed:
     failure: PlanFault | None = None
     """That error as a fault."""
     left_out: list[str] = field(default_factory=list)
+    steps: int = 0
     seconds: float = 0.0
     not_estimated: set[str] = field(default_factory=set)
     late: list[tuple[Late, PlannedCommand]] = field(default_factory=list)
@@ -228,6 +229,7 @@ class Rehearsal:
                 done.failure = self._failure(error)
         if self._run is not None:
             done.left_out = self._run.left_out
+            done.steps = self._run.steps
         self._tell_what_is_no_water()
         for one in self._promises.late:
             number = self._numbers[one.touch.branch, one.touch.ordinal]
@@ -415,6 +417,7 @@ class Rehearsal:
             step=current_title(),
             where=done.watch.here(sys._getframe(1)) or self._task.file,  # noqa: SLF001
             conditional=conditional,
+            at=0.0 if self._loop is None else self._loop.time(),
         )
         done.commands.append(planned)
         self._numbers[command.branch, command.ordinal] = planned.number

@@ -151,7 +151,12 @@ class Operator:
                 return model.model_validate(answer)
             except ValidationError as error:
                 faults = "; ".join(_told(one["loc"], one["msg"]) for one in error.errors())
-                asked = replace(asked, text=f"{text}\n\n**Not taken:** {faults}".strip())
+                shown = _with_picture(text, picture)
+                asked = replace(
+                    asked,
+                    text=f"{shown}\n\n**Not taken:** {faults}".strip(),
+                    form=_filled_in(form, answer),
+                )
 
 
 ANSWERED_BY = "answered_by"
@@ -172,6 +177,19 @@ def _form(fields: dict[str, JsonValue]) -> dict[str, JsonValue]:
         "required": required,
         "additionalProperties": False,
     }
+
+
+def _filled_in(form: dict[str, JsonValue], answer: JsonValue) -> dict[str, JsonValue]:
+    """Show in a form what was answered before, so that only what is wrong has to be changed."""
+    fields = form.get("properties")
+    if not isinstance(fields, dict) or not isinstance(answer, dict):
+        return form
+    kept: dict[str, JsonValue] = {
+        name: {**field, "default": answer[name]} if name in answer else field
+        for name, field in fields.items()
+        if isinstance(field, dict)
+    }
+    return {**form, "properties": kept}
 
 
 def _told(where: Sequence[str | int], what: str) -> str:
