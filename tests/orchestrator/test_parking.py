@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from pylabrobot.shaking import Shaker
 
-from praxis_core.errors import RunParked
+from praxis_core.errors import ReplayDivergence, RunParked, SourceChanged
 from praxis_core.execution.active_run import ActiveRun
 from praxis_core.journal.record import Journal
 from praxis_core.orchestrator import RunRequest
@@ -135,6 +136,55 @@ async def test_it_waits_for_a_person_without_an_end(stand: Stand, journal: Journ
     result = await stand.attempt(request)
     assert result is not None
     assert result.attempt == 3
+
+
+@protocol(name="overnight", version="1.0.0")
+async def overnight(stirrer: Shaker) -> str:
+    """Stir, wait for the morning, and stop."""
+    await stirrer.backend.start_shaking(speed=100.0)
+    await run.sleep(HOURS, park=True)
+    await stirrer.backend.stop_shaking()
+    return "stopped"
+
+
+@protocol(name="overnight", version="1.1.0")
+async def corrected(stirrer: Shaker) -> str:
+    """Stir, wait for the morning, and stir once more."""
+    await stirrer.backend.start_shaking(speed=100.0)
+    await run.sleep(HOURS, park=True)
+    await stirrer.backend.start_shaking(speed=50.0)
+    await stirrer.backend.stop_shaking()
+    return "stirred once more"
+
+
+@protocol(name="overnight", version="2.0.0")
+async def another(stirrer: Shaker) -> str:
+    """Stir faster from the beginning."""
+    await stirrer.backend.start_shaking(speed=120.0)
+    await run.sleep(HOURS, park=True)
+    return "never"
+
+
+async def test_a_run_parked_under_one_version_goes_on_under_the_next(
+    stand: Stand, journal: Journal
+) -> None:
+    """If somebody allows it, and the new one would have done the same up to there."""
+    request = RunRequest(uuid4(), "night", overnight, "stand")
+    with pytest.raises(RunParked):
+        await stand.attempt(request)
+
+    with pytest.raises(SourceChanged):
+        await stand.attempt(replace(request, function=corrected))
+    with pytest.raises(ReplayDivergence, match=r"120\.0"):
+        await stand.attempt(replace(request, function=another, with_current_code=True))
+    assert stand.done == STIR[:1]
+    result = await stand.attempt(replace(request, function=corrected, with_current_code=True))
+
+    assert result is not None
+    assert result.summary == "stirred once more"
+    # It is set again before it goes on: the attempt that diverged gave the device back.
+    assert stand.done == ["stir 100.0", "stir 100.0", "stir 50.0", "stop"]
+    assert (await journal.run(request.run_id)).status is RunStatus.SUCCEEDED
 
 
 _BACKEND = "pylabrobot.shaking.chatterbox:ShakerChatterboxBackend"
