@@ -209,7 +209,7 @@ def test_a_run_that_somebody_paused_says_who(person: Person, opens: Opens, lab: 
 
 
 @pytest.mark.parametrize("opens", ["older"], indirect=True)
-def test_a_run_that_is_aborted_on_its_page_is_cancelled(
+def test_a_run_that_is_aborted_on_its_page_ends(
     person: Person, opens: Opens, lab: LabControl
 ) -> None:
     """Its tips stay where they are, so that no other run can come after it."""
@@ -223,6 +223,7 @@ def test_a_run_that_is_aborted_on_its_page_is_cancelled(
     form.writes("Your name", "Ada")
     form.is_sent()
 
-    page.shows("Cancelled")
+    page.shows("Failed")
     following.communicate(timeout=120)
     assert following.returncode == 1
+    assert "cancelled" in person.types("run", "show", run_id)[1]
