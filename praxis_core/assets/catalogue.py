@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -635,6 +635,12 @@ class Catalogue:
         async with self._database.session() as session, session.begin():
             number = await history.number_of(session, run_id, command)
             return await pictures.deck_at(session, run_id, number)
+
+    async def decks(self, run_id: UUID, numbers: Sequence[int]) -> AsyncIterator[AssetManagerState]:
+        """Tell the deck at a run's start and after each of its commands; see ``decks_at``."""
+        async with self._database.session() as session, session.begin():
+            async for state in pictures.decks_at(session, run_id, numbers):
+                yield state
 
     async def draw(self, run_id: UUID) -> None:
         """Let the deck after any command of a run be told at once; it has ended."""

@@ -7,9 +7,11 @@ change has come since, as when somebody has answered what became of an old comma
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import TextClause, Uuid, bindparam, text
+from sqlalchemy import Row, TextClause, Uuid, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from praxis_core.assets.documents import put_part, put_place
@@ -103,6 +105,50 @@ async def deck_at(session: AsyncSession, run: UUID, number: int) -> AssetManager
     for name, after, what in since or ():
         (put_part if what == "part" else put_place)(state, name, after)
     return state
+
+
+_CHANGES = _of_run("""
+    SELECT id, number, coalesce(parts, '{}') AS parts, coalesce(places, '{}') AS places
+    FROM praxis.asset_change WHERE run_id = :run AND number IS NOT NULL ORDER BY number, id
+""")
+
+
+async def decks_at(
+    session: AsyncSession, run: UUID, numbers: Sequence[int]
+) -> AsyncIterator[AssetManagerState]:
+    """Tell what a run knew at its start and after each of these commands.
+
+    Args:
+        session: Of the database.
+        run: The run.
+        numbers: Of commands, ascending.
+
+    Yields:
+        The state at the start, then one per command; always the same object, that is changed.
+
+    Raises:
+        RunNotFound: it has never started.
+    """
+    start = await session.scalar(_START, {"run": run})
+    if start is None:
+        raise RunNotFound(run_id=run)
+    changes = (await session.execute(_CHANGES, {"run": run})).all()
+    state, last, at = AssetManagerState.model_validate(start), dict[tuple[str, str], int](), 0
+    yield state
+    for number in numbers:
+        while at < len(changes) and changes[at].number <= number:
+            _put(state, changes[at], last)
+            at += 1
+        yield state
+
+
+def _put(state: AssetManagerState, change: Row[Any], last: dict[tuple[str, str], int]) -> None:
+    """Enter a change, but for what was said later of an earlier command."""
+    for what, put in (("parts", put_part), ("places", put_place)):
+        for name, (_, after) in getattr(change, what).items():
+            if change.id > last.get((what, name), 0):
+                last[what, name] = change.id
+                put(state, name, after)
 
 
 async def draw(session: AsyncSession, run: UUID, number: int) -> int:

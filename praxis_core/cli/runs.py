@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from praxis_core.assets.shortages import Shortages
-from praxis_core.cli import answering, comparing, controlling, data, deciding, resuming
+from praxis_core.cli import answering, comparing, controlling, data, deciding, reporting, resuming
 from praxis_core.cli.commands_told import show_commands
 from praxis_core.cli.console import console, print_json, table
 from praxis_core.cli.lost import ASKED_SECONDS, lost_runs
@@ -35,6 +35,7 @@ app.command()(answering.questions)
 app.command()(resuming.abandon)
 app.command()(comparing.diff)
 app.command()(data.data)
+app.command()(reporting.report)
 app.command()(controlling.pause)
 app.command()(controlling.go_on)
 

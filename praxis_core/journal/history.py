@@ -96,6 +96,17 @@ class History:
             raise ProtocolNotFound(name=name, hint=f"Known: {known}.")
         return rows.protocol(found[0])
 
+    async def protocol_version(self, protocol_id: int) -> StoredProtocol:
+        """Look up one version of a protocol's definition, as an attempt names it.
+
+        Raises:
+            ProtocolNotFound: there is none.
+        """
+        found = await self._all(select(ProtocolRow).where(ProtocolRow.id == protocol_id))
+        if not found:
+            raise ProtocolNotFound(name=str(protocol_id), hint="No such version is stored.")
+        return rows.protocol(found[0])
+
     async def protocols(self) -> list[StoredProtocol]:
         """List the protocols, the current definition of each, by name."""
         query = select(ProtocolRow).where(ProtocolRow.current).order_by(ProtocolRow.name)
