@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -35,8 +34,6 @@ from praxis_core.workcell.model import WorkcellModel, build, simulated_backend
 STAR = Path(__file__).parents[2] / "flows" / "workcells" / "star.yaml"
 HATCHED = f"url(#{UNKNOWN})"
 PAGE_BYTES = 60_000
-COMPUTED_WITHIN = 0.1
-"""Seconds."""
 WELL = 360.0
 """µL in a well of plate_01, at most."""
 
@@ -302,17 +299,10 @@ def full() -> tuple[Deck, AssetManagerState]:
     return deck, known
 
 
-def test_a_full_deck_is_small_and_soon_drawn(full: tuple[Deck, AssetManagerState]) -> None:
+def test_a_full_deck_is_small(full: tuple[Deck, AssetManagerState]) -> None:
     """As a picture of the whole, and of a few plates within a text."""
     deck, known = full
-    took = []
-    for _ in range(5):
-        began = time.process_time()
-        text = deck_svg(deck, known)
-        took.append(time.process_time() - began)
-
-    assert len(text.encode()) <= MOST_BYTES
-    assert min(took) <= COMPUTED_WITHIN
+    assert len(deck_svg(deck, known).encode()) <= MOST_BYTES
     names = [f"thing_{n}_{site}" for n in range(9) for site in range(5)]
     close = closeup_svg(deck, known, names, highlight=names)
     parsed(close)
