@@ -42,12 +42,15 @@ chaos: $(INSTALLED) ## Kill everything everywhere (an hour), and write docs/reli
 		ended=$$?; $(BIN)/python -m tests.chaos.page chaos.jsonl && exit $$ended
 
 browser: $(INSTALLED) ## Fill in forms and look at pages in a real browser (Chromium has to be installed)
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements-browser.lock
 	$(BIN)/python -m pytest -m browser tests
 
 bench: $(INSTALLED) ## Measure, and write docs/benchmarks.md
 	$(BIN)/python -m benchmarks
 
-lock: ## Choose versions anew and write requirements.lock (needs uv)
-	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \
-		--generate-hashes --no-emit-index-url --no-header --no-annotate --quiet \
-		--output-file requirements.lock
+LOCKED := uv pip compile --universal --python-version 3.11 --upgrade --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate --quiet
+
+lock: ## Choose versions anew and write the lock files (needs uv)
+	$(LOCKED) pyproject.toml --all-extras --output-file requirements.lock
+	echo playwright | $(LOCKED) - --no-deps --output-file requirements-browser.lock
