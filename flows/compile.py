@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 from prefect.exceptions import Pause
 from prefect.runtime import flow_run
-from prefect.states import Failed
+from prefect.states import Cancelled, Failed
 from pydantic import Field, SecretStr, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
@@ -24,6 +24,7 @@ from flows.telling import low_told, troubles_told
 from praxis_core.errors import (
     CommandInDoubt,
     NoRun,
+    PraxisError,
     RequestError,
     RunNeedsAnswer,
     RunParked,
@@ -35,6 +36,7 @@ from praxis_core.journal.record import Journal
 from praxis_core.journal.schema import require_current
 from praxis_core.orchestrator import Orchestrator, RunRequest, RunResult
 from praxis_core.protocol.definition import define, parameter_model
+from praxis_core.protocol.lifecycle import RunStatus
 from praxis_core.settings import PraxisSettings
 from praxis_core.workcell.definition import WorkcellDefinition
 from tasks import run_step
@@ -250,12 +252,21 @@ async def _run(
             raise Pause(str(parked)) from None
         except Exception as error:
             await publish_error(Journal(database), run_id, error)
+            if await _was_aborted(Journal(database), run_id):
+                return Cancelled(message="A person has aborted it.")
             raise
         finally:
             await orchestrator.close()
         await publish_result(Journal(database), result)
         await low_told(Journal(database), result.run_id)
     return result.summary
+
+
+async def _was_aborted(journal: Journal, run_id: UUID) -> bool:
+    try:
+        return (await journal.run(run_id)).status is RunStatus.CANCELLED
+    except PraxisError:  # what went wrong before is told instead
+        return False
 
 
 async def _carried_out(

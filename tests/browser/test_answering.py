@@ -223,7 +223,7 @@ def test_a_run_that_is_aborted_on_its_page_ends(
     form.writes("Your name", "Ada")
     form.is_sent()
 
-    page.shows("Failed")
+    page.shows("Cancelled")
     following.communicate(timeout=120)
     assert following.returncode == 1
     assert "cancelled" in person.types("run", "show", run_id)[1]

@@ -226,4 +226,5 @@ def test_a_run_that_is_aborted_on_its_page_is_cancelled(
     assert following.returncode == 1, told
     with PrefectApi(stack) as api:
         assert until(lambda: api.read_flow_run(UUID(run_id)).ended)
+        assert api.read_flow_run(UUID(run_id)).state_type == "CANCELLED"
     assert "cancelled" in person.types("run", "show", run_id)[1]
