@@ -23,6 +23,7 @@ RULES = (
     "0008_rules.sql",
     "0009_rules.sql",
     "0010_rules.sql",
+    "0012_rules.sql",
 )
 """The files in their order."""
 

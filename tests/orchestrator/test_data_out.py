@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
+from psycopg.rows import dict_row
 from pylabrobot.liquid_handling import LiquidHandler
 from pylabrobot.plate_reading import PlateReader
 from pylabrobot.resources import Plate
@@ -77,6 +79,22 @@ async def test_a_plate_reading_is_a_row_per_well_and_wavelength(
     told = json.loads(await asyncio.to_thread(praxis, "run", "data", run_id, "--json"))
     assert [one["value"] for one in told] == stored
 
+    with psycopg.connect(database_url, row_factory=dict_row) as sql:
+        seen = sql.execute("SELECT * FROM praxis.measured").fetchall()
+        comments = sql.execute(
+            "SELECT attname, col_description(attrelid, attnum) AS said FROM pg_attribute "
+            "WHERE attrelid = 'praxis.measured'::regclass AND attnum > 0 ORDER BY attnum"
+        ).fetchall()
+    rows_seen = [
+        {**one, "run_id": str(one["run_id"]), "measured_at": one["measured_at"].isoformat()}
+        for one in seen
+    ]
+    assert sorted(rows_seen, key=_place) == [
+        {name: one[name] for name in one if name != "flag"} for one in sorted(told, key=_place)
+    ]
+    documented = {name: said for name, said in COLUMNS.items() if name != "flag"}
+    assert {one["attname"]: one["said"] for one in comments} == documented
+
     said = ("plate_01", "A1", "fluorescence 485/535 nm", 7.0, "RFU", datetime.now(UTC), 1)
     own = RecordedMeasurement(*said, None, None)
     [row] = measured(await journal.run(request.run_id), [own], [])
@@ -100,6 +118,10 @@ def test_the_docs_tell_every_column() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", DOCS.read_text(), re.MULTILINE)
 
     assert rows == list(COLUMNS.items())
+
+
+def _place(row: dict[str, Any]) -> tuple[str, str]:
+    return row["quantity"], row["well"]
 
 
 def praxis(*words: str) -> str:
