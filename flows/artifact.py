@@ -113,8 +113,8 @@ async def _measured(journal: Journal, run_id: UUID, attempt: int) -> list[str]:
 
 def _where_to_look(run_id: UUID) -> str:
     return (
-        f"In a terminal: `praxis run show {run_id}`; all of it in one file, with the deck after each "
-        f"command: `praxis run report {run_id}`"
+        f"In a terminal: `praxis run show {run_id}`; all of it in one file, with the deck after "
+        f"each command: `praxis run report {run_id}`"
     )
 
 
