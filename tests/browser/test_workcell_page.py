@@ -26,8 +26,6 @@ from praxis_core.settings import PraxisSettings
 from praxis_core.simulator.lab_process import LabProcess
 from praxis_core.workcell.definition import load_definition
 
-playwright = pytest.importorskip("playwright.async_api")
-
 pytestmark = pytest.mark.browser
 
 STAR = Path(__file__).parents[2] / "flows" / "workcells" / "star.yaml"
@@ -82,7 +80,9 @@ def served(settings: PraxisSettings, journal: Journal) -> Iterator[PraxisSetting
 async def look(served: PraxisSettings) -> AsyncIterator[Callable[..., Any]]:
     """Open the page in a browser that cannot reach any other place."""
     words = ["--no-sandbox", "--disable-background-networking"]
-    async with playwright.async_playwright() as driver:
+    from playwright.async_api import async_playwright
+
+    async with async_playwright() as driver:
         browser = await driver.chromium.launch(executable_path=CHROMIUM, args=words)
 
         async def opened(fragment: str = "", scheme: str = "light") -> Any:

@@ -103,7 +103,7 @@ async def test_the_past_is_the_same_wherever_a_run_was_killed(
 
 def _content(stand: Stand, request: RunRequest) -> dict[str, Any]:
     """Read the state, without what branches still write whose process counts as killed."""
-    state = PraxisState.open(request.run_id, stand._settings)  # noqa: SLF001
+    state = PraxisState.open(request.run_id, stand.settings)
     return {key: state[key] for key in ("volumes", "filled") if key in state}
 
 

@@ -165,7 +165,7 @@ def test_what_a_protocol_asks_is_answered_on_the_page_and_on_the_command_line(
     assert (code, "Noted: PBS." in said) == (0, True), said
 
     fields = person.form(run_id, "Weigh the tube")
-    assert fields["mass"]["description"] == "Of the tube, g."
+    assert fields["mass"]["description"] == "Of the tube, g. (> 0)"
     code, said = person.types("run", "answer", run_id, '{"mass": -1}')
     assert (code, "mass: -1 is less than or equal to the minimum of 0" in said) == (1, True), said
     number = said and person.types("run", "show", run_id)[1].partition("Question ")[2].split(":")[0]
