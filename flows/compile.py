@@ -66,8 +66,8 @@ Priority = Annotated[
 Until = Annotated[
     str | None,
     Field(
-        description='Stop after this step, by its name or its number; "each": after every step. '
-        "The run then goes on with praxis run resume."
+        description='Stop after this step, by its name or its number; "each": ask after every '
+        "step. A run that has stopped goes on with praxis run resume."
     ),
 ]
 

@@ -27,7 +27,7 @@ Until = Annotated[
     ),
 ]
 StepByStep = Annotated[
-    bool, typer.Option("--step-by-step", help="Stop after each step, for a person to look.")
+    bool, typer.Option("--step-by-step", help="Ask after each step whether to go on.")
 ]
 
 Skip = Annotated[

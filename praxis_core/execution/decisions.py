@@ -41,7 +41,7 @@ LASTING = frozenset({COMMAND_LEFT_OUT, STEP_LEFT_OUT, TO_DO_AGAIN, CHANGED})
 END = "end"
 """What is asked for instead of a step by who wants the run to go on to its end."""
 EACH = "each"
-"""What is asked for instead of a step by who wants the run to stop after each."""
+"""What is asked for instead of a step by who wants to be asked after each whether it goes on."""
 
 Key = tuple[str, int]
 """Branch and ordinal of a command."""

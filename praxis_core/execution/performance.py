@@ -33,6 +33,7 @@ from praxis_core.execution.timeliness import Timeliness
 from praxis_core.journal.record import Journal
 from praxis_core.planning.checks import CheckedRequest
 from praxis_core.planning.promises import Promises
+from praxis_core.protocol.asking import CHOICE, Asked, choice_of
 from praxis_core.protocol.command import Command
 from praxis_core.protocol.running import current_run
 from praxis_core.workcell.bench import Bench
@@ -40,6 +41,9 @@ from praxis_core.workcell.definition import WorkcellMode
 from praxis_core.workcell.link import Attached
 
 _log = logging.getLogger(__name__)
+
+GO_ON, STOP_HERE = "go on", "stop here"
+"""What a person says after each step of a run that goes step by step."""
 
 
 class Performance:
@@ -78,7 +82,13 @@ class Performance:
         self._run_step = run_step
         self._page = page
         self._park_over_seconds = park_over_seconds
-        self._remind_seconds = remind_seconds
+        self._asking = Asking(
+            attempt.run_id,
+            attempt.number,
+            journal=journal,
+            page=page,
+            remind_seconds=remind_seconds,
+        )
         self._doing_again: DoingAgain
 
     async def carry_out(self, attached: Attached) -> Any:
@@ -254,13 +264,7 @@ class Performance:
             run_step=self._run_step,
             learning=learning,
             trail=self._course.trail,
-            asking=Asking(
-                self._attempt.run_id,
-                self._attempt.number,
-                journal=self._journal,
-                page=self._page,
-                remind_seconds=self._remind_seconds,
-            ),
+            asking=self._asking,
             done=known.steps,
             timeliness=self._course.timeliness,
             after_step=self._stop_after,
@@ -277,9 +281,23 @@ class Performance:
         if stop is None or learning is None or not stop.comes_after(path, name):
             return
         await learning.write()
+        if stop.step == EACH and await self._is_confirmed(path, name):
+            return
         stopped = RunStopped(run_id=self._attempt.run_id, path=path, name=name)
         self._course.stop(stopped)
         raise stopped
+
+    async def _is_confirmed(self, path: str, name: str) -> bool:
+        """Wait until somebody says whether the run goes on after a step; what was said counts."""
+        asked = Asked(
+            f"Step {path} ({name}) is done. Go on?",
+            f'"{STOP_HERE}" ends its process; it goes on after that step with: '
+            f"praxis run resume {self._attempt.run_id}",
+            choice_of([GO_ON, STOP_HERE]),
+        )
+        with self._course.activity.going_on():
+            answer = await self._asking.answer(asked, f"after-step/{path}")
+        return answer != {CHOICE: STOP_HERE}
 
     async def _say_that_it_did_not_stop(self) -> None:
         stop = self._attempt.decisions.stop

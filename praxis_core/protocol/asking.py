@@ -30,7 +30,8 @@ Model = TypeVar("Model", bound=BaseModel)
 MOST_BYTES = 60_000
 """Of a picture: it is stored with the question."""
 
-_CHOICE = "choice"
+CHOICE = "choice"
+"""Field of the form of a question with a choice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +105,9 @@ class Operator:
         """
         if not options or len(set(options)) != len(options):
             raise RequestError(what=f"{title!r}: give different options to choose from")
-        fields: dict[str, JsonValue] = {
-            _CHOICE: {"type": "string", "title": "Choose", "enum": [*options]}
-        }
-        asked = Asked(title, _with_picture(text, picture), _form(fields), within)
+        asked = Asked(title, _with_picture(text, picture), choice_of(options), within)
         answer = await _answer(asked)
-        chosen: str = answer[_CHOICE]  # type: ignore[index, call-overload, assignment]
+        chosen: str = answer[CHOICE]  # type: ignore[index, call-overload, assignment]
         return chosen
 
     async def enter(
@@ -163,6 +161,11 @@ ANSWERED_BY = "answered_by"
 """Field of every form: who answers."""
 
 operator = Operator()
+
+
+def choice_of(options: Sequence[str]) -> dict[str, JsonValue]:
+    """Make the form of a question with a choice."""
+    return _form({CHOICE: {"type": "string", "title": "Choose", "enum": [*options]}})
 
 
 async def _answer(asked: Asked) -> JsonValue:

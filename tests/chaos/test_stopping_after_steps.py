@@ -13,6 +13,8 @@ import pytest
 from praxis_core.cli.deciding import stop_after
 from praxis_core.errors import DecisionRefused
 from praxis_core.execution.decisions import EACH, END
+from praxis_core.journal.database import Database
+from praxis_core.journal.questions import Questions
 from praxis_core.protocol.lifecycle import RunStatus
 from tests.chaos.attempt import Ended
 from tests.chaos.conftest import OpenWorld
@@ -94,17 +96,42 @@ def test_what_was_asked_at_the_start_counts_until_it_has_stopped(world: World) -
     assert ends(world, run_id) == Ended.SUCCEEDED, world.said(run_id)
 
 
-def test_step_by_step_it_stops_after_each(world: World) -> None:
-    """Also after one whose stop was never written down."""
+def test_step_by_step_it_asks_after_each(world: World) -> None:
+    """Killed while it asks, it asks the same again; nothing of the next step is done before."""
     run_id = uuid4()
-    assert ends(world, run_id, until=EACH) == Ended.REFUSED
-    assert done(world, run_id) == STEPS[:1]
-    with at_the_stop(world) as connection:
-        killed_there(world, connection, run_id)
-    for complete in range(2, len(STEPS) + 1):
-        assert ends(world, run_id) == Ended.REFUSED, world.said(run_id)
+    first = world.start(FAILING, run_id, until=EACH)
+    number = wait_for(lambda: open_question(world, run_id))
+    first.kill()
+    first.join()
+    second = world.start(FAILING, run_id)
+    for complete in range(1, len(STEPS) + 1):
+        asked = wait_for(lambda: open_question(world, run_id))
+        assert complete > 1 or asked == number
         assert done(world, run_id) == STEPS[:complete]
-    assert ends(world, run_id) == Ended.SUCCEEDED, world.said(run_id)
+        answer(world, asked, "go on")
+    wait_for(lambda: not second.is_alive(), seconds=120)
+    assert second.exitcode == Ended.SUCCEEDED, world.said(run_id)
+
+
+def open_question(world: World, run_id: UUID) -> int | None:
+    """Give the number of the question that waits for an answer."""
+
+    async def read() -> int | None:
+        async with Database(world.settings.addresses().database_url) as database:
+            found = await Questions(database).open(run_id)
+            return found[0].id if found else None
+
+    return asyncio.run(read())
+
+
+def answer(world: World, number: int, word: str) -> None:
+    """Answer a question with a choice."""
+
+    async def say() -> None:
+        async with Database(world.settings.addresses().database_url) as database:
+            await Questions(database).answer(number, {"choice": word}, "Ada", "test")
+
+    asyncio.run(say())
 
 
 def killed_there(world: World, connection: psycopg.Connection, run_id: UUID) -> None:

@@ -275,7 +275,7 @@ def test_a_run_stops_after_a_step_and_goes_on(
     assert [step["name"] for step in shown["steps"]] == ["Wait 0", "Wait 1"]
     assert "stopped_as_asked" in [event["kind"] for event in shown["events"]]
 
-    code, answered, said = praxis("run", "resume", run_id, "--step-by-step", "--json")
+    code, answered, said = praxis("run", "resume", run_id, "--until", "Wait 2", "--json")
     assert (code, json.loads(answered)["run"]["status"]) == (0, "interrupted"), said
     code, answered, said = praxis("run", "diff", run_id, "--json")
     assert (code, json.loads(answered)["divergence"]) == (0, ""), said
