@@ -17,7 +17,16 @@ from praxis_core.services.stack import down, status, up
 from praxis_core.settings import PraxisSettings
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
-BENCHMARKS = ("praxis_state", "step_overhead", "import_time", "command", "locks", "plan", "assets")
+BENCHMARKS = (
+    "praxis_state",
+    "step_overhead",
+    "import_time",
+    "command",
+    "locks",
+    "plan",
+    "assets",
+    "pictures",
+)
 
 HEAD = """# Benchmarks
 
