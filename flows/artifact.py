@@ -14,6 +14,7 @@ from pydantic import JsonValue
 
 from flows.heat_map import heat_map
 from praxis_core.errors import PraxisError
+from praxis_core.execution.data_file import HTML
 from praxis_core.execution.readout import PlateReadout, of_attempt, plate_readouts
 from praxis_core.execution.timeliness import PROMISE_BROKEN, flags
 from praxis_core.journal.record import Journal
@@ -107,7 +108,7 @@ async def _measured(journal: Journal, run_id: UUID, attempt: int) -> list[str]:
     return [
         *plates,
         _list("Came later than promised", late),
-        *(f"Data: `{file.path}`" for file in files),
+        *(f"Data: `{file.path}`" for file in files if file.media_type != HTML),
     ]
 
 

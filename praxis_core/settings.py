@@ -171,6 +171,11 @@ class PraxisSettings(BaseSettings):
         description="Port of the workcells' page on 127.0.0.1 (PRAXIS_PAGE_PORT); the next free "
         "one is taken when it is in use. 0: no page.",
     )
+    run_reports: bool = Field(
+        default=True,
+        description="Whether a report of each run is put into its folder when it has ended "
+        "(PRAXIS_RUN_REPORTS); praxis run report writes one at any time.",
+    )
     workcell_listen: str | None = Field(
         default=None,
         description="host:port at which a workcell host answers other computers "
@@ -253,6 +258,10 @@ class PraxisSettings(BaseSettings):
     def run_folder(self) -> Path:
         """Folder of the locks, safe-state files and spools of the workcell hosts."""
         return self.home_path / "run"
+
+    def files_of(self, run_id: object, attempt: int) -> Path:
+        """Folder of the files that an attempt of a run leaves for people."""
+        return self.home_path / "runs" / str(run_id) / f"attempt-{attempt}"
 
     @property
     def prefect_port_file(self) -> Path:
