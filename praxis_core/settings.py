@@ -176,6 +176,11 @@ class PraxisSettings(BaseSettings):
         description="Whether a report of each run is put into its folder when it has ended "
         "(PRAXIS_RUN_REPORTS); praxis run report writes one at any time.",
     )
+    run_pictures: bool = Field(
+        default=True,
+        description="Whether the page of a run in Prefect shows pictures of the deck "
+        "(PRAXIS_RUN_PICTURES).",
+    )
     workcell_listen: str | None = Field(
         default=None,
         description="host:port at which a workcell host answers other computers "
@@ -281,6 +286,11 @@ class PraxisSettings(BaseSettings):
         except (OSError, ValueError):
             port = self.page_port
         return f"http://127.0.0.1:{port}"
+
+    def page_link(self, path: str) -> str | None:
+        """Address of something on the workcells' page; None: this installation has no page."""
+        there = self.page_port != 0 or self.page_port_file.exists()
+        return f"{self.page_url}/{path}" if there else None
 
     def addresses(self) -> Addresses:
         """Work out where the services answer, without asking any of them.

@@ -21,7 +21,7 @@ MOST_PICTURES = 5000
 
 
 async def gathered(journal: Journal, run_id: UUID) -> Reported:
-    """Gather all that a report tells; to draw the deck takes 20 to 40 ms per command.
+    """Gather all that a report tells; to draw the deck takes 10 to 40 ms per command.
 
     Raises:
         RunNotFound: there is no such run.
@@ -79,19 +79,20 @@ async def _pictures(
     """Draw the deck before the first command, and after each."""
     from praxis_core.pictures.built import built
     from praxis_core.pictures.command import concerned
-    from praxis_core.pictures.deck import deck_svg
+    from praxis_core.pictures.deck import Kept, deck_svg
     from praxis_core.workcell.definition import WorkcellDefinition
 
     stored = await journal.workcell(run.workcell, run.workcell_version)
     definition = WorkcellDefinition.model_validate(stored.definition)
-    found, at, changes = built(definition), 0, list[DeckChange]()
+    found, at, changes, kept = built(definition), 0, list[DeckChange](), Kept()
     numbers = [one.number for one in done]
     async for state in Catalogue(journal.database).decks(run.run_id, numbers):
         last = done[at - 1].command if at else None
         if last is not None:
             changes += last.deck_changes
             if any(one.definition is not None for one in last.deck_changes):
-                found = built(definition, changes)  # something is there that was not
+                # Something is there that was not.
+                found, kept = built(definition, changes), Kept()
         highlight = [] if last is None else concerned(last, state)
-        yield deck_svg(found.deck, state, highlight=highlight, called=found.called)
+        yield deck_svg(found.deck, state, highlight=highlight, called=found.called, kept=kept)
         at += 1

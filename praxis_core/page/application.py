@@ -73,7 +73,7 @@ _REPORT_HEADERS = {
 _NOT_YET = 202
 _NOT_YET_TEXT = (
     '<!DOCTYPE html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="2">'
-    "<title>The report is being made</title><p>The report is being made: 20 to 40 ms per command. "
+    "<title>The report is being made</title><p>The report is being made: 10 to 40 ms per command. "
     "It is shown here when it is ready."
 )
 
