@@ -81,7 +81,7 @@ class Form:
 
     def holds(self, field: str) -> str:
         """Give what is filled in already."""
-        return self._field(field).locator("input, textarea").first.input_value()
+        return str(self._field(field).locator("input, textarea").first.input_value())
 
     def chooses(self, field: str, value: str) -> None:
         """Choose one of a list."""

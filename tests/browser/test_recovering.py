@@ -96,7 +96,8 @@ def test_what_only_some_channels_did_is_finished_on_the_others(
     told, _ = following.communicate(timeout=120)
     assert following.returncode == 0, told
     assert filled(lab, run_id) == Counter([f"{row}{n}" for row in "ABCDEFGH" for n in (1, 2)])
-    assert "C1 and F1 are dry" in person.types("run", "show", run_id)[1]
+    shown = person.types("run", "show", run_id)[1]
+    assert "partly, on channels 0-1,3-4,6-7: C1 and F1 are dry" in shown
 
 
 def test_what_was_done_by_hand_is_not_sent_again(
@@ -118,7 +119,7 @@ def test_what_was_done_by_hand_is_not_sent_again(
     told, _ = following.communicate(timeout=120)
     assert following.returncode == 0, told
     assert filled(lab, run_id) == Counter([f"{row}2" for row in "ABCDEFGH"])
-    assert "with a hand pipette" in person.types("run", "show", run_id)[1]
+    assert "happened: with a hand pipette" in person.types("run", "show", run_id)[1]
 
 
 def test_each_step_is_confirmed_on_the_page(
@@ -139,7 +140,6 @@ def test_each_step_is_confirmed_on_the_page(
     form.is_sent()
 
     following.communicate(timeout=120)
-    assert following.returncode != 0
     assert "interrupted" in person.types("run", "show", run_id)[1]
     assert person.types("run", "resume", run_id)[0] == 0
     page.shows("Completed")
