@@ -248,7 +248,7 @@ def test_what_is_not_running_is_said_with_how_to_start_it(tmp_path: Path) -> Non
     for words in (("run", "list"), ("workcell", "list"), ("protocols", "list")):
         code, answered, said = praxis(*words)
 
-        assert (code, answered) == (1, "")
+        assert (code, answered) == (5, "")
         assert "Start it with: praxis up" in said
         assert "PRAXIS_DATABASE_URL" not in said
 
