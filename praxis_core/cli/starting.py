@@ -22,6 +22,7 @@ from praxis_core.errors import RequestError, ServiceError, ServiceRefused
 from praxis_core.execution.decisions import has_stopped_as_asked
 from praxis_core.protocol.lifecycle import RunStatus
 from praxis_core.services.environment import environment
+from praxis_core.services.home import prepare
 from praxis_core.services.prefect_api import CONFLICT, PrefectApi
 from praxis_core.settings import PraxisSettings
 
@@ -114,6 +115,7 @@ def run_here(
     Raises:
         typer.Exit: it did not succeed (1), or was cancelled (130).
     """
+    prepare(settings)  # Prefect warns when it cannot make a folder of its own in there
     process = subprocess.Popen(  # noqa: S603  # the user's own protocol
         [sys.executable, "-m", "flows.run", *words],
         stdin=subprocess.PIPE,

@@ -253,6 +253,18 @@ def test_what_is_not_running_is_said_with_how_to_start_it(tmp_path: Path) -> Non
         assert "PRAXIS_DATABASE_URL" not in said
 
 
+def test_a_run_that_nothing_takes_is_refused_without_warnings(tmp_path: Path) -> None:
+    """Of a stack that was never started, of which there is no folder either."""
+    (tmp_path / "lingering.py").write_text(dedent(PROTOCOL))
+    settings = PraxisSettings(home=tmp_path / "home", prefect_port=1)
+
+    code, answered, said = CommandLine(settings, tmp_path)("run", "start", "lingering.py")
+
+    assert (code, answered) == (1, "")
+    assert said.startswith("Error: ")
+    assert "praxis up" in said
+
+
 @pytest.mark.parametrize(
     "deployed_or_file",
     ["lingering/bench", pytest.param("lingering.py", marks=pytest.mark.chaos)],
