@@ -11,7 +11,7 @@ from uuid import UUID
 import typer
 from rich.markup import escape
 
-from praxis_core.cli.console import console, print_json
+from praxis_core.cli.console import AsJson, console, print_json
 from praxis_core.cli.opening import journal, run_id_of
 from praxis_core.execution.report import report as written
 from praxis_core.execution.report_material import gathered
@@ -26,7 +26,7 @@ def report(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write; -: standard output.")
     ] = None,
-    as_json_: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+    as_json_: AsJson = False,
 ) -> None:
     """Write one HTML file that tells all of a run; it opens in any browser, without a network."""
     settings = PraxisSettings()

@@ -13,7 +13,7 @@ import psutil
 import typer
 
 from praxis_core.cli import deciding
-from praxis_core.cli.console import console, print_json
+from praxis_core.cli.console import AsJson, console, print_json
 from praxis_core.cli.lost import is_gone
 from praxis_core.cli.opening import journal, run_id_of
 from praxis_core.cli.result import by_whom
@@ -36,7 +36,6 @@ from praxis_core.redis_connection import connect_async
 from praxis_core.services.prefect_api import FlowRun, PrefectApi
 from praxis_core.settings import PraxisSettings
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 RunId = Annotated[str, typer.Argument(help="Id of the run, or its first characters.")]
 
 HOOK_SECONDS = 30.0

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 
 from praxis_core.assets.description import describe
 from praxis_core.assets.history import Correction
+from praxis_core.execution.answered import answer_of
 from praxis_core.execution.readout import of_attempt, plate_readouts
 from praxis_core.execution.report_page import page, slider, table, text
 from praxis_core.execution.timeliness import flags
@@ -214,7 +215,7 @@ def _answers(told: Reported) -> str:
         [
             _time(one.raised_at),
             one.what,
-            "open" if one.answer is None else one.answer.value.replace("_", " "),
+            answer_of(one) or "open",
             one.answered_by or "",
             _time(one.answered_at),
         ]
@@ -224,7 +225,7 @@ def _answers(told: Reported) -> str:
         [
             _time(one.asked_at),
             one.title,
-            "open" if one.answered_at is None else _plain(one.answer),
+            answer_of(one) or "open",
             one.answered_by or "",
             _time(one.answered_at),
         ]

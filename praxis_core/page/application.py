@@ -30,10 +30,12 @@ from praxis_core.errors import (
     RunNotFound,
     WorkcellNotFound,
 )
+from praxis_core.host.metrics import CONTENT_TYPE
 from praxis_core.host.stopping import stop_workcell
 from praxis_core.journal.control import Said
 from praxis_core.journal.record import Journal
 from praxis_core.page.answering import answer
+from praxis_core.page.metrics import Metrics
 from praxis_core.page.reading import Reader
 from praxis_core.page.reports import Reports
 from praxis_core.page.watching import Looking, Watched
@@ -101,6 +103,7 @@ class Pages:
         self._reports = Reports(settings, journal)
         # Of their own: somebody who stops a workcell does not stand behind those who look at it.
         self._acting = ThreadPoolExecutor(4, "acting")
+        self._metrics = Metrics(settings, journal, redis)
 
     def application(self, token: str) -> ASGIApp:
         """Make what a web server serves.
@@ -112,6 +115,7 @@ class Pages:
             Route("/", self._start),
             *(Route(f"/{name}", _file(name, kind)) for name, kind in _FILES.items()),
             Route("/workcells", self._names),
+            Route("/metrics", self._all_metrics),
             Route("/w/{name}", self._page),
             Route("/w/{name}/events", self._events),
             Route("/w/{name}/deck.svg", self._deck),
@@ -133,6 +137,9 @@ class Pages:
         except PraxisError as error:
             return _json({"error": str(error)}, _BUSY)
         return _json([{"name": one.name, "about": one.definition["description"]} for one in known])
+
+    async def _all_metrics(self, _request: Request) -> Response:
+        return Response(await self._metrics.text(), media_type=CONTENT_TYPE)
 
     async def _events(self, request: Request) -> Response | _EventStream:
         if sum(map(len, self._watched.values())) >= MOST_LOOKING:

@@ -130,7 +130,8 @@ class LabwareDrawer:
     def outlined(self, resource: Resource) -> bool:
         """Whether some wells or tips of it are outlined."""
         return bool(self._highlight) and any(
-            child.name in self._highlight for child in resource.children
+            child.name in self._highlight and isinstance(child, (TipSpot, Container))
+            for child in resource.children
         )
 
     def summary(self, resource: Resource) -> str:

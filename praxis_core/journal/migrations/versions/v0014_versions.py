@@ -7,7 +7,7 @@ from alembic import op
 from praxis_core.journal.rules import run_file
 
 revision = "0014"
-down_revision = "0012"
+down_revision = "0013"
 branch_labels = None
 depends_on = None
 
