@@ -28,6 +28,7 @@ from praxis_core.cli.opening import journal
 from praxis_core.cli.waiting import in_prefect, not_in_history, status_words, waits_for
 from praxis_core.errors import RunNotFound
 from praxis_core.execution.answered import answer_of
+from praxis_core.execution.data_file import HTML
 from praxis_core.execution.doubt_told import DoubtTold, tell
 from praxis_core.execution.in_doubt import MEANINGS, told_channels
 from praxis_core.execution.readout import PlateReadout, of_attempt, plate_readouts
@@ -221,7 +222,8 @@ def _show_course(told: _Told) -> None:
         console.print(_plate(readout))
     _show_single_values(told.measurements)
     for file in told.files:
-        console.print(f"\nData: {escape(file.path)}")
+        what = "Report" if file.media_type == HTML else "Data"
+        console.print(f"\n{what}: {escape(file.path)}")
 
 
 def _show_what_is_asked(known: _Told) -> None:

@@ -28,6 +28,7 @@ from praxis_core.errors import (
 from praxis_core.execution.abandoning import abandon as give_up
 from praxis_core.execution.consent import allow_current_code
 from praxis_core.execution.past import require_resumable
+from praxis_core.execution.report_process import begin_report
 from praxis_core.journal.records import Doubt, RunRecord
 from praxis_core.locks import AssetLockManager
 from praxis_core.protocol.lifecycle import RunStatus
@@ -178,6 +179,8 @@ async def _abandon(settings: PraxisSettings, run_id: UUID, why: str) -> tuple[Ru
                 _refuse_unless_gone(settings, run)
             locks = AssetLockManager(redis, lease_seconds=settings.lease_seconds, journal=records)
             status = await give_up(records, locks, run_id, getpass.getuser(), why)
+            if status.ended and not run.status.ended:
+                await begin_report(settings, records, run_id)
             return status, run.by_hand
     finally:
         await redis.aclose()

@@ -25,6 +25,7 @@ RULES = (
     "0010_rules.sql",
     "0012_rules.sql",
     "0013_rules.sql",
+    "0014_rules.sql",
 )
 """The files in their order."""
 
