@@ -16,7 +16,7 @@ from prefect.states import Scheduled
 
 from flows.artifact import publish_plan
 from flows.deck import RunDeck
-from flows.form import PrefectForm
+from flows.form import PrefectForm, left_behind
 from praxis_core.errors import RunParked
 from praxis_core.execution.page import Advance, Form, Said
 from praxis_core.orchestrator import RunPage
@@ -62,26 +62,44 @@ class PrefectPage(RunPage):
         self._deck = deck
         self._one_form = asyncio.Lock()
         self._bar: UUID | None = None
+        self._open: Form | None = None
+        """What is asked just now, or was when the run was parked."""
         # Nobody starts a run of a file again; it waits in its process.
         self.starts_again = deployed
 
     async def parked(self, parked: RunParked) -> None:
-        """Let the worker start the run again at its time; without Prefect's word nothing ends."""
+        """Let the worker start the run again; without Prefect's word nothing ends.
+
+        A form that is open stays, unless something has to be done at a time: that the worker starts
+        the run then does not depend on people, and no state of Prefect is both.
+        """
+        while True:
+            try:
+                if await self._has_left_form(parked) or await self._is_scheduled(parked):
+                    return
+            except (PrefectException, HTTPError) as error:
+                get_run_logger().warning("That it is parked is not on this page: %s", error)
+                await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _has_left_form(self, parked: RunParked) -> bool:
+        form = self._open
+        if form is None or parked.on_time or parked.seconds == 0:
+            return False
+        if await left_behind(self._run_id, form.number) is not None:
+            parked.seconds = 0.0  # filled in at the last moment
+            return False
+        return await PrefectForm(self._run_id, form, suspended=True).suspend()
+
+    async def _is_scheduled(self, parked: RunParked) -> bool:
         left = NOBODY_KNOWS if parked.seconds is None else timedelta(seconds=parked.seconds)
         state: State[None] = Scheduled(
             scheduled_time=datetime.now(UTC) + left, name=PARKED, message=str(parked)
         )
-        while True:
-            try:
-                async with get_client() as client:
-                    said = await client.set_flow_run_state(self._run_id, state)
-            except (PrefectException, HTTPError) as error:
-                get_run_logger().warning("That it is parked is not on this page: %s", error)
-                await asyncio.sleep(AGAIN_SECONDS)
-            else:
-                if said.status != SetStateStatus.ACCEPT:
-                    get_run_logger().warning("Prefect does not park it: %s", said.details)
-                return
+        async with get_client() as client:
+            said = await client.set_flow_run_state(self._run_id, state)
+        if said.status != SetStateStatus.ACCEPT:
+            get_run_logger().warning("Prefect does not park it: %s", said.details)
+        return True
 
     async def with_water(self) -> None:
         """Give the flow run the tag ``water``."""
@@ -148,10 +166,20 @@ class PrefectPage(RunPage):
         except (PrefectException, HTTPError, TimeoutError) as error:
             get_run_logger().debug("How far it is, is not on this page: %s", error)
 
+    async def left_behind(self, run_id: UUID, number: int) -> Said | None:
+        """Give what somebody filled in while the run had no process; None: nobody has."""
+        try:
+            return await left_behind(run_id, number)
+        except (PrefectException, HTTPError) as error:
+            get_run_logger().warning("Whether it was answered on this page is not known: %s", error)
+            return None
+
     async def asked(self, run_id: UUID, form: Form) -> Said:
         """Show a form until somebody fills it in; one at a time."""
         async with self._one_form:
+            self._open = form
             said = await PrefectForm(run_id, form).filled_in()
+            self._open = None
         if said.by.strip():
             await self.tagged(f"{OPERATOR}:{said.by.strip()}")
         return said

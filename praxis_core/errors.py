@@ -556,17 +556,27 @@ class RunParked(BaseException):
         run_id: The run.
         until: When it goes on, by the workcell's clock; None: when somebody resumes it.
         seconds: How long it is until then; None: nobody knows.
+        on_time: Whether something has to be done at that time; else it is only the end of what
+            people are given to answer.
     """
 
-    def __init__(self, run_id: UUID, until: datetime | None, seconds: float | None) -> None:
+    def __init__(
+        self,
+        run_id: UUID,
+        until: datetime | None,
+        seconds: float | None,
+        *,
+        on_time: bool = False,
+    ) -> None:
         self.run_id = run_id
         self.until = until
         self.seconds = seconds
+        self.on_time = on_time
         super().__init__(run_id, until, seconds)
 
     def __str__(self) -> str:
         """Say it on one line."""
-        until = f"{self.until:%Y-%m-%d %H:%M:%S} UTC" if self.until else "somebody resumes it"
+        until = f"{self.until:%Y-%m-%d %H:%M:%S} UTC" if self.until else "somebody answers"
         return f"Parked until {until}, with what it has, and with its devices as they are set."
 
 

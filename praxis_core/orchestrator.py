@@ -138,6 +138,7 @@ class Orchestrator:
                 run_step=self._run_step,
                 page=self._page,
                 park_over_seconds=self._settings.park_over_seconds,
+                park_asking_seconds=self._settings.park_asking_seconds,
                 remind_seconds=self._settings.remind_seconds,
             )
             return await performance.carry_out(attached)

@@ -152,6 +152,13 @@ class PraxisSettings(BaseSettings):
         description="Seconds that a wait with park=True has to take for the run to do without a "
         "process meanwhile (PRAXIS_PARK_OVER_SECONDS).",
     )
+    park_asking_seconds: float = Field(
+        default=900,
+        ge=0,
+        description="Seconds for which a run waits in its process for the answer to what its "
+        "protocol asks; then it does without one until somebody answers "
+        "(PRAXIS_PARK_ASKING_SECONDS). With park=True it does at once.",
+    )
     host_dead_seconds: float = Field(
         default=10,
         gt=0,

@@ -6,6 +6,7 @@ import asyncio
 import getpass
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Annotated
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from praxis_core.cli.opening import journal, run_id_of
 from praxis_core.cli.result import as_json, show_asked, show_questions, told_of
 from praxis_core.cli.stopping import cancel_in_prefect, known_run
 from praxis_core.cli.waiting import in_prefect
-from praxis_core.errors import NothingToAnswer, RequestError
+from praxis_core.errors import NothingToAnswer, RequestError, RunNotFound, ServiceError
 from praxis_core.execution.deciding import refuse_hopeless
 from praxis_core.execution.doubt_told import DoubtTold
 from praxis_core.execution.in_doubt import details_of, read_channels
@@ -26,6 +27,7 @@ from praxis_core.journal.questions import Question, Questions, wanted
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import Doubt
 from praxis_core.protocol.lifecycle import Answer
+from praxis_core.services.parked_runs import start_again
 from praxis_core.settings import PraxisSettings
 
 VIA = "command-line"
@@ -76,6 +78,8 @@ def answer(
     aborted = isinstance(answered, Doubt) and answered.answer is Answer.ABORT
     if aborted and not by_hand:
         cancel_in_prefect(settings, run_id)
+    if isinstance(answered, Question):
+        asyncio.run(_wake(settings, run_id))
     if as_json_:
         print_json({"answered": as_json(answered), "open": [as_json(one) for one in still_open]})
         return
@@ -83,6 +87,13 @@ def answer(
     _show(run_id, still_open, {})
     if not still_open and not aborted:
         console.print(_goes_on(settings, run_id, by_hand=by_hand))
+
+
+async def _wake(settings: PraxisSettings, run_id: UUID) -> None:
+    """Let the worker start the run if it is parked; what that misses, the page's process does."""
+    async with journal(settings) as records:
+        with suppress(RunNotFound, ServiceError):
+            await start_again(settings, records, run_id)
 
 
 def _details(said: str, value: JsonValue, channels: str | None, note: str | None) -> JsonValue:

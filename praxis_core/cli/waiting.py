@@ -43,13 +43,15 @@ def status_words(run: RunRecord) -> str:
     words = run.status.value.replace("_", " ")
     if run.status is not RunStatus.PARKED:
         return words
-    until = f"{run.parked_until:%Y-%m-%d %H:%M:%S}" if run.parked_until else "it is resumed"
+    until = f"{run.parked_until:%Y-%m-%d %H:%M:%S}" if run.parked_until else "somebody answers"
     return f"{words} until {until}"
 
 
 def waits_for(settings: PraxisSettings, run: RunRecord, flow_run: FlowRun | None) -> str | None:
     """Tell what must come before a run goes on by itself; None: nothing is known."""
-    if run.status is RunStatus.PARKED and (flow_run is None or flow_run.state_name == "Parked"):
+    if run.status is RunStatus.PARKED and (
+        flow_run is None or flow_run.state_name in {"Parked", "Suspended"}
+    ):
         return _parked(run)
     if flow_run is not None and flow_run.state_type in _TO_COME:
         return (
@@ -62,7 +64,7 @@ def waits_for(settings: PraxisSettings, run: RunRecord, flow_run: FlowRun | None
 
 
 def _parked(run: RunRecord) -> str:
-    by_itself = "It goes on by itself then" if run.parked_until else "It waits for that"
+    by_itself = "It goes on by itself then" if run.parked_until else "With the answer it goes on"
     return (
         "It waits without a process, and keeps what it has; its devices stay as they are set. "
         f"{by_itself}. Let it go on now: praxis run resume {run.run_id}. "

@@ -13,13 +13,23 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from praxis_core.errors import AlreadyAnswered, AnswerRefused, NoAnswer, RequestError, ServiceError
+from praxis_core.errors import (
+    AlreadyAnswered,
+    AnswerRefused,
+    NoAnswer,
+    RequestError,
+    RunParked,
+    ServiceError,
+)
+from praxis_core.execution.learned import Park
 from praxis_core.execution.page import Form, RunPage, Said
 from praxis_core.journal.questions import Question, Questions
 from praxis_core.journal.record import Journal
 from praxis_core.protocol.asking import Asked
 
 _log = logging.getLogger(__name__)
+
+Parked = Callable[[], Awaitable[None]]
 
 LOOK_SECONDS = 0.5
 """How often a run that waits looks whether somebody has answered elsewhere."""
@@ -34,10 +44,18 @@ class Asking:
         journal: Where questions are kept.
         page: Where people see them.
         remind_seconds: After how long they are told again.
+        park_seconds: After how long the run does without a process.
     """
 
-    def __init__(
-        self, run_id: UUID, attempt: int, *, journal: Journal, page: RunPage, remind_seconds: float
+    def __init__(  # noqa: PLR0913  # what it needs, by name
+        self,
+        run_id: UUID,
+        attempt: int,
+        *,
+        journal: Journal,
+        page: RunPage,
+        remind_seconds: float,
+        park_seconds: float,
     ) -> None:
         self._run_id = run_id
         self._attempt = attempt
@@ -45,54 +63,90 @@ class Asking:
         self._questions = Questions(journal.database)
         self._page = page
         self._remind_seconds = remind_seconds
+        self._park_seconds = park_seconds
 
-    async def answer(self, asked: Asked, key: str) -> JsonValue:
+    async def answer(self, asked: Asked, key: str, park: Park | None = None) -> JsonValue:
         """Wait for the answer to a question, which may have come in an earlier attempt.
 
         Args:
             asked: What is asked.
             key: What asks: the same in every attempt.
+            park: Lets the run wait without a process; None: it waits in this one.
 
         Raises:
             NoAnswer: nobody answered in time.
+            RunParked: the run waits without a process.
         """
         question = await self._questions.ask(self._run_id, self._attempt, key, asked)
         if question.answered_at is not None:
             return question.answer
+        # Somebody may have filled a form in while the run had no process, and in time.
+        left_behind = await self._page.left_behind(self._run_id, question.id)
         what = f"It asks {question.title!r}. To answer: praxis run answer {self._run_id}"
         await self._journal.event(self._run_id, "asked", what, {"question": question.id})
         left = None
         if asked.within is not None:
             past = datetime.now(UTC) - question.asked_at
             left = max((asked.within - past).total_seconds(), 0.0)
+        parked = None
+        if park is not None:
+            parked = partial(park, left, 0.0 if asked.park else self._park_seconds)
+        refused = ""
+        if left_behind is not None:
+            taken = await self._taken(question, left_behind)
+            if isinstance(taken, Question):
+                return await self._noted(taken)
+            refused = taken
         try:
             async with asyncio.timeout(left), self._reminded(question):
-                answered = await self._answered(question)
+                answered = await self._answered(question, refused, parked)
         except TimeoutError:
             raise NoAnswer(title=question.title, within=str(asked.within)) from None
-        said = f"{answered.answered_by} answered {question.title!r}"
-        details: JsonValue = {"question": question.id, "answer": answered.answer}
+        except RunParked as parked:
+            # Who answers from now on sees that it is parked; who did before may not have.
+            with suppress(ServiceError):
+                if (await self._questions.read(question.id)).answered_at is not None:
+                    parked.seconds = 0.0
+            raise
+        return await self._noted(answered)
+
+    async def _noted(self, answered: Question) -> JsonValue:
+        """Write into the audit trail that there is an answer, and give it."""
+        said = f"{answered.answered_by} answered {answered.title!r}"
+        details: JsonValue = {"question": answered.id, "answer": answered.answer}
         await self._journal.event(self._run_id, "answered", said, details)
         return answered.answer
 
-    async def _answered(self, question: Question) -> Question:
-        """Wait for the first answer, wherever it is given."""
-        text = question.text
+    async def _answered(self, question: Question, refused: str, park: Parked | None) -> Question:
+        """Wait for the first answer, wherever it is given.
+
+        Args:
+            question: The question.
+            refused: Why what somebody said before was not taken; empty: nobody has.
+            park: Lets the run wait without a process.
+        """
         while True:
+            text = f"{question.text}\n\n{refused}".strip()
             form = Form(question.id, question.title, text, question.form)
-            said: Said | Question = await first_of(
+            ways: list[Callable[[], Awaitable[Any]]] = [
                 partial(self._page.asked, self._run_id, form),
                 partial(self._answered_elsewhere, question),
-            )
-            if isinstance(said, Question):
-                return said
-            try:
-                answer, by = said
-                return await self._questions.answer(question.id, answer, by, self._page.via)
-            except AlreadyAnswered:
-                return await self._questions.read(question.id)
-            except (AnswerRefused, RequestError) as refused:
-                text = f"{question.text}\n\n**Not taken:** {refused}".strip()
+            ]
+            said: Said | Question = await first_of(*ways, *([] if park is None else [park]))
+            taken = said if isinstance(said, Question) else await self._taken(question, said)
+            if isinstance(taken, Question):
+                return taken
+            refused = taken
+
+    async def _taken(self, question: Question, said: Said) -> Question | str:
+        """Write down what somebody said on a page; why not, if it cannot be taken."""
+        answer, by = said
+        try:
+            return await self._questions.answer(question.id, answer, by, self._page.via)
+        except AlreadyAnswered:
+            return await self._questions.read(question.id)
+        except (AnswerRefused, RequestError) as refused:
+            return f"**Not taken:** {refused}"
 
     async def _answered_elsewhere(self, question: Question) -> Question:
         while True:

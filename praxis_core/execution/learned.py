@@ -43,7 +43,14 @@ ANSWER = "answer"
 CUT = "cut"
 """Kind of the row that says from where on each branch counts in a new generation."""
 
-Ask = Callable[[str], Awaitable[JsonValue]]
+Park = Callable[[float | None, float], Awaitable[None]]
+"""Lets a run wait for people without a process; cancelled when their answer is there.
+
+Its arguments: seconds until nobody may answer any more (None: no end), and for how many seconds it
+is waited in the process.
+"""
+
+Ask = Callable[[str, Park], Awaitable[JsonValue]]
 """Asks people something under a name, and waits for what they say."""
 
 GENERATION = 1_000_000
@@ -209,19 +216,28 @@ class Learning:
         """
         deed, position = self._next(ANSWER, title)
         known = self._recorded(deed)
-        # A person is asked by a process that is there.
-        with outside_protocol(), self._activity.going_on():
+        with outside_protocol():
             if known is None:
-                await self._until_live()
-                await self.write()
-                value = await self._learn(deed, await self._said(deed, position, ask))
+                with self._activity.going_on():
+                    await self._until_live()
+                    await self.write()
+                said = await self._said(deed, position, ask)
+                # Of a run that was parked meanwhile the next attempt learns it.
+                self._parking.take_up()
+                with self._activity.going_on():
+                    value = await self._learn(deed, said)
             else:
                 value = known.value
             return cast("JsonValue", self._again(value, position))
 
     async def _said(self, deed: Deed, position: int, ask: Ask) -> JsonValue:
+        async def park(left: float | None, after_seconds: float) -> None:
+            await self._parking.wait_for_people(
+                left, deed.branch, self.write, after_seconds=after_seconds
+            )
+
         try:
-            return {"value": await ask(f"{deed.branch}/{self._ordinal(deed)}")}
+            return {"value": await ask(f"{deed.branch}/{self._ordinal(deed)}", park)}
         except NoAnswer as error:
             self._trail.blame(error, position)
             return {"raised": _error(error)}

@@ -118,6 +118,15 @@ class RunPage:
     async def advanced(self, advance: Advance) -> None:
         """Show how far the run is; told a few times in a minute at most."""
 
+    async def left_behind(self, run_id: UUID, number: int) -> Said | None:  # noqa: ARG002
+        """Give what somebody filled in while the run had no process; None: nobody has.
+
+        Args:
+            run_id: The run.
+            number: Of the question.
+        """
+        return None
+
     async def asked(self, run_id: UUID, form: Form) -> Said:  # noqa: ARG002  # shows nothing
         """Show a form until somebody fills it in; cancelled when that is not needed any more."""
         await asyncio.Event().wait()

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from pydantic import JsonValue
@@ -116,6 +116,43 @@ class Parking:
         if self.parked is not None:
             raise self.parked
 
+    def take_up(self) -> None:
+        """Go on at once when what was waited for came while it was being parked.
+
+        Raises:
+            RunParked: it is.
+        """
+        if self.parked is not None:
+            self.parked.seconds = 0.0
+            raise self.parked
+
+    async def wait_for_people(
+        self,
+        left: float | None,
+        path: str,
+        write: Callable[[], Awaitable[None]],
+        *,
+        after_seconds: float,
+    ) -> None:
+        """Wait for an answer; cancel this when it is there.
+
+        Args:
+            left: Seconds until nobody may answer any more; None: that takes as long as it takes.
+            path: Of the branch that waits.
+            write: Makes durable what is not yet.
+            after_seconds: For which it is waited in the process, whatever else goes on.
+
+        Raises:
+            RunParked: the run is parked; the process is to end.
+        """
+        begun = self._clock.now()
+        with self._activity.going_on():
+            await asyncio.sleep(after_seconds)
+        until = None if left is None else begun + timedelta(seconds=left)
+        if not self._refused:
+            await self.wait(until, path, write, asleep=False)
+        await asyncio.Event().wait()
+
     def is_due(self, until: datetime, *, known: bool) -> bool:
         """Tell whether the run may be parked until a time, for which alone it waits.
 
@@ -209,11 +246,21 @@ class Parking:
         seconds = None if until is None else self._left(until)
         if self._waits_for_free and any(self._waits.get(path) == until for path in self._asleep):
             seconds = 0.0
-        parked = self.parked = RunParked(self._run_id, until, seconds)
+        asleep = bool(self._asleep)
+        parked = self.parked = RunParked(self._run_id, until, seconds, on_time=asleep)
         self._stop(parked)
         with suppress(PraxisError):  # its status says so, too
-            details: JsonValue = {"until": until.isoformat() if until else None}
+            details: JsonValue = {
+                "attempt": self._attempt,
+                "until": until.isoformat() if until else None,
+                "due": _here(seconds),
+            }
             await self._journal.event(self._run_id, PARKED, str(parked), details)
 
     def _left(self, until: datetime) -> float:
         return (until - self._clock.now()).total_seconds()
+
+
+def _here(seconds: float | None) -> str | None:
+    """Say when that is by the clock of this computer."""
+    return None if seconds is None else (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()

@@ -59,6 +59,7 @@ class Performance:
         page: Where people see what it waits for, and answer.
         remind_seconds: After how long people are told again that the run asks something.
         park_over_seconds: How long a wait has to be for the run to be parked.
+        park_asking_seconds: After how long it is that waits for people.
     """
 
     def __init__(  # noqa: PLR0913  # what meets here, by name
@@ -72,6 +73,7 @@ class Performance:
         run_step: StepRunner,
         page: RunPage,
         park_over_seconds: float,
+        park_asking_seconds: float,
         remind_seconds: float,
     ) -> None:
         self._attempt = attempt
@@ -88,6 +90,7 @@ class Performance:
             journal=journal,
             page=page,
             remind_seconds=remind_seconds,
+            park_seconds=park_asking_seconds,
         )
         self._doing_again: DoingAgain
 

@@ -40,7 +40,7 @@ from praxis_core.journal.tables import (
     StepRow,
     WorkcellRow,
 )
-from praxis_core.protocol.lifecycle import OutcomeStatus
+from praxis_core.protocol.lifecycle import OutcomeStatus, RunStatus
 
 Row = TypeVar("Row")
 
@@ -188,6 +188,20 @@ class History:
         """List the runs that have devices of a workcell, oldest first."""
         return await self._runs(
             rows.RUNS.where(RunRow.id.in_(_claimants(workcell))).order_by(RunRow.created_at)
+        )
+
+    async def runs_parked(self) -> list[RunRecord]:
+        """List the runs that wait without a process, oldest first."""
+        parked = (AttemptRow.status == RunStatus.PARKED, AttemptRow.ended_at.is_(None))
+        return await self._runs(rows.RUNS.where(*parked).order_by(RunRow.created_at))
+
+    async def runs_that_keep(self, kind: str) -> list[RunRecord]:
+        """List the cancelled runs with claims and with an event of a kind."""
+        given_up = select(EventRow.run_id).where(EventRow.kind == kind)
+        has = select(ClaimRow.run_id).where(ClaimRow.released_at.is_(None))
+        cancelled = RunRow.status == RunStatus.CANCELLED
+        return await self._runs(
+            rows.RUNS.where(cancelled, RunRow.id.in_(has), RunRow.id.in_(given_up))
         )
 
     async def commands_of_unfinished(self, workcell: str) -> list[CommandRecord]:

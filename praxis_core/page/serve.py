@@ -1,7 +1,7 @@
 """The workcells' page: ``python -m praxis_core.page.serve``.
 
 A process of its own beside the hosts, on this computer only: to draw a deck takes a tenth of a
-second, for which no device should wait.
+second, for which no device should wait. It looks after the runs that have no process, too.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from praxis_core.journal.database import Database
 from praxis_core.journal.record import Journal
 from praxis_core.page.application import Pages
 from praxis_core.redis_connection import connect_async
+from praxis_core.services.parked_runs import ParkedRuns
 from praxis_core.settings import PraxisSettings
 
 HOST = "127.0.0.1"
@@ -58,7 +59,12 @@ async def serve(settings: PraxisSettings) -> None:
         )
         settings.page_port_file.write_text(str(port))
         _log.info("the page is at http://%s:%d", HOST, port)
-        await uvicorn.Server(config).serve(sockets=[listener])
+        looking = asyncio.create_task(ParkedRuns(settings, Journal(database), redis).watch())
+        try:
+            await uvicorn.Server(config).serve(sockets=[listener])
+        finally:
+            looking.cancel()
+            await asyncio.wait({looking})
     await redis.aclose()
 
 

@@ -46,6 +46,8 @@ class Asked:
     """JSON schema of an answer, which is an object."""
     within: timedelta | None = None
     """How long the answer may take; None: as long as it takes."""
+    park: bool = False
+    """Whether the run does without a process at once; else when nobody has answered for a while."""
 
 
 class Imagined(dict[str, Any]):
@@ -62,6 +64,7 @@ class Operator:
         *,
         picture: Path | str | None = None,
         within: timedelta | None = None,
+        park: bool = False,
     ) -> None:
         """Wait until somebody says that something is done.
 
@@ -70,6 +73,9 @@ class Operator:
             text: More about it, Markdown.
             picture: A file that shows it: PNG, JPEG or SVG, at most 60 kB.
             within: How long it may take; None: as long as it takes.
+            park: Whether the run does without a process at once, when nothing else of it is under
+                way; else it does when nobody has answered for ``PRAXIS_PARK_ASKING_SECONDS``. It
+                keeps what it has, and goes on with the answer.
 
         Raises:
             NoAnswer: nobody answered in time.
@@ -77,9 +83,9 @@ class Operator:
             RequestError: the picture cannot be shown.
         """
         shown = _with_picture(text, picture)
-        await _answer(Asked(title, shown, _form({}), within))
+        await _answer(Asked(title, shown, _form({}), within, park))
 
-    async def choose(
+    async def choose(  # noqa: PLR0913  # what may be said of a question, by name
         self,
         title: str,
         options: Sequence[str],
@@ -87,6 +93,7 @@ class Operator:
         *,
         picture: Path | str | None = None,
         within: timedelta | None = None,
+        park: bool = False,
     ) -> str:
         """Wait until somebody has chosen one of several.
 
@@ -96,6 +103,7 @@ class Operator:
             text: More about it, Markdown.
             picture: As of ``confirm``.
             within: As of ``confirm``.
+            park: As of ``confirm``.
 
         Returns:
             One of ``options``.
@@ -105,12 +113,12 @@ class Operator:
         """
         if not options or len(set(options)) != len(options):
             raise RequestError(what=f"{title!r}: give different options to choose from")
-        asked = Asked(title, _with_picture(text, picture), choice_of(options), within)
+        asked = Asked(title, _with_picture(text, picture), choice_of(options), within, park)
         answer = await _answer(asked)
         chosen: str = answer[CHOICE]  # type: ignore[index, call-overload, assignment]
         return chosen
 
-    async def enter(
+    async def enter(  # noqa: PLR0913  # what may be said of a question, by name
         self,
         model: type[Model],
         title: str,
@@ -118,6 +126,7 @@ class Operator:
         *,
         picture: Path | str | None = None,
         within: timedelta | None = None,
+        park: bool = False,
     ) -> Model:
         """Wait until somebody has filled in a form.
 
@@ -127,6 +136,7 @@ class Operator:
             text: More about it, Markdown.
             picture: As of ``confirm``.
             within: As of ``confirm``.
+            park: As of ``confirm``.
 
         Returns:
             What was entered; what the model does not take is asked for again.
@@ -140,7 +150,7 @@ class Operator:
         form |= {"definitions": form.pop("$defs", {})}
         if ANSWERED_BY in form.get("properties", {}):
             raise RequestError(what=f"{model.__name__} has a field {ANSWERED_BY}, as every form")
-        asked = Asked(title, _with_picture(text, picture), form, within)
+        asked = Asked(title, _with_picture(text, picture), form, within, park)
         while True:
             answer = await _answer(asked)
             if isinstance(answer, Imagined):

@@ -60,6 +60,7 @@ class FlowRun:
         ended_at: when it ended.
         deployment_id: the deployment that it is a run of; none for a run of one's own file.
         due: when it was to begin.
+        state_at: since when it is in its state.
     """
 
     id: UUID
@@ -71,6 +72,7 @@ class FlowRun:
     ended_at: datetime | None
     deployment_id: UUID | None = None
     due: datetime | None = None
+    state_at: datetime | None = None
 
     @property
     def ended(self) -> bool:
@@ -253,12 +255,15 @@ class PrefectApi:
     def late_runs(self, pool: str, before: datetime) -> list[FlowRun]:
         """List the flow runs that were to begin before a time and that nobody took, oldest first.
 
-        Those that wait for a slot, or for another attempt, are not among them.
+        Those that wait for a slot, or for another attempt, are not among them; nor are those that
+        were parked.
         """
         wanted = {
             "work_pools": {"name": {"any_": [pool]}},
             "flow_runs": {
                 "state": {"name": {"any_": ["Scheduled", "Late"]}},
+                # A parked one has begun, and is late, too.
+                "start_time": {"is_null_": True},
                 "expected_start_time": {"before_": before.isoformat()},
             },
             "sort": "EXPECTED_START_TIME_ASC",
@@ -499,4 +504,5 @@ def _flow_run(row: Mapping[str, Any]) -> FlowRun:
         ended_at=_time(row["end_time"]),
         deployment_id=UUID(row["deployment_id"]) if row.get("deployment_id") else None,
         due=_time(row.get("expected_start_time")),
+        state_at=_time(state.get("timestamp")),
     )

@@ -28,6 +28,8 @@ from praxis_core.services.workcells import (
     EmbeddedLab,
     EmbeddedWatchdog,
     known_here,
+    left_told,
+    parked_told,
     stored_workcells,
 )
 from praxis_core.services.worker import WORK_POOL, EmbeddedWorker
@@ -150,6 +152,8 @@ def down(settings: PraxisSettings, *, say: Say = lambda _: None) -> None:
         if runs:
             say("Ending the runs that are under way.")
         known = known_here(home)
+        for told in parked_told(settings, known):
+            say(told)
         services: list[tuple[str, Service]] = [
             ("worker", worker),
             ("page", EmbeddedPage(home, settings)),
@@ -164,8 +168,15 @@ def down(settings: PraxisSettings, *, say: Say = lambda _: None) -> None:
             if service.record() is not None or (name == "worker" and runs) or lost:
                 say(f"Stopping {name}.")
                 service.stop()
+                if isinstance(service, EmbeddedWatchdog):
+                    _tell_what_stays(settings, service.workcell, say)
         with suppress(OSError):  # sockets below /tmp leave nothing behind
             home.sockets.rmdir()
+
+
+def _tell_what_stays(settings: PraxisSettings, workcell: str, say: Say) -> None:
+    for told in left_told(settings, workcell):
+        say(told)
 
 
 def status(settings: PraxisSettings) -> list[ServiceStatus]:

@@ -16,7 +16,7 @@ from typing import ClassVar
 import psutil
 import psycopg
 
-from praxis_core.host.files import HostFiles, holder
+from praxis_core.host.files import HostFiles, holder, read_safe_calls
 from praxis_core.host.host_process import health
 from praxis_core.services import process
 from praxis_core.services.environment import configuration, environment
@@ -33,6 +33,12 @@ _REPLACE = ((signal.SIGHUP, 40.0),)
 _END_LAB = ((signal.SIGTERM, 10.0),)
 
 _STORED = "SELECT name, version, definition FROM praxis.workcell WHERE current ORDER BY name"
+_PARKED = """
+    SELECT r.id, r.parked_until FROM praxis.protocol_run r
+      JOIN praxis.run_attempt a ON a.run_id = r.id AND a.number = r.attempt
+      JOIN praxis.workcell w ON w.id = a.workcell_id
+      WHERE r.status = 'parked' AND w.name = ANY (%s) ORDER BY r.created_at
+"""
 _IN_USE = "SELECT count(*) FROM praxis.claim WHERE workcell = %s AND released_at IS NULL"
 
 
@@ -70,6 +76,31 @@ def stored_workcells(settings: PraxisSettings) -> list[Stored]:
         Stored(name, version, json.dumps(definition))
         for name, version, definition in rows
         if name not in settings.workcell_hosts
+    ]
+
+
+def parked_told(settings: PraxisSettings, workcells: Sequence[str]) -> list[str]:
+    """Say which runs are parked, a sentence for each; none when the database does not answer."""
+    try:
+        with _connect(settings) as connection:
+            rows = connection.execute(_PARKED, [[*workcells]]).fetchall()
+    except psycopg.Error:
+        return []
+    return [
+        f"Run {run_id} is parked until {f'{until:%Y-%m-%d %H:%M} UTC' if until else 'an answer'}. "
+        "It goes on after praxis up. To give it up, and have its devices switched off, before "
+        f"praxis down: praxis run abandon {run_id}"
+        for run_id, until in rows
+    ]
+
+
+def left_told(settings: PraxisSettings, workcell: str) -> list[str]:
+    """Say which devices of a workcell stay on for parked runs while no process is there."""
+    calls = read_safe_calls(HostFiles.of(settings, workcell).safe)
+    return [
+        f"{one.device} of {workcell} stays as it is set, and nobody looks after it: {one.reason}."
+        for one in calls
+        if one.parked
     ]
 
 

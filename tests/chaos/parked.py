@@ -9,7 +9,7 @@ from pylabrobot.liquid_handling import LiquidHandler
 from pylabrobot.plate_reading import PlateReader
 from pylabrobot.resources import TipRack
 
-from praxis_core.protocol import protocol, run, step
+from praxis_core.protocol import operator, protocol, run, step
 from praxis_core.state import PraxisState
 from tests.chaos.stories import Story
 
@@ -63,6 +63,24 @@ async def warming(shaker: HeaterShaker) -> None:
     await shaker.set_temperature(38.0)
     await run.sleep(HOURS, park=True)
     await shaker.deactivate()
+
+
+@protocol(name="chaos-asking", version="1.0.0")
+async def asking(shaker: HeaterShaker) -> str:
+    """Keep warm and shake until somebody answers.
+
+    Args:
+        shaker: Warms and shakes.
+    """
+    await shaker.set_temperature(37.0)
+    await shaker.lock_plate()
+    await shaker.shake(speed=300)
+    try:
+        return await operator.choose("Which buffer?", ["PBS", "TBS"], park=True)
+    finally:
+        await shaker.stop_shaking()
+        await shaker.unlock_plate()
+        await shaker.deactivate()
 
 
 @protocol(name="chaos-reading", version="1.0.0")

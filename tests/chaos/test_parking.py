@@ -18,11 +18,13 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
+from praxis_core.errors import AlreadyAnswered
 from praxis_core.execution.abandoning import abandon
 from praxis_core.host.files import SafeCall
 from praxis_core.host.host_process import health
 from praxis_core.host.safe_keeper import send_to_lab
 from praxis_core.journal.database import Database
+from praxis_core.journal.questions import Questions
 from praxis_core.journal.record import Journal
 from praxis_core.locks import AssetLockManager
 from praxis_core.protocol.lifecycle import RunStatus
@@ -148,6 +150,29 @@ def test_it_dies_between_the_word_and_the_good_bye(open_world: Open) -> None:
     assert _sent(world, seen) == []
     assert world.status(run_id) is RunStatus.PARKED
     assert world.end_of(world.start(NIGHT, run_id)) == Ended.SUCCEEDED, world.said(run_id)
+
+
+def test_it_is_answered_and_killed_as_it_is_parked(open_world: Open) -> None:
+    """Two people answer; its host dies, too; the first answer is what it goes on with."""
+    world = open_world()
+    asking, run_id = story("asking"), uuid4()
+    with _stuck(world):
+        process = world.start(asking, run_id)
+        wait_for(lambda: _status(world, run_id) == "parked")
+        said = [asyncio.run(_answered(world, run_id, one)) for one in ("PBS", "TBS")]
+        process.kill()
+        process.join()
+    world.host.kill()
+    world.host.join()
+    assert said == [True, False]
+    assert _is_on(world)
+    seen = _last(world)
+    _look_again(world, GRACE)
+    assert _sent(world, seen) == []
+    assert world.end_of(world.start(asking, run_id)) == Ended.SUCCEEDED, world.said(run_id)
+    assert not _is_on(world)
+    assert set(world.truth(run_id).effects.values()) == {1}
+    assert _rows(world, "SELECT value FROM praxis.learned") == [({"value": {"choice": "PBS"}},)]
 
 
 def test_what_a_device_lost_meanwhile_is_set_again_and_said(open_world: Open) -> None:
@@ -322,6 +347,18 @@ async def _by_hand(world: World) -> None:
     await send_to_lab(
         world.settings.lab_socket(world.name), SafeCall("shaker", "deactivate", "by hand")
     )
+
+
+async def _answered(world: World, run_id: UUID, choice: str) -> bool:
+    """Answer what a run asks; whether that counts."""
+    async with Database(world.settings.addresses().database_url) as database:
+        questions = Questions(database)
+        [question] = await questions.of_run(run_id)
+        try:
+            await questions.answer(question.id, {"choice": choice}, "ada", "page")
+        except AlreadyAnswered:
+            return False
+        return True
 
 
 async def _abandon(world: World, run_id: UUID) -> RunStatus:

@@ -14,6 +14,7 @@ from pydantic import JsonValue, SecretStr
 
 from praxis_core.errors import HostLost, HostNotRunning
 from praxis_core.execution.active_run import StepBody
+from praxis_core.execution.page import RunPage
 from praxis_core.journal.record import Journal
 from praxis_core.orchestrator import Orchestrator, RunRequest, RunResult
 from praxis_core.protocol.command import Command, Outcome
@@ -138,6 +139,8 @@ class Stand:
         self.runtime: WorkcellRuntime
         self.once_attached: Elsewhere = nothing_happens
         """What happens elsewhere when an attempt has just taken up the devices."""
+        self.page: RunPage | None = None
+        """Where people follow the next attempt, and answer."""
         self._journal = journal
         self.settings = settings
         self._killed: list[asyncio.Task[RunResult]] = []
@@ -161,6 +164,7 @@ class Stand:
             settings=self.settings,
             run_step=self._run_step,
             link_for=lambda _definition, _version: link,
+            page=self.page,
         )
         self._orchestrators.append(orchestrator)
         self.steps.clear()
