@@ -117,7 +117,7 @@ def _facts(told: Reported) -> str:
         table("Run", ["", ""], [[name, value] for name, value in facts])
         + table("Parameters", ["parameter", "value"], _pairs(run.parameters))
         + table("Assets", ["asset", "on the workcell"], _pairs(run.assets))
-        + table("Summary", ["", "value"], _pairs(summary))
+        + table("Summary", ["", "value"], [[name, _number(one)] for name, one in summary.items()])
         + table("Attempts", columns, _attempts(told))
     )
 
@@ -297,6 +297,10 @@ def _end(one: CommandRecord) -> str:
 
 def _pairs(values: Mapping[str, JsonValue]) -> list[list[str]]:
     return [[name, _plain(value)] for name, value in values.items()]
+
+
+def _number(value: JsonValue) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else _plain(value)
 
 
 def _plain(value: JsonValue) -> str:
