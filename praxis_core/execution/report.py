@@ -152,13 +152,15 @@ def _measured(told: Reported) -> str:
     maps = []
     for one in readouts[:MOST_PLATES]:
         drawn = heat_map_svg(
-            one.rows, one.columns, one.values, title=one.title, flagged=one.flagged
+            one.rows,
+            one.columns,
+            one.values,
+            title=one.title,
+            flagged=one.flagged,
+            numbers=True,
         )
-        star = '<p class="dim">* late: see below</p>' if one.flagged else ""
-        maps.append(
-            f'<figure><figcaption>{text(one.title)}</figcaption><div class="wide">{drawn}</div>'
-            f"{star}</figure>"
-        )
+        star = '<p class="dim">* red edge: late, see below</p>' if one.flagged else ""
+        maps.append(f'<figure><div class="wide">{drawn}</div>{star}</figure>')
     single = [one for one in counting if one.well is None]
     rows = [
         [one.quantity, f"{one.value:.6g}", one.unit, one.asset or "", _time(one.at)]
