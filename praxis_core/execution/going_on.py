@@ -8,6 +8,7 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
+from praxis_core.execution.asking import AFTER_STEP
 from praxis_core.execution.learned import ANSWER
 from praxis_core.execution.parking import PARKED
 from praxis_core.journal.questions import Questions
@@ -76,7 +77,10 @@ async def reason_to_go_on(
     answered = [
         one.id
         for one in await Questions(journal.database).of_run(run.run_id)
-        if one.answered_at is not None and one.key not in learned and one.id not in before
+        if one.answered_at is not None
+        and one.key not in learned
+        and not one.key.startswith(AFTER_STEP)
+        and one.id not in before
     ]
     due = _due(events, run)
     return Reason(
