@@ -155,7 +155,8 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
     if waiting is not None:
         console.print(escape(waiting))
     elif lost is not None or run.status in RESUMABLE:
-        _show_ways_on(run, told.kept)
+        given_up = any(event.kind == ABANDONED for event in told.events)
+        _show_ways_on(run, told.kept, given_up=given_up)
     _show_course(told)
     console.print("" if url is None else f"Run in Prefect: {url}")
 
@@ -294,8 +295,8 @@ def by_whom(run: RunRecord) -> str:
     return f"By hand: {run.asked_by} on {where}, process {run.parameters.get('process')}{gone}"
 
 
-def _show_ways_on(run: RunRecord, kept: Sequence[str]) -> None:
-    if not run.by_hand:
+def _show_ways_on(run: RunRecord, kept: Sequence[str], *, given_up: bool) -> None:
+    if not run.by_hand and not given_up:
         console.print(f"Go on from where it was: praxis run resume {run.run_id}")
     if kept:
         what = f"It keeps {', '.join(kept)}. Give it up, for others to have them"

@@ -81,7 +81,11 @@ Start = Callable[[float], UUID]
 @pytest.fixture(scope="module")
 def evening(stack: PraxisSettings, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A deployment that keeps the shaker warm until somebody answers."""
-    folder = tmp_path_factory.mktemp("evening")
+    return deployed(stack, tmp_path_factory.mktemp("evening"))
+
+
+def deployed(stack: PraxisSettings, folder: Path) -> str:
+    """Deploy a protocol that keeps the shaker warm until somebody answers; give its name."""
     (folder / "evening.py").write_text(dedent(ASKING))
     praxis = Path(sys.executable).parent / "praxis"
     words = ["exec", "prefect", "--no-prompt", "deploy", "evening.py:evening_flow"]
@@ -192,6 +196,9 @@ def test_one_that_is_cancelled_in_prefect_is_given_up(
     assert told == [("Somebody gave the run up: cancelled in Prefect; free again: shaker.",)]
     _look(stack)
     assert _rows(stack, GIVEN_UP, run_id) == told
+    shown = CliRunner().invoke(app, ["run", "show", str(run_id)]).output
+    assert "gave the run up: cancelled in Prefect" in " ".join(shown.split())
+    assert "praxis run resume" not in shown
 
 
 def test_one_whose_process_was_killed_as_it_was_parked_is_parked_anew(
