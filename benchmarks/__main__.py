@@ -26,6 +26,7 @@ BENCHMARKS = (
     "plan",
     "assets",
     "pictures",
+    "report",
 )
 
 HEAD = """# Benchmarks

@@ -20,7 +20,7 @@ LIMIT_MS = 100.0
 
 def rows() -> list[Row]:
     """Measure."""
-    deck, known = _full()
+    deck, known = full()
     took, size = [], 0
     for _ in range(REPEATS):
         began = perf_counter()
@@ -30,7 +30,7 @@ def rows() -> list[Row]:
     return [Row(what, f"{median(took):.0f} ms, {size / 1e3:.0f} kB", median(took) / LIMIT_MS, 1.0)]
 
 
-def _full() -> tuple[STARDeck, AssetManagerState]:
+def full() -> tuple[STARDeck, AssetManagerState]:
     """Fill a deck with plates and tip racks, no two wells alike."""
     deck = STARDeck()
     for n in range(9):

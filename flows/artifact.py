@@ -14,6 +14,7 @@ from pydantic import JsonValue
 
 from flows.heat_map import heat_map
 from praxis_core.errors import PraxisError
+from praxis_core.execution.data_file import HTML
 from praxis_core.execution.readout import PlateReadout, of_attempt, plate_readouts
 from praxis_core.execution.timeliness import PROMISE_BROKEN, flags
 from praxis_core.journal.record import Journal
@@ -40,14 +41,14 @@ NEXT = {
 """What a person can do about a run that an error ended."""
 
 
-async def publish_result(journal: Journal, result: RunResult) -> None:
-    """Write the summary and the readings of a run's plates beside its logs."""
+async def publish_result(journal: Journal, result: RunResult, links: str) -> None:
+    """Write the summary and the readings of a run's plates beside its logs; and where more is."""
     measured = await _measured(journal, result.run_id, result.attempt)
-    parts = [_summary(result.summary), *measured, _where_to_look(result.run_id)]
+    parts = [_summary(result.summary), *measured, _where_to_look(result.run_id), links]
     await _publish(parts, f"result-{result.run_id}", "Result")
 
 
-async def publish_error(journal: Journal, run_id: UUID, error: Exception) -> None:
+async def publish_error(journal: Journal, run_id: UUID, error: Exception, links: str) -> None:
     """Write what went wrong beside a run's logs, what to do next, and what it measured so far.
 
     That it cannot be told must not hide the error.
@@ -66,6 +67,7 @@ async def publish_error(journal: Journal, run_id: UUID, error: Exception) -> Non
             NEXT[run.status].format(run=run_id) if run.status in NEXT else "",
             *await _measured(journal, run_id, run.attempt),
             _where_to_look(run_id),
+            links,
         ]
     except PraxisError as untold:
         get_run_logger().warning("The error is not on this page: %s", untold)
@@ -107,7 +109,7 @@ async def _measured(journal: Journal, run_id: UUID, attempt: int) -> list[str]:
     return [
         *plates,
         _list("Came later than promised", late),
-        *(f"Data: `{file.path}`" for file in files),
+        *(f"Data: `{file.path}`" for file in files if file.media_type != HTML),
     ]
 
 

@@ -19,6 +19,8 @@ from pydantic.fields import FieldInfo
 
 from blocks import PraxisDatabase, PraxisStateStore
 from flows.artifact import publish_error, publish_result
+from flows.deck import RunDeck
+from flows.links import links
 from flows.page import PrefectPage
 from flows.telling import low_told, troubles_told
 from praxis_core.errors import (
@@ -231,9 +233,12 @@ async def _run(
     store = cast("PraxisStateStore", await PraxisStateStore.aload(blocks))
     database_block = cast("PraxisDatabase", await PraxisDatabase.aload(blocks))
     settings = PraxisSettings(database_url=database_block.url, redis_url=SecretStr(store.url))
-    page = PrefectPage(request.run_id, deployed=this_run.deployment_id is not None)
+    where = links(settings, run_id, request.workcell)
     async with database_block.open() as database:
         await require_current(database)
+        deck = RunDeck(run_id, Journal(database), where) if settings.run_pictures else None
+        deployed = this_run.deployment_id is not None
+        page = PrefectPage(run_id, deployed=deployed, links=where, deck=deck)
         orchestrator = Orchestrator(
             journal=Journal(database),
             settings=settings,
@@ -251,13 +256,15 @@ async def _run(
             # Prefect's word for a process that ends while its run does not.
             raise Pause(str(parked)) from None
         except Exception as error:
-            await publish_error(Journal(database), run_id, error)
+            await page.ended()
+            await publish_error(Journal(database), run_id, error, where)
             if await _was_aborted(Journal(database), run_id):
                 return Cancelled(message="A person has aborted it.")
             raise
         finally:
             await orchestrator.close()
-        await publish_result(Journal(database), result)
+        await page.ended()
+        await publish_result(Journal(database), result, where)
         await low_told(Journal(database), result.run_id)
     return result.summary
 

@@ -15,6 +15,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Scheduled
 
 from flows.artifact import publish_plan
+from flows.deck import RunDeck
 from flows.form import PrefectForm, left_behind
 from praxis_core.errors import RunParked
 from praxis_core.execution.page import Advance, Form, Said
@@ -49,12 +50,16 @@ class PrefectPage(RunPage):
     Args:
         run_id: The flow run.
         deployed: Whether it is one of a deployment, which a worker starts.
+        links: Markdown that says where more of the run is to be seen.
+        deck: Pictures of its deck; None: none are shown.
     """
 
     via = "prefect"
 
-    def __init__(self, run_id: UUID, *, deployed: bool) -> None:
+    def __init__(self, run_id: UUID, *, deployed: bool, links: str, deck: RunDeck | None) -> None:
         self._run_id = run_id
+        self._links = links
+        self._deck = deck
         self._one_form = asyncio.Lock()
         self._bar: UUID | None = None
         self._open: Form | None = None
@@ -137,11 +142,20 @@ class PrefectPage(RunPage):
         await publish_plan(self._run_id, plan)
 
     async def advanced(self, advance: Advance) -> None:
-        """Show how far it is as a bar; the same row is written anew each time."""
-        if advance.share is None:
-            return
-        percent = round(100 * advance.share, 1)
-        told = "\n\n".join(filter(None, [str(advance), advance.step]))
+        """Show how far it is as a bar, and the deck; the same rows are written anew each time."""
+        if advance.share is not None:
+            await self._bar_at(advance, advance.share)
+        if self._deck is not None:
+            await self._deck.goes_on(advance)
+
+    async def ended(self) -> None:
+        """Show the deck as the run has left it."""
+        if self._deck is not None:
+            await self._deck.ended()
+
+    async def _bar_at(self, advance: Advance, share: float) -> None:
+        percent = round(100 * share, 1)
+        told = "\n\n".join(filter(None, [str(advance), advance.step, self._links]))
         try:
             async with asyncio.timeout(WRITE_SECONDS):
                 if self._bar is None:

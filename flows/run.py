@@ -27,6 +27,7 @@ from pydantic import ValidationError
 
 from flows.compile import compile_protocol
 from praxis_core.errors import PraxisError, RequestError, RunRefused, SettingsError
+from praxis_core.execution.exit_codes import ExitCode, code_of_error, told
 from praxis_core.planning.checks import parameter_problems
 from praxis_core.protocol.definition import define, validate_parameters
 from praxis_core.protocol.loading import load_protocol
@@ -111,15 +112,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m flows.run")
     parser.add_argument("spec")
     parser.add_argument("--resume", type=UUID)
+    parser.add_argument("--json", action="store_true", help="tell an error as JSON")
     given = parser.parse_args()
     try:
         asyncio.run(run(given.spec, json.load(sys.stdin), given.resume))
     except PraxisError as error:
-        print(f"Error: {error}", file=sys.stderr)  # noqa: T201  # the process's answer
-        return 1
+        sys.stderr.write(told(error, str(error), as_json=given.json))
+        return code_of_error(error)
     except KeyboardInterrupt:
-        return 130
-    return 0
+        return ExitCode.LEFT
+    return ExitCode.DONE
 
 
 if __name__ == "__main__":

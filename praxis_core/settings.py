@@ -178,6 +178,16 @@ class PraxisSettings(BaseSettings):
         description="Port of the workcells' page on 127.0.0.1 (PRAXIS_PAGE_PORT); the next free "
         "one is taken when it is in use. 0: no page.",
     )
+    run_reports: bool = Field(
+        default=True,
+        description="Whether a report of each run is put into its folder when it has ended "
+        "(PRAXIS_RUN_REPORTS); praxis run report writes one at any time.",
+    )
+    run_pictures: bool = Field(
+        default=True,
+        description="Whether the page of a run in Prefect shows pictures of the deck "
+        "(PRAXIS_RUN_PICTURES).",
+    )
     workcell_listen: str | None = Field(
         default=None,
         description="host:port at which a workcell host answers other computers "
@@ -261,6 +271,10 @@ class PraxisSettings(BaseSettings):
         """Folder of the locks, safe-state files and spools of the workcell hosts."""
         return self.home_path / "run"
 
+    def files_of(self, run_id: object, attempt: int) -> Path:
+        """Folder of the files that an attempt of a run leaves for people."""
+        return self.home_path / "runs" / str(run_id) / f"attempt-{attempt}"
+
     @property
     def prefect_port_file(self) -> Path:
         """File with the port that the embedded Prefect server took."""
@@ -279,6 +293,11 @@ class PraxisSettings(BaseSettings):
         except (OSError, ValueError):
             port = self.page_port
         return f"http://127.0.0.1:{port}"
+
+    def page_link(self, path: str) -> str | None:
+        """Address of something on the workcells' page; None: this installation has no page."""
+        there = self.page_port != 0 or self.page_port_file.exists()
+        return f"{self.page_url}/{path}" if there else None
 
     def addresses(self) -> Addresses:
         """Work out where the services answer, without asking any of them.

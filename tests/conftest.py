@@ -101,6 +101,8 @@ def home(
                 environment.delenv(name)
         environment.setenv("PRAXIS_HOME", str(folder))
         environment.setenv("PRAXIS_PREFECT_PORT", "14200")
+        environment.setenv("PRAXIS_RUN_REPORTS", "false")  # each would be a process more
+        environment.setenv("PRAXIS_RUN_PICTURES", "false")  # half a second each
         environment.setenv("PRAXIS_PAGE_PORT", "0")  # a test that looks at it starts one of its own
         place = prepare(PraxisSettings())
         services = (EmbeddedPostgres(place), EmbeddedValkey(place))

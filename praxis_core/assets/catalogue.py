@@ -26,6 +26,7 @@ from praxis_core.assets.changes import Changes
 from praxis_core.assets.checking import Difference, Finding
 from praxis_core.assets.corrections import Filling
 from praxis_core.assets.entries import By
+from praxis_core.assets.history import Correction
 from praxis_core.assets.imports import SetUp
 from praxis_core.assets.inventory import Description
 from praxis_core.assets.lineage import Asset, Lineage, Place, Touch
@@ -587,6 +588,19 @@ class Catalogue:
         """
         async with self._database.session() as session:
             return await lineage.changed_since(session, workcell, names, since, but_by)
+
+    async def corrections(
+        self, run_id: UUID, since: datetime, until: datetime | None
+    ) -> list[Correction]:
+        """List what people put right of what a run had, said with the run or without, oldest first.
+
+        Args:
+            run_id: The run.
+            since: From when on.
+            until: Up to when; None: till now.
+        """
+        async with self._database.session() as session:
+            return await history.corrections(session, run_id, since, until)
 
     async def lineage(self, workcell: str, container: str) -> Lineage:
         """Tell which fillings went into a container, and how much of each is in it now.

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import JsonValue
-from sqlalchemy import ARRAY, BigInteger, Uuid, bindparam, text
+from sqlalchemy import ARRAY, BigInteger, DateTime, Uuid, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from praxis_core.assets.description import blocks
@@ -42,6 +42,18 @@ class Event:
     """``{resource: [before, after]}``."""
     water: bool
     """Whether its run was done with water."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correction:
+    """What somebody said of an asset, or did with it by hand."""
+
+    at: datetime
+    asset: str
+    told: str
+    """What changed, for people."""
+    who: str
+    why: str
 
 
 _EVENTS = text("""
@@ -119,6 +131,39 @@ async def number_of(session: AsyncSession, run: UUID, command: int) -> int:
         count = await session.scalar(_COUNT, {"run": run})
         raise RequestError(what=f"run {run} has {count} commands, not {command}")
     return number
+
+
+_CORRECTIONS = text("""
+    SELECT c.at, a.name, c.kind, c.who, coalesce(c.why, '') AS why, c.parts, c.places
+    FROM praxis.asset_change c JOIN praxis.asset a ON a.id = c.asset_id
+    WHERE c.run_id IS NULL AND c.who <> ALL (ARRAY['host', 'definition'])
+      AND c.kind <> 'confirmed' AND c.at >= :since AND (:until IS NULL OR c.at <= :until)
+      AND EXISTS (
+        SELECT FROM praxis.claim k
+        WHERE k.run_id = :run AND k.workcell = a.workcell AND k.asset = a.name)
+    ORDER BY c.id
+""").bindparams(
+    bindparam("run", type_=Uuid()),
+    bindparam("since", type_=DateTime(timezone=True)),
+    bindparam("until", type_=DateTime(timezone=True)),
+)
+
+
+async def corrections(
+    session: AsyncSession, run: UUID, since: datetime, until: datetime | None
+) -> list[Correction]:
+    """List what people put right of what a run had; see ``Catalogue.corrections``."""
+    found = await session.execute(_CORRECTIONS, {"run": run, "since": since, "until": until})
+    return [
+        Correction(
+            at=row.at,
+            asset=row.name,
+            told=told(row.name, row.kind, row.parts or {}, row.places or {}) or row.kind,
+            who=row.who,
+            why=row.why,
+        )
+        for row in found
+    ]
 
 
 # --- in words -------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
 import typer
 
@@ -23,6 +24,7 @@ from praxis_core.cli import (
     workcells,
 )
 from praxis_core.errors import PraxisError, ServiceNotRunning, ServiceUnreachable
+from praxis_core.execution.exit_codes import ExitCode, code_of_error, told
 from praxis_core.settings import PraxisSettings
 
 app = typer.Typer(
@@ -52,19 +54,21 @@ app.command()(notifying.notify)
 
 
 def main() -> None:
-    """Run a command; an error of Praxis is one message without a trace, and exit code 1."""
+    """Run a command; an error of Praxis is one message without a trace, and an exit code."""
     try:
         app()
     except ServiceUnreachable as error:
-        sys.stderr.write(f"Error: {_embedded(error) or error}\n")
-        sys.exit(1)
+        _end(error, str(_embedded(error) or error))
     except PraxisError as error:
-        sys.stderr.write(f"Error: {error}\n")
-        sys.exit(1)
+        _end(error, str(error))
     except OSError as error:
         # Disk full, no permission, a folder for a file: nothing of Praxis is broken.
-        sys.stderr.write(f"Error: {error.filename or 'The system'}: {error.strerror or error}\n")
-        sys.exit(1)
+        _end(error, f"{error.filename or 'The system'}: {error.strerror or error}")
+
+
+def _end(error: PraxisError | OSError, words: str) -> NoReturn:
+    sys.stderr.write(told(error, words, as_json="--json" in sys.argv))
+    sys.exit(code_of_error(error) if isinstance(error, PraxisError) else ExitCode.FAILED)
 
 
 def _embedded(error: ServiceUnreachable) -> ServiceNotRunning | None:

@@ -14,7 +14,7 @@ import typer
 from pydantic import JsonValue
 from rich.markup import escape
 
-from praxis_core.cli.console import console, print_json
+from praxis_core.cli.console import AsJson, console, print_json
 from praxis_core.cli.opening import journal, run_id_of
 from praxis_core.cli.result import as_json, show_asked, show_questions, told_of
 from praxis_core.cli.stopping import cancel_in_prefect, known_run
@@ -33,8 +33,6 @@ from praxis_core.settings import PraxisSettings
 VIA = "command-line"
 
 _ANSWERS = {answer.value.replace("_", "-"): answer for answer in Answer}
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
 def answer(

@@ -13,8 +13,8 @@ from praxis_core.assets.catalogue import Catalogue, History
 from praxis_core.assets.lineage import Asset, Place
 from praxis_core.assets.state import AssetManagerState
 from praxis_core.cli import checking, correcting, importing, refilling
-from praxis_core.cli.catalogue import AsJson, Name, On, ask, meet, part_of
-from praxis_core.cli.console import console, print_json, table
+from praxis_core.cli.catalogue import Name, On, ask, meet, part_of
+from praxis_core.cli.console import AsJson, console, print_json, table
 from praxis_core.cli.opening import run_id_of
 from praxis_core.cli.result import as_json
 from praxis_core.journal.record import Journal

@@ -16,7 +16,7 @@ from rich.markup import escape
 
 from praxis_core.assets.calibration import Calibration, Calibrations, Taught, name_of
 from praxis_core.assets.entries import By
-from praxis_core.cli.console import console, print_json, table
+from praxis_core.cli.console import AsJson, console, print_json, table
 from praxis_core.cli.opening import journal, run_id_of
 from praxis_core.cli.result import as_json
 from praxis_core.errors import RequestError
@@ -25,7 +25,6 @@ from praxis_core.settings import PraxisSettings
 
 app = typer.Typer(help="What was taught to devices, in versions.", no_args_is_help=True)
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 On = Annotated[str, typer.Option("--workcell", "-w", help="The workcell.")]
 
 _Answer = TypeVar("_Answer")

@@ -25,7 +25,6 @@ from praxis_core.settings import PraxisSettings
 if TYPE_CHECKING:
     from praxis_core.workcell.model import WorkcellModel
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Name = Annotated[str, typer.Argument(help="Name of the asset on its workcell.")]
 On = Annotated[str, typer.Option("--workcell", "-w", help="The workcell.")]
 Who = Annotated[str | None, typer.Option("--by", help="Who says so; else your login name.")]

@@ -28,7 +28,6 @@ from praxis_core.assets.state import AssetManagerState, ContainerContents, Locat
 from praxis_core.assets.units import read_volume
 from praxis_core.cli.catalogue import (
     ALL,
-    AsJson,
     On,
     Who,
     Why,
@@ -41,7 +40,7 @@ from praxis_core.cli.catalogue import (
     text_of,
     well_of,
 )
-from praxis_core.cli.console import console, print_json, table
+from praxis_core.cli.console import AsJson, console, print_json, table
 from praxis_core.cli.result import as_json
 from praxis_core.errors import Problem, RequestError
 

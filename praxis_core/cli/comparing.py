@@ -11,7 +11,7 @@ import typer
 from pydantic import JsonValue
 from rich.markup import escape
 
-from praxis_core.cli.console import console, print_json, table
+from praxis_core.cli.console import AsJson, console, print_json, table
 from praxis_core.cli.opening import journal, run_id_of
 from praxis_core.cli.result import as_json
 from praxis_core.protocol.loading import load_protocol
@@ -27,7 +27,7 @@ _MOST_COMMANDS = 20
 def diff(
     run: Annotated[str, typer.Argument(help="Id of the run, or its first characters.")],
     *,
-    as_json_: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+    as_json_: AsJson = False,
 ) -> None:
     """Compare what a run did with what its code would do now; nothing is sent or written."""
     settings = PraxisSettings()

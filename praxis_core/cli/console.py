@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from typing import Annotated
 
+import typer
 from pydantic import JsonValue
 from rich.console import Console
 from rich.table import Table
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+"""Option of nearly every command."""
 
 WIDE = 200
 """Columns when nobody watches: what reads the output must not find cells cut in two."""

@@ -12,7 +12,7 @@ from uuid import UUID
 import typer
 from rich.markup import escape
 
-from praxis_core.cli.console import console, print_json
+from praxis_core.cli.console import AsJson, console, print_json
 from praxis_core.cli.opening import journal, run_id_of
 from praxis_core.cli.waiting import not_in_history
 from praxis_core.errors import HostNotRunning, RequestError, RunNotFound
@@ -24,7 +24,6 @@ from praxis_core.journal.record import Journal
 from praxis_core.journal.records import RunRecord
 from praxis_core.settings import PraxisSettings
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Why = Annotated[str, typer.Option(help="The reason, for the audit trail.")]
 Name = Annotated[str, typer.Argument(help="Name of the workcell.")]
 RunId = Annotated[str, typer.Argument(help="Id of the run, or its first characters.")]

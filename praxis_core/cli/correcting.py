@@ -12,7 +12,7 @@ from praxis_core.assets.entries import By
 from praxis_core.assets.lineage import Asset
 from praxis_core.assets.shelves import Bringing
 from praxis_core.assets.units import read_solute, read_volume
-from praxis_core.cli.console import console, print_json
+from praxis_core.cli.console import AsJson, console, print_json
 from praxis_core.errors import RequestError
 from praxis_core.journal.asset_tables import AssetStatus
 from praxis_core.journal.record import Journal
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 from praxis_core.cli.catalogue import (
     ALL,
-    AsJson,
     Name,
     On,
     Who,

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from praxis_core.cli import hand
-from praxis_core.cli.console import console, print_json
+from praxis_core.cli.console import AsJson, console, print_json
 from praxis_core.host.asking import ask_host
 from praxis_core.settings import PraxisSettings
 
@@ -21,7 +21,6 @@ app.command()(hand.call)
 Workcell = Annotated[str, typer.Argument(help="Name of the workcell.")]
 Name = Annotated[str, typer.Argument(help="The device.")]
 Why = Annotated[str, typer.Option(help="The reason, for the audit trail.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 SET_UP_SECONDS = 900.0
 """How long a device that is set up is waited for."""

@@ -13,8 +13,8 @@ from rich.markup import escape
 
 from praxis_core.assets.catalogue import Catalogue
 from praxis_core.assets.description import describe
-from praxis_core.cli.catalogue import AsJson, meet
-from praxis_core.cli.console import console, print_json
+from praxis_core.cli.catalogue import meet
+from praxis_core.cli.console import AsJson, console, print_json
 from praxis_core.cli.opening import journal, run_id_of
 from praxis_core.errors import RequestError
 from praxis_core.journal.record import Journal

@@ -16,7 +16,7 @@ from praxis_core.assets.lineage import Asset
 from praxis_core.assets.manager import AssetManager
 from praxis_core.assets.state import AssetManagerState
 from praxis_core.cli.catalogue import ALL
-from praxis_core.cli.console import console, print_json, table
+from praxis_core.cli.console import AsJson, console, print_json, table
 from praxis_core.cli.opening import journal
 from praxis_core.errors import HostNotRunning, RequestError
 from praxis_core.host.asking import ask_host
@@ -25,7 +25,6 @@ from praxis_core.host.giving import not_released, nothing_to_confirm
 from praxis_core.journal.control import Control, Said, Standing
 from praxis_core.settings import PraxisSettings
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Why = Annotated[str, typer.Option(help="The reason, for the audit trail.")]
 Who = Annotated[str | None, typer.Option("--by", help="Who says so; else your login name.")]
 Name = Annotated[str, typer.Argument(help="Name of the workcell.")]

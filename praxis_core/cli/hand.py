@@ -14,7 +14,7 @@ import typer
 from pydantic_core import to_jsonable_python
 from rich.markup import escape
 
-from praxis_core.cli.console import console, print_json, table
+from praxis_core.cli.console import AsJson, console, print_json, table
 from praxis_core.cli.opening import journal
 from praxis_core.cli.result import as_json
 from praxis_core.errors import PraxisError, RequestError
@@ -27,7 +27,6 @@ from praxis_core.workcell.methods import Method, callable_of, fault_in, methods_
 if TYPE_CHECKING:
     from praxis_core.manual import Workcell
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Device = Annotated[str, typer.Argument(help="Name of the device on its workcell.")]
 OnWorkcell = Annotated[
     str | None, typer.Option("--workcell", "-w", help="Workcell; not needed when only one has it.")

@@ -13,7 +13,7 @@ from praxis_core.assets.catalogue import Catalogue
 from praxis_core.assets.corrections import FIXED
 from praxis_core.assets.entries import By
 from praxis_core.assets.imports import SetUp, refuse
-from praxis_core.cli.console import console, print_json
+from praxis_core.cli.console import AsJson, console, print_json
 from praxis_core.errors import Problem
 from praxis_core.journal.record import Journal
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from praxis_core.workcell.model import WorkcellModel
 
 from praxis_core.cli.catalogue import (
-    AsJson,
     Who,
     Why,
     ask,

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from praxis_core.cli.console import console, table
+from praxis_core.cli.console import AsJson, console, print_json, table
 from praxis_core.errors import RequestError
 from praxis_core.services import notifications
 from praxis_core.services.prefect_api import PrefectApi
@@ -39,6 +39,7 @@ def notify(
     encryption: Annotated[str, typer.Option(help="starttls, tls or none.")] = "starttls",
     off: Annotated[bool, typer.Option("--off", help="Send nothing any more.")] = False,
     test: Annotated[bool, typer.Option("--test", help="Send a message now.")] = False,
+    as_json_: AsJson = False,
 ) -> None:
     """Say where messages go: of runs that fail or wait, of lost devices, of little left."""
     mail = None if not email else _mail(email, smtp, sender, user, encryption)
@@ -52,9 +53,9 @@ def notify(
         if mail:
             notifications.send_by_email(api, mail)
         if test:
-            _test(api)
+            _test(api, as_json_=as_json_)
         else:
-            _show(api)
+            _show(api, as_json_=as_json_)
 
 
 def _mail(
@@ -81,24 +82,30 @@ def _mail(
     }
 
 
-def _test(api: PrefectApi) -> None:
+def _test(api: PrefectApi, *, as_json_: bool) -> None:
     ended = notifications.send_test(api)
     if not ended:
         raise RequestError(what="nothing is sent anywhere. Say where: praxis notify --webhook URL")
-    for one in ended:
-        console.print(escape(f"Test message: {one}"))
+    if as_json_:
+        print_json([*ended])
+    else:
+        for one in ended:
+            console.print(escape(f"Test message: {one}"))
     if any(one.startswith("failed") for one in ended):
         raise typer.Exit(1)
 
 
-def _show(api: PrefectApi) -> None:
-    rows = []
+def _show(api: PrefectApi, *, as_json_: bool) -> None:
+    rows: list[tuple[str, str]] = []
     for notice in notifications.NOTICES:
         known = api.automation(notice.name)
         actions = [one["type"] for one in known["actions"]] if known else []
         state = "missing; run: praxis up" if known is None else _told(actions)
         rows.append((notice.name, state if not known or known["enabled"] else "switched off"))
-    console.print(table("Automations", ("name", "does"), rows))
+    if as_json_:
+        print_json([{"name": name, "does": does} for name, does in rows])
+    else:
+        console.print(table("Automations", ("name", "does"), rows))
 
 
 def _told(actions: list[str]) -> str:

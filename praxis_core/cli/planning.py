@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from praxis_core.assets.calibration import Calibrations, not_used
 from praxis_core.assets.catalogue import Catalogue
-from praxis_core.cli.console import console, print_json, table
+from praxis_core.cli.console import AsJson, console, print_json, table
 from praxis_core.cli.opening import journal
 from praxis_core.cli.runs import assigned, is_file, names, pairs
 from praxis_core.protocol.definition import define
@@ -50,7 +50,7 @@ def plan(
         bool, typer.Option("--water", help="With water in place of everything else.")
     ] = False,
     commands: Annotated[bool, typer.Option(help="Show all commands.")] = False,
-    as_json_: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+    as_json_: AsJson = False,
 ) -> None:
     """Show what a run would do, use and lack; nothing is run, and nothing is written."""
     name, _, place = (protocol, "", "") if is_file(protocol) else protocol.partition("/")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from praxis_core.cli.console import console, print_json, table
+from praxis_core.cli.console import AsJson, console, print_json, table
 from praxis_core.cli.opening import journal
 from praxis_core.cli.result import as_json
 from praxis_core.protocol.definition import ProtocolDefinition, define
@@ -17,8 +17,6 @@ from praxis_core.protocol.promise import time_told
 from praxis_core.settings import PraxisSettings
 
 app = typer.Typer(help="Which protocols there are and what they need.", no_args_is_help=True)
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
 @app.command(name="list")

@@ -12,7 +12,6 @@ from praxis_core.assets.catalogue import Catalogue
 from praxis_core.assets.entries import By
 from praxis_core.assets.refilling import Refilled
 from praxis_core.cli.catalogue import (
-    AsJson,
     On,
     Who,
     Why,
@@ -22,7 +21,7 @@ from praxis_core.cli.catalogue import (
     model_of,
     say_not_in_the_lab,
 )
-from praxis_core.cli.console import console, print_json, say
+from praxis_core.cli.console import AsJson, console, print_json, say
 from praxis_core.journal.record import Journal
 
 

@@ -6,9 +6,11 @@ import dataclasses
 import json
 import re
 import shlex
+import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +27,8 @@ from praxis_core.cli.lost import is_gone, is_lost
 from praxis_core.cli.opening import journal
 from praxis_core.cli.waiting import in_prefect, not_in_history, status_words, waits_for
 from praxis_core.errors import RunNotFound
+from praxis_core.execution.answered import answer_of
+from praxis_core.execution.data_file import HTML
 from praxis_core.execution.doubt_told import DoubtTold, tell
 from praxis_core.execution.in_doubt import MEANINGS, told_channels
 from praxis_core.execution.readout import PlateReadout, of_attempt, plate_readouts
@@ -56,6 +60,9 @@ COLOURS = {
     RunStatus.IN_DOUBT: "yellow",
     RunStatus.PARKED: "cyan",
 }
+
+_WORDS_OF_A_QUESTION = 100
+"""Letters of what was asked, beside its answer."""
 
 RESUMABLE = frozenset({RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.INTERRUPTED})
 
@@ -118,6 +125,7 @@ class _Told:
     attempts: Sequence[AttemptRecord]
     doubts: Sequence[Doubt]
     questions: Sequence[Question]
+    """All that it asked."""
     told: Mapping[int, DoubtTold]
     """What helps to answer the doubts."""
     kept: Sequence[str]
@@ -174,7 +182,7 @@ async def _read(settings: PraxisSettings, records: Journal, run: RunRecord) -> _
         attempts=await records.attempts(run_id),
         doubts=doubts,
         told=await told_of(settings, records, doubts),
-        questions=await Questions(records.database).open(run_id),
+        questions=await Questions(records.database).of_run(run_id),
         kept=sorted({one.asset for one in claims if one.run_id == run_id}),
         short=await Shortages(records.database).of(run_id),
         paused=None if run.status.ended else await control.pause_of(run_id),
@@ -204,8 +212,8 @@ def _print_json(told: _Told, lost: FlowRun | None, url: str | None) -> None:
 def _show_course(told: _Told) -> None:
     """Show what was done, asked and measured."""
     _show_attempts(told.attempts, told.events)
-    unanswered = [doubt for doubt in told.doubts if doubt.answer is None]
-    _show_what_is_asked(told, unanswered)
+    _show_what_is_asked(told)
+    _show_answers([*told.doubts, *told.questions])
     if told.run.by_hand:
         _show_commands(told.commands)
     else:
@@ -215,13 +223,41 @@ def _show_course(told: _Told) -> None:
         console.print(_plate(readout))
     _show_single_values(told.measurements)
     for file in told.files:
-        console.print(f"\nData: {escape(file.path)}")
+        what = "Report" if file.media_type == HTML else "Data"
+        console.print(f"\n{what}: {escape(file.path)}")
 
 
-def _show_what_is_asked(known: _Told, doubts: Sequence[Doubt]) -> None:
-    named = len(doubts) + len(known.questions) > 1
+def _show_what_is_asked(known: _Told) -> None:
+    doubts = [one for one in known.doubts if one.answered_at is None]
+    over = known.run.status in {RunStatus.SUCCEEDED, RunStatus.REFUSED}
+    questions = [one for one in known.questions if one.answered_at is None and not over]
+    named = len(doubts) + len(questions) > 1
     show_questions(known.run.run_id, doubts, named=named, known=known.told)
-    show_asked(known.questions, named=named)
+    show_asked(questions, named=named)
+
+
+def _show_answers(asked: Sequence[Doubt | Question]) -> None:
+    """Show what people have said, oldest first."""
+    said = sorted(
+        ((one.answered_at, one) for one in asked if one.answered_at is not None),
+        key=itemgetter(0),
+    )
+    rows = [
+        (
+            f"{at:%H:%M:%S}",
+            escape(one.answered_by or ""),
+            escape(_shortly(one)),
+            escape(answer_of(one)),
+        )
+        for at, one in said
+    ]
+    if rows:
+        console.print(table("\nAnswers", ("at", "by", "question", "answer"), rows))
+
+
+def _shortly(asked: Doubt | Question) -> str:
+    what = asked.what if isinstance(asked, Doubt) else asked.title
+    return textwrap.shorten(what, _WORDS_OF_A_QUESTION, placeholder=" ...")
 
 
 def _show_steps(steps: Sequence[StepRecord]) -> None:

@@ -13,7 +13,7 @@ import psutil
 import typer
 
 from praxis_core.cli import deciding
-from praxis_core.cli.console import console, print_json
+from praxis_core.cli.console import AsJson, console, print_json
 from praxis_core.cli.lost import is_gone
 from praxis_core.cli.opening import journal, run_id_of
 from praxis_core.cli.result import by_whom
@@ -28,6 +28,7 @@ from praxis_core.errors import (
 from praxis_core.execution.abandoning import abandon as give_up
 from praxis_core.execution.consent import allow_current_code
 from praxis_core.execution.past import require_resumable
+from praxis_core.execution.report_process import begin_report
 from praxis_core.journal.records import Doubt, RunRecord
 from praxis_core.locks import AssetLockManager
 from praxis_core.protocol.lifecycle import RunStatus
@@ -35,7 +36,6 @@ from praxis_core.redis_connection import connect_async
 from praxis_core.services.prefect_api import FlowRun, PrefectApi
 from praxis_core.settings import PraxisSettings
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 RunId = Annotated[str, typer.Argument(help="Id of the run, or its first characters.")]
 
 HOOK_SECONDS = 30.0
@@ -179,6 +179,8 @@ async def _abandon(settings: PraxisSettings, run_id: UUID, why: str) -> tuple[Ru
                 _refuse_unless_gone(settings, run)
             locks = AssetLockManager(redis, lease_seconds=settings.lease_seconds, journal=records)
             status = await give_up(records, locks, run_id, getpass.getuser(), why)
+            if status.ended and not run.status.ended:
+                await begin_report(settings, records, run_id)
             return status, run.by_hand
     finally:
         await redis.aclose()

@@ -12,9 +12,18 @@ import typer
 from rich.markup import escape
 
 from praxis_core.assets.shortages import Shortages
-from praxis_core.cli import answering, comparing, controlling, data, deciding, reporting, resuming
+from praxis_core.cli import (
+    answering,
+    comparing,
+    controlling,
+    data,
+    deciding,
+    firmware,
+    reporting,
+    resuming,
+)
 from praxis_core.cli.commands_told import show_commands
-from praxis_core.cli.console import console, print_json, table
+from praxis_core.cli.console import AsJson, console, print_json, table
 from praxis_core.cli.lost import ASKED_SECONDS, lost_runs
 from praxis_core.cli.opening import journal, run_id_of
 from praxis_core.cli.result import as_json, show_result
@@ -36,10 +45,9 @@ app.command()(resuming.abandon)
 app.command()(comparing.diff)
 app.command()(data.data)
 app.command()(reporting.report)
+app.command()(firmware.firmware)
 app.command()(controlling.pause)
 app.command()(controlling.go_on)
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
 @app.command()

@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from praxis_core.cli.console import console, print_json, table
+from praxis_core.cli.console import AsJson, console, print_json, say, table
 from praxis_core.errors import RequestError
+from praxis_core.execution.exit_codes import ExitCode
 from praxis_core.services import stack
 from praxis_core.services.environment import environment
 from praxis_core.settings import PraxisSettings
@@ -24,32 +25,37 @@ def up(
     skip_missed: Annotated[
         bool, typer.Option("--skip-missed", help="Leave out runs that nobody began at their time.")
     ] = False,
+    as_json_: AsJson = False,
 ) -> None:
     """Start the services, and bring database, deployments and library up to date."""
     settings = PraxisSettings()
-    services = stack.up(settings, say=_say, skip_missed=skip_missed)
+    services = stack.up(settings, say=say if as_json_ else _say, skip_missed=skip_missed)
+    if as_json_:
+        print_json([service.as_json() for service in services])
+        return
     _show(services)
     page = f"   Workcells: {settings.page_url}" if settings.page_port else ""
     prefect = settings.addresses().prefect_ui_url
     console.print(f"\nPrefect: {prefect}{page}   Stop with: praxis down")
 
 
-def down() -> None:
+def down(*, as_json_: AsJson = False) -> None:
     """Stop the services; the data stays."""
-    stack.down(PraxisSettings(), say=_say)
+    settings = PraxisSettings()
+    stack.down(settings, say=say if as_json_ else _say)
+    if as_json_:
+        print_json([service.as_json() for service in stack.status(settings)])
 
 
-def status(
-    *, as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False
-) -> None:
-    """Show each service: address, process, uptime, health. Exit code 1 when one is not healthy."""
+def status(*, as_json_: AsJson = False) -> None:
+    """Show each service: address, process, uptime, health. Exit code 5 when one is not healthy."""
     services = stack.status(PraxisSettings())
-    if as_json:
+    if as_json_:
         print_json([service.as_json() for service in services])
     else:
         _show(services)
     if not all(service.healthy for service in services):
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.AWAY)
 
 
 def exec_(

@@ -20,13 +20,12 @@ from praxis_core.cli.opening import journal
 from praxis_core.cli.result import show_result
 from praxis_core.errors import RequestError, ServiceError, ServiceRefused
 from praxis_core.execution.decisions import has_stopped_as_asked
+from praxis_core.execution.exit_codes import ExitCode, code_of_run
 from praxis_core.protocol.lifecycle import RunStatus
 from praxis_core.services.environment import environment
+from praxis_core.services.home import prepare
 from praxis_core.services.prefect_api import CONFLICT, PrefectApi
 from praxis_core.settings import PraxisSettings
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
 
 
 def start_deployed(settings: PraxisSettings, name: str, request: dict[str, Any]) -> UUID:
@@ -55,7 +54,7 @@ def follow_deployed(
 
     Raises:
         RequestError: Prefect ended the run before it began.
-        typer.Exit: it did not succeed (1), or is no longer followed (130).
+        typer.Exit: with how it ended, or is no longer followed.
     """
     with PrefectApi(settings) as api:
 
@@ -80,7 +79,7 @@ def follow_deployed(
                 f"Run {run_id} goes on; it is only no longer followed. Look at it with: "
                 f"praxis run show {run_id}. Cancel it on its page: {api.run_url(run_id)}"
             )
-            raise typer.Exit(INTERRUPTED) from None
+            raise typer.Exit(ExitCode.LEFT) from None
         if status is None:
             what = api.read_flow_run(run_id).state_message or ""
             what = what.removeprefix("Flow run encountered an exception: ")
@@ -112,10 +111,11 @@ def run_here(
         after_attempt: The run's last attempt, when it is resumed.
 
     Raises:
-        typer.Exit: it did not succeed (1), or was cancelled (130).
+        typer.Exit: with how it ended.
     """
+    prepare(settings)  # Prefect warns when it cannot make a folder of its own in there
     process = subprocess.Popen(  # noqa: S603  # the user's own protocol
-        [sys.executable, "-m", "flows.run", *words],
+        [sys.executable, "-m", "flows.run", *words, *(["--json"] if as_json_ else [])],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -150,13 +150,13 @@ def run_here(
             say("Cancelling the run: the command in flight ends, and the devices are left safe.")
             process.send_signal(signal.SIGINT)
         process.wait()
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(ExitCode.LEFT) from None
     if process.wait() < 0:
         # No worker watches a run of one's own file: that a signal killed it is seen only here.
         with PrefectApi(settings) as api:
             api.set_state(run_id, "CRASHED", name="Crashed")
     if status is None:
-        raise typer.Exit(1)  # the process has said why
+        raise typer.Exit(ExitCode.FAILED)  # the process has said why
     _show_end(settings, run_id, status, as_json_=as_json_)
 
 
@@ -164,8 +164,7 @@ def _show_end(settings: PraxisSettings, run_id: UUID, status: RunStatus, *, as_j
     asyncio.run(show_result(settings, run_id, as_json_=as_json_))
     if status is RunStatus.INTERRUPTED and asyncio.run(_as_asked(settings, run_id)):
         return
-    if status not in {RunStatus.SUCCEEDED, RunStatus.PARKED}:
-        raise typer.Exit(1)
+    raise typer.Exit(code_of_run(status))
 
 
 async def _as_asked(settings: PraxisSettings, run_id: UUID) -> bool:

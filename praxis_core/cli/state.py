@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from pydantic_core import to_jsonable_python
 from rich.markup import escape
 
-from praxis_core.cli.console import console, print_json, table
+from praxis_core.cli.console import AsJson, console, print_json, table
 from praxis_core.cli.opening import run_id_of
 from praxis_core.settings import PraxisSettings
 from praxis_core.state import PraxisState
@@ -23,7 +23,7 @@ def state(
     run: Annotated[str, typer.Argument(help="Id of the run, or its first characters.")],
     *,
     watch: Annotated[bool, typer.Option("--watch", help="Go on and print each change.")] = False,
-    as_json_: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+    as_json_: AsJson = False,
 ) -> None:
     """Show what a run keeps in its PraxisState."""
     settings = PraxisSettings()

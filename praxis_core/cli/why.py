@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from rich.markup import escape
 
 from praxis_core.assets.shortages import Shortage, Shortages
-from praxis_core.cli.console import console, print_json
+from praxis_core.cli.console import AsJson, console, print_json
 from praxis_core.cli.opening import journal, run_id_of
 from praxis_core.cli.result import as_json, by_whom
 from praxis_core.cli.waiting import status_words
@@ -29,7 +29,7 @@ from praxis_core.settings import PraxisSettings
 def why(
     run: Annotated[str, typer.Argument(help="Id of a run, or its first characters; all.")] = "all",
     *,
-    as_json_: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+    as_json_: AsJson = False,
 ) -> None:
     """Tell what a run waits for, who has it since when or what is missing, and what to do."""
     settings = PraxisSettings()

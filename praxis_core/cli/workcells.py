@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from praxis_core.cli import controlling, giving
-from praxis_core.cli.console import console, print_json, table
+from praxis_core.cli.console import AsJson, console, print_json, table
 from praxis_core.cli.opening import journal
 from praxis_core.cli.result import as_json
 from praxis_core.errors import RequestError, ServiceError
@@ -40,8 +40,6 @@ app.command()(controlling.start)
 app.command()(giving.release)
 app.command()(giving.reclaim)
 app.command()(giving.confirm)
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
 @app.command(name="list")

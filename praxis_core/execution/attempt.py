@@ -21,6 +21,7 @@ from praxis_core.execution.plain_data import json_object
 from praxis_core.execution.protocol_state import ProtocolState
 from praxis_core.execution.request import RunRequest
 from praxis_core.execution.trail import Tail
+from praxis_core.execution.versions import versions
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import AttemptRequest, StoredProtocol, StoredWorkcell
 from praxis_core.protocol.definition import ProtocolDefinition, define
@@ -223,4 +224,5 @@ def _asked(
         carried_from=request.carry_from,
         water=request.water,
         kind=request.kind,
+        versions=versions(),
     )

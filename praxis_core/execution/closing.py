@@ -26,6 +26,7 @@ from praxis_core.execution.decisions import STOPPED
 from praxis_core.execution.ending import set_tail_aside
 from praxis_core.execution.plain_data import describe_error
 from praxis_core.execution.readout import of_attempt
+from praxis_core.execution.report_process import begin_report
 from praxis_core.execution.timeliness import flags
 from praxis_core.journal.record import Journal
 from praxis_core.labware.encoder import message_of
@@ -83,7 +84,7 @@ class Closing:
             error.add_note(f"The end of the run could not be recorded: {unrecorded}")
 
     async def complete(self, status: RunStatus, summary: JsonValue) -> None:
-        """Write the data file, the final status and the archive."""
+        """Write the data file, the final status and the archive; the report makes itself."""
         attempt = self._attempt
         await self._write_data_file()
         final_state = await self._archived()
@@ -99,6 +100,7 @@ class Closing:
         await self._draw_the_deck()
         if final_state is not None:
             self._let_state_expire()
+        await begin_report(self._settings, self._journal, attempt.run_id)
 
     async def _draw_the_deck(self) -> None:
         """Let the deck after any of its commands be told at once."""
@@ -171,7 +173,7 @@ class Closing:
         if not measurements:
             return
         # A folder for each attempt: the file of an earlier one stays what its hash says.
-        folder = self._settings.home_path / "runs" / str(run_id) / f"attempt-{number}"
+        folder = self._settings.files_of(run_id, number)
         try:
             flag_of = flags(await self._journal.events(run_id))
             file = write_measurements(folder, measurements, flag_of)

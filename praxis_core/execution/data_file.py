@@ -1,10 +1,11 @@
-"""The files a run leaves for people: its measurements as CSV."""
+"""The files a run leaves for people: its measurements as CSV, and its report."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
 import io
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,9 @@ from praxis_core.execution.timeliness import FlagOf
 from praxis_core.journal.records import Measurement
 
 COLUMNS = ("asset", "well", "quantity", "value", "unit", "time", "flag")
+REPORT = "report.html"
+"""Name of the report in the folder of an attempt."""
+HTML = "text/html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +40,21 @@ def write_measurements(
         for one in measurements
     )
     content = text.getvalue().encode()
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "measurements.csv"
-    draft = path.with_suffix(".new")
-    draft.write_bytes(content)
-    draft.replace(path)
-    return DataFile(path, hashlib.sha256(content).hexdigest())
+    return DataFile(*_written(folder / "measurements.csv", content))
+
+
+def write_report(path: Path, html: str) -> DataFile:
+    """Write a report, whole or not at all."""
+    return DataFile(*_written(path, html.encode()), media_type=HTML)
+
+
+def _written(path: Path, content: bytes) -> tuple[Path, str]:
+    """Write a file so that nobody ever sees a part of it; give its SHA-256, too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        draft.write_bytes(content)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    return path, hashlib.sha256(content).hexdigest()

@@ -27,12 +27,12 @@ from praxis_core.assets.operations import (
 )
 from praxis_core.assets.state import AssetManagerState, Before, ContainerContents
 from praxis_core.errors import PraxisError
+from praxis_core.execution.line_log import entries_of, folder_of
 from praxis_core.journal.doubts import FAILURE
 from praxis_core.journal.history import History
 from praxis_core.journal.records import CommandRecord, Doubt
 from praxis_core.protocol.command import Command, DeckChange
 from praxis_core.workcell.definition import WorkcellDefinition
-from praxis_core.workcell.under_way import tag
 
 _log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ async def tell(
         changed = [change for one in commands for change in one.command.deck_changes]
         names = _names([one.command for one in asked], device, state)
         seen = await asyncio.to_thread(_picture, definition, changed, state, names)
-    folder = None if logs is None else logs / f"workcell-{run.workcell}-io"
+    folder = None if logs is None else folder_of(logs, run.workcell)
     return DoubtTold(
         {title: lines for title, lines in parts.items() if lines},
         _on_the_line(folder, device, [one.command for one in asked]),
@@ -219,20 +219,12 @@ def _time(at: datetime) -> str:
 
 def _on_the_line(folder: Path | None, device: str, commands: Sequence[Command]) -> list[str]:
     """Read what went over the line for a command; nothing where no log of it is here."""
-    file = None if folder is None else folder / f"{device}.log"
-    try:
-        if file is None or not commands:
-            return []
-        with file.open("rb") as log:
-            log.seek(max(file.stat().st_size - _LOG_BYTES, 0))
-            lines = log.read().decode("utf-8", "replace").splitlines()
-    except OSError:
-        return []  # its host is on another computer, or writes none
-    tags = {tag(one) for one in commands}
-    mine = [parts for parts in (line.split("  ", 2) for line in lines) if parts[1:2] != []]
-    return [f"{parts[0][11:23]} {parts[-1]}"[:_LONGEST] for parts in mine if parts[1] in tags][
-        -_MOST:
-    ]
+    if folder is None or not commands:
+        return []
+    keys = {(one.branch, one.ordinal) for one in commands}
+    found = entries_of(folder, device, commands[0].run_id, newest_bytes=_LOG_BYTES)
+    lines = [f"{one.at:%H:%M:%S.%f}"[:-3] + f" {one.what}" for one in found if one.key in keys]
+    return [line[:_LONGEST] for line in lines[-_MOST:]]
 
 
 # --- the deck -------------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ from datetime import datetime
 from pydantic import JsonValue
 
 from praxis_core.assets.description import describe
+from praxis_core.assets.history import Correction
+from praxis_core.execution.answered import answer_of
 from praxis_core.execution.readout import of_attempt, plate_readouts
 from praxis_core.execution.report_page import page, slider, table, text
 from praxis_core.execution.timeliness import flags
@@ -32,6 +34,7 @@ MOST_ROWS = 5000
 MOST_PLATES = 60
 """Heat maps; the numbers of the others are in ``praxis run data``."""
 MOST_BYTES_OF_FILM = 8_000_000
+UNKNOWN_VERSIONS = "versions that nobody wrote down"
 _NOISE = frozenset({"taught_values_given"})
 """Kinds of events that are told with every command."""
 _WIDE = 1000.0
@@ -53,8 +56,12 @@ class Reported:
     events: Sequence[EventRecord]
     doubts: Sequence[Doubt]
     questions: Sequence[Question]
+    corrections: Sequence[Correction]
+    """What people put right of what the run had, from its beginning to its end."""
     film: Film | None
-    """The deck before the first command that counts, and after each; None: it never started."""
+    """The deck before the first command that counts, and after each; None: there is no picture."""
+    no_more_pictures: str
+    """Why some are missing; empty: none is."""
     versions: Mapping[str, str]
     """Of the programs that write the report, by their names."""
     at: datetime
@@ -64,9 +71,9 @@ class Reported:
 def report(told: Reported) -> str:
     """Write the report; everything in it that people have named is text and nothing else."""
     run = told.run
-    counting = [one for one in told.commands if not one.tail]
-    parts = [_head(told), _facts(told), _deck(told, len(counting))]
-    parts += [_measured(told), _timeline(told.commands), _answers(told), _events(told)]
+    parts = [_head(told), _facts(told), _deck(told)]
+    parts += [_measured(told), _timeline(told.commands), _answers(told), _put_right(told)]
+    parts.append(_events(told))
     parts += [_steps(told.steps), _commands(told)]
     film = None if told.film is None else told.film.document()
     return page(
@@ -101,15 +108,17 @@ def _facts(told: Reported) -> str:
         ("Protocol's source, SHA-256", protocol.source_hash),
         ("Protocol's definition, SHA-256", protocol.content_hash),
         ("Workcell", f"{run.workcell}, version {run.workcell_version} of its definition"),
+        ("Carried out with", _carried_out_with(told.attempts)),
         ("Report written", f"{_time(told.at)} by {_named(told.versions)}"),
     ]
     summary = run.summary if isinstance(run.summary, dict) else {}
+    columns = ["attempt", "status", "begun", "ended", "with", "error"]
     return (
         table("Run", ["", ""], [[name, value] for name, value in facts])
         + table("Parameters", ["parameter", "value"], _pairs(run.parameters))
         + table("Assets", ["asset", "on the workcell"], _pairs(run.assets))
         + table("Summary", ["", "value"], _pairs(summary))
-        + table("Attempts", ["attempt", "status", "begun", "ended", "error"], _attempts(told))
+        + table("Attempts", columns, _attempts(told))
     )
 
 
@@ -122,23 +131,19 @@ def _attempts(told: Reported) -> list[list[str]]:
             one.status.value.replace("_", " "),
             _time(one.begun_at),
             _time(one.ended_at),
+            _named(one.versions) or UNKNOWN_VERSIONS,
             str(one.error.get("message") or "") if isinstance(one.error, dict) else "",
         ]
         for one in told.attempts
     ]
 
 
-def _deck(told: Reported, commands: int) -> str:
+def _deck(told: Reported) -> str:
+    missing = f'<p class="dim">{text(told.no_more_pictures)}</p>' if told.no_more_pictures else ""
     if told.film is None:
-        return "<h2>Deck</h2><p>The run never started: nothing is known of its deck.</p>"
+        return f"<h2>Deck</h2>{missing}"
     last = len(told.film.changes)
-    shown = slider(last, told.film.picture(last))
-    if last < commands:
-        more = (
-            f"Pictures of the first {last} of {commands} commands; of the others: praxis deck --run"
-        )
-        shown += f'<p class="dim">{text(more)}</p>'
-    return shown
+    return slider(last, told.film.picture(last)) + missing
 
 
 def _measured(told: Reported) -> str:
@@ -210,7 +215,7 @@ def _answers(told: Reported) -> str:
         [
             _time(one.raised_at),
             one.what,
-            "open" if one.answer is None else one.answer.value.replace("_", " "),
+            answer_of(one) or "open",
             one.answered_by or "",
             _time(one.answered_at),
         ]
@@ -220,7 +225,7 @@ def _answers(told: Reported) -> str:
         [
             _time(one.asked_at),
             one.title,
-            "open" if one.answered_at is None else _plain(one.answer),
+            answer_of(one) or "open",
             one.answered_by or "",
             _time(one.answered_at),
         ]
@@ -228,6 +233,15 @@ def _answers(told: Reported) -> str:
     ]
     columns = ["asked", "question", "answer", "by", "at"]
     return table("Doubts", columns, doubts) + table("Questions", columns, asked)
+
+
+def _put_right(told: Reported) -> str:
+    rows = [
+        [_time(one.at), one.asset, one.told, one.who, one.why]
+        for one in told.corrections[:MOST_ROWS]
+    ]
+    columns = ["at", "asset", "what", "by", "why"]
+    return table("Put right by people", columns, rows, more=_more(told.corrections))
 
 
 def _events(told: Reported) -> str:
@@ -289,7 +303,15 @@ def _plain(value: JsonValue) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _named(versions: Mapping[str, str]) -> str:
+def _carried_out_with(attempts: Sequence[AttemptRecord]) -> str:
+    """Name the versions of all attempts if they are the same; else see the table of attempts."""
+    found = {_named(one.versions) for one in attempts}
+    if len(found) > 1:
+        return "other versions in other attempts: see below"
+    return "".join(found) or UNKNOWN_VERSIONS
+
+
+def _named(versions: Mapping[str, JsonValue]) -> str:
     return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 

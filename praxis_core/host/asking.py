@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from contextlib import closing
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import orjson
@@ -14,6 +16,8 @@ from praxis_core.errors import HostNotRunning
 from praxis_core.host.address import HostAddress, address_of
 from praxis_core.labware.encoded_error import EncodedError
 from praxis_core.settings import PraxisSettings
+
+_Content = TypeVar("_Content")
 
 ANSWER_SECONDS = 3.0
 """How long a person waits for a host that does not answer."""
@@ -40,6 +44,32 @@ def ask_host(
         HostNotRunning: it does not answer.
         PraxisError: it refuses.
     """
+    content: dict[str, Any] = _asked(settings, workcell, path, tell, seconds, orjson.loads)
+    if content.keys() == {"error"}:
+        from praxis_core.labware.encoding import decode_error
+
+        raise decode_error(EncodedError(**content["error"]))
+    return content
+
+
+def metrics_of_host(settings: PraxisSettings, workcell: str, *, seconds: float) -> str:
+    """Ask the host of a workcell for what it tells Prometheus.
+
+    Raises:
+        HostNotRunning: it does not answer.
+        SettingsError: it cannot be asked.
+    """
+    return _asked(settings, workcell, "/metrics", None, seconds, bytes.decode)
+
+
+def _asked(  # noqa: PLR0913, PLR0917  # the request, and how its answer is read
+    settings: PraxisSettings,
+    workcell: str,
+    path: str,
+    tell: dict[str, Any] | None,
+    seconds: float,
+    read: Callable[[bytes], _Content],
+) -> _Content:
     address = address_of(settings, workcell)
     try:
         with closing(_connection(address, seconds)) as connection:
@@ -47,15 +77,14 @@ def ask_host(
             method = "GET" if tell is None else "POST"
             connection.request(method, path, body, address.headers)
             answer = connection.getresponse()
-            content: dict[str, Any] = orjson.loads(answer.read())
+            content = answer.read() if answer.status == HTTPStatus.OK else b""
+            what = f"it answers {answer.status}"
+            if content:
+                return read(content)
     except (OSError, HTTPException, ValueError) as error:
         what = str(error) or type(error).__name__
         raise HostNotRunning(workcell=workcell, address=str(address), what=what) from error
-    if content.keys() == {"error"}:
-        from praxis_core.labware.encoding import decode_error
-
-        raise decode_error(EncodedError(**content["error"]))
-    return content
+    raise HostNotRunning(workcell=workcell, address=str(address), what=what)
 
 
 class _UnixConnection(HTTPConnection):

@@ -28,6 +28,7 @@ from praxis_core.workcell.clock import SimulatedClock
 from praxis_core.workcell.definition import WorkcellDefinition
 from praxis_core.workcell.io_log import io_logged
 from praxis_core.workcell.live_status import LiveStatus
+from praxis_core.workcell.meter import Meter
 from praxis_core.workcell.runtime import WorkcellRuntime
 from praxis_core.workcell.safe_state import SafeAction
 from praxis_core.workcell.time_limits import TimeLimit, time_limit
@@ -47,19 +48,20 @@ ready."""
 _MAY_COME_BACK = (RunStatus.PREPARING, RunStatus.RUNNING, RunStatus.INTERRUPTED)
 
 Opening = Callable[
-    [PraxisSettings, StoredWorkcell, Journal, LiveStatus, int],
+    [PraxisSettings, StoredWorkcell, Journal, LiveStatus, int, Meter],
     AbstractAsyncContextManager[tuple[WorkcellRuntime, LabLink | None]],
 ]
 """``open_devices`` with its choices made."""
 
 
 @asynccontextmanager
-async def open_devices(  # noqa: PLR0913  # what a runtime stands between
+async def open_devices(  # noqa: PLR0913, PLR0917  # what a runtime stands between
     settings: PraxisSettings,
     stored: StoredWorkcell,
     journal: Journal,
     live: LiveStatus,
     epoch: int,
+    meter: Meter | None = None,
     *,
     way: str = LAB,
     time_limit: TimeLimit = time_limit,
@@ -83,6 +85,7 @@ async def open_devices(  # noqa: PLR0913  # what a runtime stands between
         reach=line,
         epoch=epoch,
         time_limit=time_limit,
+        meter=meter,
     )
     control = Control(journal.database)
     use, standing = await control.use(definition.name), await control.standing(definition.name)

@@ -30,6 +30,7 @@ from praxis_core.host.address import Listening, listening, silence_seconds
 from praxis_core.host.control import HostControl
 from praxis_core.host.devices import LAB, WAYS, Opening, may_come_back, open_devices
 from praxis_core.host.files import REPLACED, HostFiles, holder, locked_by_me
+from praxis_core.host.metrics import CommandMetrics, HostFacts, HostMetrics
 from praxis_core.host.monitor import Monitor
 from praxis_core.host.server import Served, application
 from praxis_core.host.sessions import Sessions
@@ -126,7 +127,8 @@ async def _opened(
         live = LiveStatus(redis, workcell)
         importer = Importer(journal, files.spool)
         await importer.bring_in()
-        async with opening(settings, stored, journal, live, epoch) as (
+        counted = CommandMetrics()
+        async with opening(settings, stored, journal, live, epoch, counted) as (
             runtime,
             line,
         ):
@@ -143,6 +145,11 @@ async def _opened(
             control = HostControl(
                 workcell, runtime, sessions, journal, Spool(files.spool), importer
             )
+
+            def watched() -> bool:
+                return holder(files.watch) is not None
+
+            facts = HostFacts(runtime, journal, sessions.overview, watched, epoch, stored.version)
             served = Served(
                 workcell,
                 stored.version,
@@ -153,7 +160,8 @@ async def _opened(
                 control=control,
                 stopped=lambda: runtime.is_stopped,
                 given_away=lambda: runtime.is_given_away,
-                watched=lambda: holder(files.watch) is not None,
+                watched=watched,
+                metrics=HostMetrics.of(workcell, counted, facts).text,
             )
             monitor = Monitor(runtime, line, journal, importer, seconds=settings.monitor_seconds)
             async with monitor.watching():

@@ -22,6 +22,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from praxis_core.errors import MessageRefused, PraxisError
 from praxis_core.host.control import HostControl, Tell
+from praxis_core.host.metrics import CONTENT_TYPE
 from praxis_core.host.sessions import Session, Sessions
 from praxis_core.host.wire import VERSION, read_hello, read_request, refusal, reply_bytes
 from praxis_core.labware.encoding import encode_error
@@ -55,6 +56,8 @@ class Served:
     """Whether another program has the devices, or nobody has looked since it had them."""
     watched: Callable[[], bool]
     """Whether a watchdog would make the devices safe if this process died."""
+    metrics: Callable[[], bytes]
+    """What Prometheus is told."""
     since: float = field(default_factory=monotonic)
 
 
@@ -128,6 +131,9 @@ def application(served: Served, *, token: str | None = None) -> ASGIApp:
     async def deck(_request: Request) -> Response:
         return _json(served.deck())
 
+    async def metrics(_request: Request) -> Response:
+        return Response(served.metrics(), media_type=CONTENT_TYPE)
+
     async def run(websocket: WebSocket) -> None:
         await websocket.accept()
         await _serve(served.sessions, SocketConnection(websocket))
@@ -136,6 +142,7 @@ def application(served: Served, *, token: str | None = None) -> ASGIApp:
         Route("/health", health),
         Route("/status", status),
         Route("/deck", deck),
+        Route("/metrics", metrics),
         *(
             Route(path, partial(_told, work), methods=["POST"])
             for path, work in served.control.words.items()

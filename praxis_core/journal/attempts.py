@@ -43,6 +43,7 @@ async def begin(session: AsyncSession, request: AttemptRequest) -> int:
             parameters=dict(request.parameters),
             assets=dict(request.assets),
             start_snapshot=request.start_snapshot,
+            versions=None if request.versions is None else dict(request.versions),
         )
     )
     return number

@@ -136,6 +136,16 @@ class CommandWriter:
         """How often Postgres refused what changed of assets."""
         database.before_close(self.close)
 
+    @property
+    def waiting(self) -> int:
+        """How much is not committed yet."""
+        return len(self._waiting)
+
+    @property
+    def waiting_seconds(self) -> float:
+        """For how long the first of it has waited."""
+        return time.monotonic() - self._waiting[0].since if self._waiting else 0.0
+
     async def intent(self, command: Command, at: datetime, *, epoch: int | None = None) -> None:
         """Make durable that a command is about to be sent; returns after that.
 

@@ -60,6 +60,8 @@ class AttemptRequest:
     water: bool = False
     """Whether it is done with water."""
     kind: RunKind = RunKind.PROTOCOL
+    versions: Mapping[str, str] | None = None
+    """Of the programs that carry it out, by their names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +118,8 @@ class AttemptRecord:
     started_at: datetime | None
     ended_at: datetime | None
     error: JsonValue
+    versions: dict[str, JsonValue]
+    """Of the programs that carried it out, by their names; empty: nobody wrote them down then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

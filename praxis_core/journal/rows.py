@@ -137,6 +137,7 @@ def attempt(row: AttemptRow) -> AttemptRecord:
         started_at=row.started_at,
         ended_at=row.ended_at,
         error=row.error,
+        versions=_object(row.versions or {}),
     )
 
 

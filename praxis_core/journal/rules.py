@@ -24,6 +24,8 @@ RULES = (
     "0009_rules.sql",
     "0010_rules.sql",
     "0012_rules.sql",
+    "0013_rules.sql",
+    "0014_rules.sql",
 )
 """The files in their order."""
 

@@ -14,7 +14,7 @@ from praxis_core.journal.tables import SCHEMA
 if TYPE_CHECKING:
     from alembic.config import Config
 
-REVISION = "0012"
+REVISION = "0014"
 """The newest revision in ``migrations/versions``; importing Alembic to ask for it costs 0.3 s."""
 
 LOCK = 0x50524158

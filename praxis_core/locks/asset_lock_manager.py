@@ -209,6 +209,10 @@ class AssetLockManager:
             if await self._store.insist(later) is None:
                 await self._store.release(later)
 
+    async def leased(self) -> list[str]:
+        """Name the assets that some process has now."""
+        return await self._store.leased()
+
     async def waiting(self) -> list[Wait]:
         """Tell who waits for whom, in the order in which they will be served."""
         return await self._store.waiting()

@@ -28,6 +28,9 @@ _COUNTER = redis_keys.lock_counter()
 _LONGEST_SILENCE = 10.0
 """Seconds for which a request that waits keeps its turn without asking again."""
 
+_WALKED = 1000
+"""Keys that Redis looks at in one go."""
+
 
 @dataclass(slots=True)
 class Asking:
@@ -109,6 +112,14 @@ class LockStore:
     async def leave(self, asking: Asking) -> None:
         """Wait no more."""
         await self._call(self._leave, [_WAITING], asking.request)
+
+    async def leased(self) -> list[str]:
+        """Name the assets that are leased, sorted; a walk over the keys, which stops nobody."""
+        found = self._client.scan_iter(match=f"{_PREFIX}*", count=_WALKED)
+        try:
+            return sorted({key.decode().removeprefix(_PREFIX) async for key in found})
+        except (RedisConnectionError, RedisTimeoutError) as error:
+            raise unreachable(self._client, error) from error
 
     async def waiting(self) -> list[Wait]:
         """Tell who waits for whom, in the order in which they will be served."""

@@ -11,6 +11,7 @@ from hmac import compare_digest
 from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import orjson
 from redis.asyncio import Redis
@@ -26,13 +27,17 @@ from praxis_core.errors import (
     NothingToAnswer,
     PraxisError,
     RequestError,
+    RunNotFound,
     WorkcellNotFound,
 )
+from praxis_core.host.metrics import CONTENT_TYPE
 from praxis_core.host.stopping import stop_workcell
 from praxis_core.journal.control import Said
 from praxis_core.journal.record import Journal
 from praxis_core.page.answering import answer
+from praxis_core.page.metrics import Metrics
 from praxis_core.page.reading import Reader
+from praxis_core.page.reports import Reports
 from praxis_core.page.watching import Looking, Watched
 from praxis_core.settings import PraxisSettings
 
@@ -61,6 +66,19 @@ _PICTURE_HEADERS = {
     "frame-ancestors 'self'"
 }
 
+_REPORT_HEADERS = {
+    # It shows texts of anybody: it is of no origin, so that it cannot have the page's token. Within
+    # it only the script runs that it names itself.
+    "Content-Security-Policy": "sandbox allow-scripts; default-src 'none'; "
+    "style-src 'unsafe-inline'; script-src 'unsafe-inline'; frame-ancestors 'none'"
+}
+_NOT_YET = 202
+_NOT_YET_TEXT = (
+    '<!DOCTYPE html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="2">'
+    "<title>The report is being made</title><p>The report is being made: 10 to 40 ms per command. "
+    "It is shown here when it is ready."
+)
+
 _BAD, _UNKNOWN, _REFUSED, _BUSY = 400, 404, 409, 503
 _NOT_ALLOWED, _MISDIRECTED = 401, 421
 
@@ -82,8 +100,10 @@ class Pages:
         self._redis = redis
         self._readers: dict[str, Reader] = {}
         self._watched: dict[str, Watched] = {}
+        self._reports = Reports(settings, journal)
         # Of their own: somebody who stops a workcell does not stand behind those who look at it.
         self._acting = ThreadPoolExecutor(4, "acting")
+        self._metrics = Metrics(settings, journal, redis)
 
     def application(self, token: str) -> ASGIApp:
         """Make what a web server serves.
@@ -95,9 +115,11 @@ class Pages:
             Route("/", self._start),
             *(Route(f"/{name}", _file(name, kind)) for name, kind in _FILES.items()),
             Route("/workcells", self._names),
+            Route("/metrics", self._all_metrics),
             Route("/w/{name}", self._page),
             Route("/w/{name}/events", self._events),
             Route("/w/{name}/deck.svg", self._deck),
+            Route("/runs/{run}/report", self._report),
             Route("/w/{name}/stop", _acting(token, self._stop), methods=["POST"]),
             Route("/w/{name}/answer", _acting(token, self._answer), methods=["POST"]),
         ]
@@ -116,6 +138,9 @@ class Pages:
             return _json({"error": str(error)}, _BUSY)
         return _json([{"name": one.name, "about": one.definition["description"]} for one in known])
 
+    async def _all_metrics(self, _request: Request) -> Response:
+        return Response(await self._metrics.text(), media_type=CONTENT_TYPE)
+
     async def _events(self, request: Request) -> Response | _EventStream:
         if sum(map(len, self._watched.values())) >= MOST_LOOKING:
             return _json({"error": f"{MOST_LOOKING} pages are open already"}, _BUSY)
@@ -131,6 +156,17 @@ class Pages:
         if reader is None or reader.deck.svg is None:
             return _json({"error": "there is no picture"}, _UNKNOWN)
         return Response(reader.deck.svg, media_type="image/svg+xml", headers=_PICTURE_HEADERS)
+
+    async def _report(self, request: Request) -> Response:
+        try:
+            html = await self._reports.of(UUID(request.path_params["run"]))
+        except (RunNotFound, ValueError) as error:
+            return _json({"error": str(error)}, _UNKNOWN)
+        except (PraxisError, OSError) as error:
+            return _json({"error": str(error)}, _BUSY)
+        if html is None:
+            return Response(_NOT_YET_TEXT, _NOT_YET, media_type="text/html")
+        return Response(html, media_type="text/html", headers=_REPORT_HEADERS)
 
     async def _stop(self, name: str, words: Mapping[str, Any]) -> object:
         if not self._settings.workcell_socket(name).exists() and name not in self._watched:

@@ -23,7 +23,6 @@ from praxis_core.pictures.svg import (
     in_rows,
     number,
     picture,
-    titled,
     width_of,
     words,
 )
@@ -48,13 +47,16 @@ Names = Mapping[str, str]
 """How people call a place, by the name of what stands there on the deck."""
 
 
-def deck_svg(
+def deck_svg(  # noqa: PLR0913  # what may be said of a picture, by name
     deck: Resource | Iterable[Resource],
     contents: AssetManagerState,
     *,
     highlight: Collection[str] = (),
     title: str = "",
     called: Names | None = None,
+    titles: bool = True,
+    most_bytes: int = MOST_BYTES,
+    kept: Kept | None = None,
 ) -> str:
     """Draw a deck; the same deck and contents give the same picture.
 
@@ -66,30 +68,63 @@ def deck_svg(
             ``command.concerned`` gives them.
         title: What the picture shows, on one line.
         called: How people call places.
+        titles: Whether each thing tells what it is when a pointer rests on it; of no use where
+            nobody can point into the picture.
+        kept: What was drawn of the same deck before, so that only what has changed is drawn anew;
+            the picture is the same without.
+        most_bytes: What would be larger is drawn with fewer details; it may still be larger.
 
     Returns:
         SVG; light or dark as its reader's screen is, and light in print.
     """
-    drawing = _Drawing(places(deck, contents), contents, highlight, called or {})
+    found = places(deck, contents)
+    drawing = _Drawing(found, contents, highlight, called or {}, titles=titles, kept=kept)
     told = title or "The deck"
     coarse = drawing.all_of_it() if len(contents.containers) > _MANY else frozenset[str]()
     while True:
         text = picture(drawing.whole(title, coarse), drawing.shared, told, margin=_MARGIN)
         size = len(text.encode())
-        if size <= MOST_BYTES or coarse >= drawing.sizes.keys():
+        if size <= most_bytes or coarse >= drawing.sizes.keys():
             return text
-        coarse = drawing.coarser(size - MOST_BYTES, coarse)
+        coarse = drawing.coarser(size - most_bytes, coarse)
+
+
+class Kept:
+    """Labware as it was drawn in earlier pictures of one deck, all with titles or all without."""
+
+    def __init__(self) -> None:
+        self._most: Mapping[str, float] = {}
+        self._drawn: dict[tuple[str, bool], tuple[object, str]] = {}
+
+    def begin(self, most: Mapping[str, float]) -> None:
+        """Forget all of it if liquids have other colours now: by the highest concentrations."""
+        if most != self._most:
+            self._most = most
+            self._drawn.clear()
+
+    def drawn(self, resource: Resource, labware: LabwareDrawer, *, coarse: bool) -> str:
+        """Give labware as it was drawn before, if nothing of it has changed; else draw it."""
+        key, state = (resource.name, coarse), labware.state_of(resource)
+        was = self._drawn.get(key)
+        if was is not None and was[0] == state:
+            return labware.again(resource, was[1])
+        text = labware.draw(resource, coarse=coarse)
+        self._drawn[key] = state, text
+        return text
 
 
 class _Drawing:
     """One picture of a whole deck."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what meets here, by name
         self,
         found: Places,
         contents: AssetManagerState,
         highlight: Collection[str],
         called: Names,
+        *,
+        titles: bool,
+        kept: Kept | None,
     ) -> None:
         self.shared = Shared()
         self.sizes: dict[str, int] = {}
@@ -99,8 +134,11 @@ class _Drawing:
         self._highlight = frozenset(highlight)
         self._called = called
         self._tints = Tints(contents)
-        self._labware = LabwareDrawer(contents, self._tints, self.shared, highlight)
+        self._labware = LabwareDrawer(contents, self._tints, self.shared, highlight, titles=titles)
         self._drawn: dict[tuple[str, bool], str] = {}
+        self._kept = kept
+        if kept is not None:
+            kept.begin(self._tints.most)
 
     def coarser(self, bytes_: int, coarse: Collection[str]) -> frozenset[str]:
         """Name what has to be drawn with fewer details for a picture to be so much smaller."""
@@ -149,32 +187,37 @@ class _Drawing:
             case Machine():
                 return ""  # its deck is drawn
             case Deck():
-                return box(flat, "dk", inside=titled(resource.name)) + _rails(resource)
+                return box(flat, "dk", inside=self._labware.title(resource.name)) + _rails(resource)
             case Carrier():
                 look = "ca"
             case ItemizedResource() | Container():
                 return self._placed(one, coarse)
             case ResourceHolder() if resource.name in self._found.strange:
-                return box(flat, "un", inside=titled(self._told(resource)))
+                return box(flat, "un", inside=self._labware.title(self._told(resource)))
             case ResourceHolder():
                 look = "si"
             case Lid():
-                return _lid(flat, titled(self._told(resource)))
+                return _lid(flat, self._labware.title(self._told(resource)))
             case _:
                 look = "bo"
-        return box(flat, look, inside=titled(self._told(resource)))
+        return box(flat, look, inside=self._labware.title(self._told(resource)))
 
     def _placed(self, one: Standing, coarse: Collection[str]) -> str:
         name = one.resource.name
         key = (name, name in coarse)
         if key not in self._drawn:
-            self._drawn[key] = self._labware.draw(one.resource, coarse=key[1])
+            self._drawn[key] = self._labware_of(one.resource, coarse=key[1])
             self.sizes[name] = len(self._drawn[key])
         turn = f"rotate({number(-one.turn)})" if one.turn else ""
         return (
             f'<g transform="translate({number(one.x)} {number(-one.y)}){turn}">'
-            f"{titled(self._told(one.resource))}{self._drawn[key]}</g>"
+            f"{self._labware.title(self._told(one.resource))}{self._drawn[key]}</g>"
         )
+
+    def _labware_of(self, resource: Resource, *, coarse: bool) -> str:
+        if self._kept is None:
+            return self._labware.draw(resource, coarse=coarse)
+        return self._kept.drawn(resource, self._labware, coarse=coarse)
 
     def _told(self, resource: Resource) -> str:
         """Say of a thing what it is, where it stands and what is in it."""

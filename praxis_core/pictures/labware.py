@@ -96,16 +96,42 @@ class LabwareDrawer:
         """
         body = box(_outline(resource), "bo")
         if isinstance(resource, ItemizedResource):
-            items = [one for one in resource.children if isinstance(one, (TipSpot, Container))]
+            items = _items_of(resource)
             return body + self._items(resource, items, coarse=coarse) if items else body
         if isinstance(resource, Container):
             return self._single(resource)
         return body
 
+    def again(self, resource: Resource, drawn: str) -> str:
+        """Give what was drawn of labware in another picture; the forms that it uses are shared."""
+        items = _items_of(resource) if isinstance(resource, ItemizedResource) else []
+        if items:
+            self._form(resource, items)
+        return drawn
+
+    def state_of(self, resource: Resource) -> object:
+        """Give all that a drawing of labware depends on, but for the colours of liquids."""
+        items = _items_of(resource) if isinstance(resource, ItemizedResource) else [resource]
+        return [self._state(one) for one in items]
+
+    def _state(self, item: Resource) -> object:
+        marked, there = item.name in self._highlight, None
+        liquid: tuple[object, ...] = ()
+        if isinstance(item, TipSpot):
+            there = self._contents.tip_spots.get(item.name)
+            used = self._contents.used_tips.get(item.name)
+            if used is not None:
+                liquid = (used.uses, used.volume, used.unknown, dict(used.amounts))
+        elif isinstance(item, Container):
+            held = self._liquid(item)
+            liquid = (held.max_volume, held.volume, held.unknown, dict(held.amounts))
+        return marked, there, liquid
+
     def outlined(self, resource: Resource) -> bool:
         """Whether some wells or tips of it are outlined."""
         return bool(self._highlight) and any(
-            child.name in self._highlight for child in resource.children
+            child.name in self._highlight and isinstance(child, (TipSpot, Container))
+            for child in resource.children
         )
 
     def summary(self, resource: Resource) -> str:
@@ -327,6 +353,10 @@ class LabwareDrawer:
             items[0].cross_section_type is CrossSectionType.CIRCLE
         )
         return _Form("k" if round_ else "q", min(x, y), points, self._shared.name("".join(points)))
+
+
+def _items_of(resource: Resource) -> list[Resource]:
+    return [one for one in resource.children if isinstance(one, (TipSpot, Container))]
 
 
 def _outline(resource: Resource) -> Flat:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from praxis_core.errors import DeviceNotConnected
+from praxis_core.errors import DeviceNotConnected, PraxisError
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import OutcomeStatus
 from praxis_core.workcell.attending import AttendedRun
@@ -14,6 +14,7 @@ from praxis_core.workcell.device import Device
 from praxis_core.workcell.exactly_once import Enter, ExactlyOnce, refuse_quarantined
 from praxis_core.workcell.in_flight import InFlight
 from praxis_core.workcell.kinds import LIFECYCLE, SET_ATTRIBUTES, TAKE_STOCK
+from praxis_core.workcell.meter import Meter, Stopwatch
 from praxis_core.workcell.stage import Stage
 from praxis_core.workcell.water_only import WaterOnly
 from praxis_core.workcell.workplace import Workplace
@@ -28,6 +29,8 @@ class Commands:
     exactly_once: ExactlyOnce
     water: WaterOnly
     """Looks at the commands of water runs."""
+    meter: Meter | None = None
+    """Counts what becomes of each; None: nobody does."""
 
     async def execute(self, command: Command) -> Outcome:
         """Carry out one command; see ``WorkcellRuntime.execute``."""
@@ -75,6 +78,14 @@ class Commands:
         return await self.exactly_once.look(run, device, command, look)
 
     def _refuse_unless_usable(self, device: Device, run: AttendedRun, command: Command) -> None:
+        try:
+            self._require_usable(device, run, command)
+        except PraxisError as error:
+            if self.meter is not None:
+                self.meter.ended(command, error, Stopwatch())
+            raise
+
+    def _require_usable(self, device: Device, run: AttendedRun, command: Command) -> None:
         run.refuse_stopped()  # else a device that was let go of would be to blame
         if not device.connected and device.quarantine is None:
             raise DeviceNotConnected(device=device.name, method=command.method)

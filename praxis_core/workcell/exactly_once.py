@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from time import perf_counter
 from typing import Any, Protocol
 
 from pydantic import JsonValue
@@ -40,6 +41,7 @@ from praxis_core.workcell.evidence import happened
 from praxis_core.workcell.failures import Failures
 from praxis_core.workcell.link import Ended
 from praxis_core.workcell.measurements import measurements_of
+from praxis_core.workcell.meter import Meter, Stopwatch
 from praxis_core.workcell.reach import Reach
 from praxis_core.workcell.retries import Retries
 from praxis_core.workcell.teaching import as_people_said
@@ -116,6 +118,7 @@ class _Work:
     command: Command
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
+    watch: Stopwatch = field(default_factory=Stopwatch)
 
     @property
     def arguments(self) -> Mapping[str, Any]:
@@ -139,6 +142,7 @@ class ExactlyOnce:
         audience: Hears what becomes of each.
         retries: Tries again what failed, where it may.
         failures: Says of which failures people are asked.
+        meter: Counts what becomes of each; None: nobody does.
     """
 
     def __init__(  # noqa: PLR0913  # what it stands between, by name
@@ -153,6 +157,7 @@ class ExactlyOnce:
         audience: Audience,
         retries: Retries,
         failures: Failures,
+        meter: Meter | None = None,
     ) -> None:
         self._workcell = workcell
         self._journal = journal
@@ -163,6 +168,7 @@ class ExactlyOnce:
         self._audience = audience
         self._retries = retries
         self._failures = failures
+        self._meter = meter
         self.doubts = Doubts(journal)
         self._hung: dict[asyncio.Future[Called], Command] = {}
 
@@ -178,9 +184,23 @@ class ExactlyOnce:
         """
         args, kwargs = device.arguments(command)
         work = _Work(run, device, command, args, kwargs)
+        if self._meter is None:
+            return await self._carried_out(work)
+        try:
+            outcome = await self._carried_out(work)
+        except Exception as error:
+            self._meter.ended(command, error, work.watch)
+            raise
+        if not work.watch.told_again:
+            self._meter.ended(command, outcome, work.watch)
+        return outcome
+
+    async def _carried_out(self, work: _Work) -> Outcome:
+        run, device, command = work.run, work.device, work.command
         earlier = await self._earlier(work)
         if earlier is not None:
             if earlier.outcome is not None:
+                work.watch.told_again = True
                 return earlier.outcome
             certain = await self._found_out(work, earlier)
             if work.once and certain is not False:
@@ -188,7 +208,9 @@ class ExactlyOnce:
             await self._set_aside(earlier, command)
         if self._journal is not None:
             # After what is compared with the past, which holds only what the protocol asked for.
-            given = await as_people_said(self._journal, run, device, command, (args, kwargs))
+            given = await as_people_said(
+                self._journal, run, device, command, (work.args, work.kwargs)
+            )
             work = replace(work, args=given[0], kwargs=given[1])
         refusal = await self._audience.stands_against(command)
         await self._intend(work)
@@ -380,10 +402,13 @@ class ExactlyOnce:
         command = work.command
         limit = self._time_limit(work.device, command, work.arguments)
         calling = work.device.call(command, work.args, work.kwargs, work.run.refuse_stopped)
-        call = asyncio.ensure_future(calling)
+        call, began = asyncio.ensure_future(calling), perf_counter()
         done, _ = await asyncio.wait({call}, timeout=limit)
         if done:
-            return call.result()
+            called = call.result()
+            self._note_call(work, began)
+            return called
+        self._note_call(work, began)
         what = f"{command.method} did not end within {limit:g} s"
         work.device.quarantine = what
         self._hung[call] = command
@@ -394,6 +419,11 @@ class ExactlyOnce:
         error = encode_error(TimeoutError(f"{command.device}: {what}"))
         failed = OutcomeStatus.FAILED
         return Called(Outcome(failed, now, now, error=error, sent=Sent.UNKNOWN), link_lost=True)
+
+    def _note_call(self, work: _Work, began: float) -> None:
+        seconds = work.watch.called(began)
+        if self._meter is not None:
+            self._meter.called(work.command, seconds)
 
     def _answered_late(self, command: Command, call: asyncio.Future[Called]) -> None:
         self._hung.pop(call, None)

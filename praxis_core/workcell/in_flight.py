@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -67,6 +67,9 @@ class CommandsInFlight:
 
     def __init__(self) -> None:
         self._commands: dict[tuple[UUID, str, int], InFlight] = {}
+
+    def __iter__(self) -> Iterator[InFlight]:
+        return iter(list(self._commands.values()))
 
     def find(self, command: Command) -> InFlight | None:
         """Give the one that is the same command, of whichever attempt.

@@ -33,6 +33,7 @@ from praxis_core.workcell.initial_state import confirm
 from praxis_core.workcell.lending import Lending
 from praxis_core.workcell.link import Attached, Attaching
 from praxis_core.workcell.live_status import DeviceState, DeviceStatus, LiveStatus
+from praxis_core.workcell.meter import Meter
 from praxis_core.workcell.model import WorkcellModel
 from praxis_core.workcell.presence import Presence
 from praxis_core.workcell.reach import InProcess, Reach
@@ -64,6 +65,7 @@ class WorkcellRuntime:
         reach: The lines to the devices; None: simulated devices in this process.
         epoch: Of the host that this runtime belongs to; every intent checks that it is the newest.
         time_limit: After how many seconds a call is taken for hung.
+        meter: Counts what becomes of commands; None: nobody does.
 
     Raises:
         RealHardwareRefused: the workcell is real and ``simulate`` is not set.
@@ -81,6 +83,7 @@ class WorkcellRuntime:
         reach: Reach | None = None,
         epoch: int | None = None,
         time_limit: TimeLimit = time_limit,
+        meter: Meter | None = None,
     ) -> None:
         if definition.mode is WorkcellMode.REAL and not simulate:
             raise RealHardwareRefused(workcell=definition.name)
@@ -105,11 +108,12 @@ class WorkcellRuntime:
             audience=Consequences(place, self._board, self._handover),
             retries=Retries(definition, journal, self.clock),
             failures=Failures(definition),
+            meter=meter,
         )
         losses = Losses(place, self._exactly_once.doubts)
         self._connections = Connections(place, epoch, self._board, losses)
         self._stage = Stage(place, self._handover, losses)
-        self._commands = Commands(place, self._stage, self._exactly_once, WaterOnly(place))
+        self._commands = Commands(place, self._stage, self._exactly_once, WaterOnly(place), meter)
         self._restoration = Restoration(place, self.execute)
         self._recovery: Recovery | None = None
         """None: there is no journal to recover from."""
@@ -342,6 +346,13 @@ class WorkcellRuntime:
     def under_way(self, run_id: UUID) -> list[JsonValue]:
         """Name the commands of a run that are being carried out."""
         return [one.command.name for one in self._place.in_flight.of(run_id) if one.begun]
+
+    def commands_of_devices(self) -> dict[str, tuple[int, int]]:
+        """Count the commands of each device that wait for their turn, and that have begun."""
+        found = {name: [0, 0] for name in self._place.devices}
+        for one in self._place.in_flight:
+            found[one.command.device][one.begun] += 1
+        return {name: (waiting, begun) for name, (waiting, begun) in found.items()}
 
     def take_back(self, command: Command) -> None:
         """Do not send a command that still waits for its turn."""

@@ -40,9 +40,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The Chromium of this computer."""
+    """The Chromium of this computer; while it is there, asynchronous tests have no loop."""
     from playwright.sync_api import sync_playwright
 
     if not CHROMIUM.exists():

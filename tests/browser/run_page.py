@@ -84,6 +84,10 @@ class Form:
         """Fill in a text or a number."""
         self._field(field).locator("input, textarea").first.fill(value)
 
+    def holds(self, field: str) -> str:
+        """Give what is filled in already."""
+        return str(self._field(field).locator("input, textarea").first.input_value())
+
     def chooses(self, field: str, value: str) -> None:
         """Choose one of a list."""
         # In the older interface a list opens by its arrows only.

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from praxis_core.errors import HostNotRunning, SettingsError, WorkcellChanged
+from praxis_core.host.asking import metrics_of_host
 from praxis_core.host.link import HostLink
 from praxis_core.host.wire import VERSION
 from praxis_core.journal.record import Journal
@@ -191,20 +192,30 @@ async def test_a_run_on_another_computer_comes_with_tls_and_a_secret(
     ).start()
     run = await begin_run()
 
-    def link(token: str, authority: Path | None) -> HostLink:
+    def asking(token: str, authority: Path | None) -> PraxisSettings:
         given = settings.model_dump() | {
             "workcell_hosts": {"bench": f"https://localhost:{port}"},
             "workcell_token": token,
             "workcell_authority": authority,
             "host_wait_seconds": 0.2,
         }
-        return HostLink.to(PraxisSettings(**given), "bench")
+        return PraxisSettings(**given)
+
+    def link(token: str, authority: Path | None) -> HostLink:
+        return HostLink.to(asking(token, authority), "bench")
+
+    def metrics(token: str) -> str:
+        return metrics_of_host(asking(token, certificate[0]), "bench", seconds=5)
 
     with pytest.raises(SettingsError, match="PRAXIS_WORKCELL_TOKEN"):
         await link("another workcell's secret", certificate[0]).attach(run.asking())
     with pytest.raises(HostNotRunning, match="certificate"):
         await link(SECRET, None).attach(run.asking())
 
+    with pytest.raises(HostNotRunning, match="it answers 401"):
+        await asyncio.to_thread(metrics, "another workcell's secret")
+
+    assert "praxis_host_epoch" in await asyncio.to_thread(metrics, SECRET)
     right = link(SECRET, certificate[0])
     await right.attach(run.asking())
     assert (await right.execute(run.spill(1))).value == 1

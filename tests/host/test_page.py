@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -128,6 +129,33 @@ async def test_what_changes_is_told(
         await until("host", lambda one: not one["answers"])
         await until("devices", lambda all_: all_[0]["state"] == "unknown")
     await link.close()
+
+
+async def test_the_report_of_a_run_is_a_link(
+    page: httpx.AsyncClient, settings: PraxisSettings, journal: Journal, begin_run: BeginRun
+) -> None:
+    """Of one under way as it stands; of one that has ended what is in its folder."""
+    run = await begin_run()
+    address = f"/runs/{run.run_id}/report"
+    async with asyncio.timeout(60):
+        while (answer := await page.get(address)).status_code == 202:
+            assert 'http-equiv="refresh"' in answer.text
+    assert "had not ended when this was written" in answer.text
+    assert "cannot be drawn: The workcell definition bench" in answer.text  # a driver is missing
+    assert str(run.run_id) in answer.text
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("sandbox allow-scripts; default-src 'none'")  # never the page's token
+    assert not [*settings.run_folder.glob("report-*")]
+
+    await journal.finish(
+        run.run_id, RunStatus.FAILED, summary=None, final_state=None, error={"message": "over"}
+    )
+    file = settings.files_of(run.run_id, 1) / "report.html"
+    file.parent.mkdir(parents=True)
+    file.write_text("as it was made")
+    assert (await page.get(address)).text == "as it was made"
+    for unknown in (uuid4(), "nothing"):
+        assert (await page.get(f"/runs/{unknown}/report")).status_code == 404
 
 
 NOT_ALLOWED: tuple[tuple[dict[str, str], int], ...] = (

@@ -115,9 +115,37 @@ def test_no_name_is_calculated_by_a_spreadsheet() -> None:
 
 def test_the_docs_tell_every_column() -> None:
     """In the same order and words as the program."""
-    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", DOCS.read_text(), re.MULTILINE)
+    of_csv = DOCS.read_text().partition("\n# ")[0]
 
-    assert rows == list(COLUMNS.items())
+    assert _documented(of_csv) == COLUMNS
+
+
+def test_every_column_of_every_view_is_documented(database_url: str) -> None:
+    """In the database, and in the docs in the same order and words."""
+    with psycopg.connect(database_url) as sql:
+        columns = sql.execute(
+            "SELECT c.relname, obj_description(c.oid), a.attname, col_description(c.oid, a.attnum) "
+            "FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 "
+            "WHERE c.relnamespace = 'praxis'::regnamespace AND c.relkind = 'v' "
+            "ORDER BY c.relname, a.attnum"
+        ).fetchall()
+    views: dict[str, dict[str, str]] = {}
+    for view, about, column, told in columns:
+        assert about, view
+        assert told, f"{view}.{column}"
+        views.setdefault(view, {})[column] = told
+    section = re.compile(r"^## praxis\.(\w+)\n(.*?)(?=^#)", re.MULTILINE | re.DOTALL)
+    sections = dict(section.findall(DOCS.read_text()))
+
+    assert {view: _documented(text) for view, text in sections.items()} == {
+        view: told for view, told in views.items() if view != "measured"
+    }
+    for view, text in sections.items():
+        assert list(_documented(text)) == list(views[view])
+
+
+def _documented(text: str) -> dict[str, str]:
+    return dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", text, re.MULTILINE))
 
 
 def _place(row: dict[str, Any]) -> tuple[str, str]:

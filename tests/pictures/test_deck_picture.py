@@ -259,6 +259,19 @@ def test_the_command_in_progress_is_outlined(star: Built, known: AssetManagerSta
     assert not [one for one in drawn(star, known).iter() if str(one.get("class")).startswith("h2")]
 
 
+def test_of_a_device_on_the_deck_only_itself_is_outlined(
+    star: Built, known: AssetManagerState
+) -> None:
+    """And not the deck that it stands on."""
+    lines = [
+        one
+        for one in drawn(star, known, highlight=["reader"]).iter()
+        if str(one.get("class")).startswith("h2")
+    ]
+
+    assert list(map(tag, lines)) == ["rect", "path"]  # the device, and its line in the legend
+
+
 def test_a_solute_is_darker_where_there_is_more_of_it(known: AssetManagerState) -> None:
     """For people who see no colours, too; each solute has a hue of its own."""
     wells = [known.containers[f"plate_01_well_A{n}"] for n in (1, 2, 3, 4)]

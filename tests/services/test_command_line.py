@@ -248,9 +248,21 @@ def test_what_is_not_running_is_said_with_how_to_start_it(tmp_path: Path) -> Non
     for words in (("run", "list"), ("workcell", "list"), ("protocols", "list")):
         code, answered, said = praxis(*words)
 
-        assert (code, answered) == (1, "")
+        assert (code, answered) == (5, "")
         assert "Start it with: praxis up" in said
         assert "PRAXIS_DATABASE_URL" not in said
+
+
+def test_a_run_that_nothing_takes_is_refused_without_warnings(tmp_path: Path) -> None:
+    """Of a stack that was never started, of which there is no folder either."""
+    (tmp_path / "lingering.py").write_text(dedent(PROTOCOL))
+    settings = PraxisSettings(home=tmp_path / "home", prefect_port=1)
+
+    code, answered, said = CommandLine(settings, tmp_path)("run", "start", "lingering.py")
+
+    assert (code, answered) == (1, "")
+    assert said.startswith("Error: ")
+    assert "praxis up" in said
 
 
 @pytest.mark.parametrize(

@@ -125,16 +125,16 @@ def test_without_a_server_the_error_says_how_to_start_it(own: PraxisSettings) ->
 
 
 def test_a_command_that_fails_says_why_without_a_trace(own: PraxisSettings) -> None:
-    """One message on standard error, exit code 1; wrong usage is 2."""
+    """One message on standard error; wrong usage is 2, and 5 is what may work later."""
     failed = _praxis(own, "db", "upgrade")
     misused = _praxis(own, "db", "restore")
     stopped = _praxis(own, "status", "--json")
 
-    assert (failed.returncode, failed.stdout) == (1, "")
+    assert (failed.returncode, failed.stdout) == (5, "")
     assert failed.stderr.startswith("Error: Postgres does not answer")
     assert "Traceback" not in failed.stderr
     assert misused.returncode == 2
-    assert stopped.returncode == 1
+    assert stopped.returncode == 5
     assert {service["state"] for service in json.loads(stopped.stdout)} == {"stopped"}
 
 

@@ -178,7 +178,11 @@ function run(one) {
   if (one.water) about += ", with water";
   if (one.ended ? one.ended_at : one.started) about += one.ended ? `, ended ${clock(one.ended_at)}` : `, since ${clock(one.started)}`;
   const id = make("p", about + " ", "quiet");
-  id.append(make("code", one.id.slice(0, 8)));
+  const report = make("a", one.ended ? "report" : "report so far");
+  report.href = `/runs/${encodeURIComponent(one.id)}/report`;
+  report.target = "_blank";
+  report.rel = "noopener";
+  id.append(make("code", one.id.slice(0, 8)), " ", report);
   node.append(id);
   if (one.steps.length) node.append(make("p", `Step: ${one.steps.join(", ")}`));
   if (one.paused) node.append(make("p", `${one.paused}. praxis run go-on ${one.id.slice(0, 8)}`));
