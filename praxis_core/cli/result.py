@@ -28,6 +28,7 @@ from praxis_core.cli.opening import journal
 from praxis_core.cli.waiting import in_prefect, not_in_history, status_words, waits_for
 from praxis_core.errors import RunNotFound
 from praxis_core.execution.answered import answer_of
+from praxis_core.execution.consent import ABANDONED
 from praxis_core.execution.data_file import HTML
 from praxis_core.execution.doubt_told import DoubtTold, tell
 from praxis_core.execution.in_doubt import MEANINGS, told_channels
@@ -86,6 +87,7 @@ TOLD = frozenset(
         "done_again",
         "calibration_changed",
         "calibration_expired",
+        ABANDONED,
         PROMISE_BROKEN,
         CONSUMABLES_LOW,
         "stopped",
