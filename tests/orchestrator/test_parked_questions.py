@@ -274,6 +274,7 @@ async def test_an_answer_is_a_reason_to_go_on_until_it_is_taken_up(
     again = await reason_to_go_on(journal, record, now)
     assert again.was_told
     assert again.answered == (question.id,)
+    assert not (await reason_to_go_on(journal, record, now + timedelta(minutes=6))).was_told
 
     assert (await stand.attempt(request)).summary == "PBS"
     assert not await reason_to_go_on(journal, await journal.run(request.run_id), now)
