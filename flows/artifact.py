@@ -173,8 +173,8 @@ def _consumption(plan: Plan) -> list[tuple[str, str, str, str]]:
     return [
         (
             name,
-            str(used.tips or ""),
-            _text(used.drawn) if used.drawn else "",
+            used.tips_told,
+            used.drawn_told,
             ", ".join(f"{_text(volume)} from {source}" for source, volume in used.given.items()),
         )
         for name, used in plan.consumption.items()
