@@ -177,7 +177,11 @@ def _measured(told: Reported) -> str:
     ]
     head = "<h2>Measurements</h2>" if maps else ""
     more = "" if len(readouts) <= MOST_PLATES else f"{len(readouts)} readings in all: "
-    numbers = '<p class="dim">' + text(f"{more}praxis run data {told.run.run_id}") + "</p>"
+    numbers = (
+        '<p class="dim">'
+        + text(f"{more}All digits, as CSV: praxis run data {told.run.run_id}")
+        + "</p>"
+    )
     columns = ["quantity", "value", "unit", "of", "at"]
     values = table("Values", columns, rows, more=_more(single))
     return head + "".join(maps) + values + (numbers if counting else "")
