@@ -132,7 +132,7 @@ class PrefectForm:
 
     async def _take_away(self) -> None:
         state: State[None] = State(
-            type=StateType.RUNNING, name="Running", message="It was answered elsewhere."
+            type=StateType.RUNNING, name="Running", message="Its form is not shown any more."
         )
         async with get_client() as client:
             flow_run = await client.read_flow_run(self._run_id)

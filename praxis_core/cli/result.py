@@ -28,6 +28,7 @@ from praxis_core.cli.opening import journal
 from praxis_core.cli.waiting import in_prefect, not_in_history, status_words, waits_for
 from praxis_core.errors import RunNotFound
 from praxis_core.execution.answered import answer_of
+from praxis_core.execution.consent import ABANDONED
 from praxis_core.execution.data_file import HTML
 from praxis_core.execution.doubt_told import DoubtTold, tell
 from praxis_core.execution.in_doubt import MEANINGS, told_channels
@@ -86,6 +87,7 @@ TOLD = frozenset(
         "done_again",
         "calibration_changed",
         "calibration_expired",
+        ABANDONED,
         PROMISE_BROKEN,
         CONSUMABLES_LOW,
         "stopped",
@@ -163,7 +165,8 @@ async def show_result(settings: PraxisSettings, run_id: UUID, *, as_json_: bool 
     if waiting is not None:
         console.print(escape(waiting))
     elif lost is not None or run.status in RESUMABLE:
-        _show_ways_on(run, told.kept)
+        given_up = any(event.kind == ABANDONED for event in told.events)
+        _show_ways_on(run, told.kept, given_up=given_up)
     _show_course(told)
     console.print("" if url is None else f"Run in Prefect: {url}")
 
@@ -330,8 +333,8 @@ def by_whom(run: RunRecord) -> str:
     return f"By hand: {run.asked_by} on {where}, process {run.parameters.get('process')}{gone}"
 
 
-def _show_ways_on(run: RunRecord, kept: Sequence[str]) -> None:
-    if not run.by_hand:
+def _show_ways_on(run: RunRecord, kept: Sequence[str], *, given_up: bool) -> None:
+    if not run.by_hand and not given_up:
         console.print(f"Go on from where it was: praxis run resume {run.run_id}")
     if kept:
         what = f"It keeps {', '.join(kept)}. Give it up, for others to have them"

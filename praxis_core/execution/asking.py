@@ -29,6 +29,9 @@ from praxis_core.protocol.asking import Asked
 
 _log = logging.getLogger(__name__)
 
+AFTER_STEP = "after-step/"
+"""What the keys of questions begin with that no protocol asks."""
+
 Parked = Callable[[], Awaitable[None]]
 
 LOOK_SECONDS = 0.5
@@ -82,6 +85,9 @@ class Asking:
             return question.answer
         # Somebody may have filled a form in while the run had no process, and in time.
         left_behind = await self._page.left_behind(self._run_id, question.id)
+        taken = "" if left_behind is None else await self._taken(question, left_behind)
+        if isinstance(taken, Question):
+            return await self._noted(taken)
         what = f"It asks {question.title!r}. To answer: praxis run answer {self._run_id}"
         await self._journal.event(self._run_id, "asked", what, {"question": question.id})
         left = None
@@ -91,15 +97,9 @@ class Asking:
         parked = None
         if park is not None:
             parked = partial(park, left, 0.0 if asked.park else self._park_seconds)
-        refused = ""
-        if left_behind is not None:
-            taken = await self._taken(question, left_behind)
-            if isinstance(taken, Question):
-                return await self._noted(taken)
-            refused = taken
         try:
             async with asyncio.timeout(left), self._reminded(question):
-                answered = await self._answered(question, refused, parked)
+                answered = await self._answered(question, taken, parked)
         except TimeoutError:
             raise NoAnswer(title=question.title, within=str(asked.within)) from None
         except RunParked as parked:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pydantic import JsonValue
 
+from praxis_core.execution.asking import AFTER_STEP
 from praxis_core.execution.learned import ANSWER
 from praxis_core.execution.parking import PARKED
 from praxis_core.journal.questions import Questions
@@ -18,8 +19,11 @@ STARTED_AGAIN = "started_again"
 """Kind of the line in the audit trail."""
 
 
-MOST_LOST = 10
-"""After how many new starts a run whose process is gone is not started by itself any more."""
+MOST = 10
+"""After how many new starts that led nowhere a run is not started by itself any more."""
+
+AGAIN = timedelta(minutes=5)
+"""After what time one that led nowhere is tried once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class Reason:
     is_lost: bool = False
     """Whether its process ended before it could say in the engine that it is parked."""
     was_told: bool = False
-    """Whether somebody has said so already, since it was parked."""
+    """Whether it has just been started for that, since it was parked."""
 
     def __bool__(self) -> bool:
         """Whether there is one."""
@@ -61,13 +65,9 @@ async def reason_to_go_on(
         lost: Whether the engine does not know that it is parked, and its process is gone.
     """
     events = await journal.events(run.run_id)
-    told = [(_of(one, "attempt"), one.details) for one in events if one.kind == STARTED_AGAIN]
-    before = {
-        number
-        for attempt, details in told
-        if attempt != run.attempt
-        for number in _numbers(details)
-    }
+    told = [one for one in events if one.kind == STARTED_AGAIN]
+    mine = [one for one in told if _of(one, "attempt") == run.attempt]
+    before = {number for one in told if one not in mine for number in _numbers(one)}
     learned = {
         f"{one.branch}/{one.ordinal}"
         for one in await journal.learned(run.run_id)
@@ -76,16 +76,26 @@ async def reason_to_go_on(
     answered = [
         one.id
         for one in await Questions(journal.database).of_run(run.run_id)
-        if one.answered_at is not None and one.key not in learned and one.id not in before
+        if one.answered_at is not None
+        and one.key not in learned
+        and not one.key.startswith(AFTER_STEP)
+        and one.id not in before
     ]
     due = _due(events, run)
     return Reason(
         tuple(answered),
         due is not None and due <= now,
         # Each time is a new process; one that ends like this again and again is left to people.
-        lost and len(told) < MOST_LOST,
-        any(attempt == run.attempt for attempt, _ in told),
+        lost and len(told) < MOST,
+        _was_told(mine, answered, now),
     )
+
+
+def _was_told(told: Sequence[EventRecord], answered: Iterable[int], now: datetime) -> bool:
+    known = {number for one in told for number in _numbers(one)}
+    if not told or not known.issuperset(answered):
+        return False
+    return len(told) >= MOST or now - told[-1].at < AGAIN
 
 
 async def note(journal: Journal, run: RunRecord, reason: Reason) -> None:
@@ -108,6 +118,6 @@ def _of(event: EventRecord, name: str) -> JsonValue:
     return event.details.get(name) if isinstance(event.details, Mapping) else None
 
 
-def _numbers(details: JsonValue) -> list[JsonValue]:
-    numbers = details.get("questions") if isinstance(details, Mapping) else None
-    return numbers if isinstance(numbers, list) else []
+def _numbers(event: EventRecord) -> list[int]:
+    numbers = _of(event, "questions")
+    return [one for one in numbers if isinstance(one, int)] if isinstance(numbers, list) else []

@@ -15,7 +15,7 @@ from praxis_core.assets.state import AssetManagerState
 from praxis_core.errors import RunStopped
 from praxis_core.execution.active_run import ActiveRun, StepRunner
 from praxis_core.execution.advance import Following, Outlook, showing_advance
-from praxis_core.execution.asking import Asking
+from praxis_core.execution.asking import AFTER_STEP, Asking
 from praxis_core.execution.attempt import Attempt
 from praxis_core.execution.course import Course
 from praxis_core.execution.decisions import EACH
@@ -299,7 +299,7 @@ class Performance:
             choice_of([GO_ON, STOP_HERE]),
         )
         with self._course.activity.going_on():
-            answer = await self._asking.answer(asked, f"after-step/{path}")
+            answer = await self._asking.answer(asked, f"{AFTER_STEP}{path}")
         return answer != {CHOICE: STOP_HERE}
 
     async def _say_that_it_did_not_stop(self) -> None:

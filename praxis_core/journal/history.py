@@ -195,14 +195,11 @@ class History:
         parked = (AttemptRow.status == RunStatus.PARKED, AttemptRow.ended_at.is_(None))
         return await self._runs(rows.RUNS.where(*parked).order_by(RunRow.created_at))
 
-    async def runs_that_keep(self, kind: str) -> list[RunRecord]:
-        """List the cancelled runs with claims and with an event of a kind."""
-        given_up = select(EventRow.run_id).where(EventRow.kind == kind)
+    async def runs_cancelled_with_claims(self) -> list[RunRecord]:
+        """List the cancelled runs that keep what they had: to be resumed, or to be given up."""
         has = select(ClaimRow.run_id).where(ClaimRow.released_at.is_(None))
         cancelled = RunRow.status == RunStatus.CANCELLED
-        return await self._runs(
-            rows.RUNS.where(cancelled, RunRow.id.in_(has), RunRow.id.in_(given_up))
-        )
+        return await self._runs(rows.RUNS.where(cancelled, RunRow.id.in_(has)))
 
     async def commands_of_unfinished(self, workcell: str) -> list[CommandRecord]:
         """List all commands of the runs that have devices of a workcell, by their numbers.

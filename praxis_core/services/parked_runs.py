@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from praxis_core.errors import PraxisError, RunNotFound
 from praxis_core.execution.abandoning import abandon
-from praxis_core.execution.consent import ABANDONED
+from praxis_core.execution.consent import was_abandoned
 from praxis_core.execution.going_on import note, reason_to_go_on
 from praxis_core.journal.questions import Questions
 from praxis_core.journal.record import Journal
@@ -108,11 +108,16 @@ class ParkedRuns:
 
     async def look(self) -> None:
         """Do for each parked run what is due."""
-        for run in await self._journal.runs_that_keep(ABANDONED):
-            await abandon(self._journal, self._locks, run.run_id, "Praxis", "it was begun")
+        for run in await self._journal.runs_cancelled_with_claims():
+            if await was_abandoned(self._journal, run.run_id):
+                why = "once more, since that had not come to its end"
+                await abandon(self._journal, self._locks, run.run_id, "Praxis", why)
         for run in await self._journal.runs_parked():
-            with suppress(RunNotFound):
-                await self._see_to(run)
+            try:
+                with suppress(RunNotFound):
+                    await self._see_to(run)
+            except PraxisError as error:
+                _log.warning("parked run %s is as it was: %s", run.run_id, error)
 
     async def _see_to(self, run: RunRecord) -> None:
         flow_run = await asyncio.to_thread(_read, self._settings, run.run_id)

@@ -36,10 +36,15 @@ class RunPage:
         """Wait until a text is to be seen."""
         self.page.get_by_text(text).first.wait_for()
 
-    def opens_form(self, title: str) -> Form:
-        """Press Resume, as soon as that can be done, and wait for the form of a question."""
+    def opens_form(self, title: str, state: str = "Paused") -> Form:
+        """Press Resume, as soon as that can be done, and wait for the form of a question.
+
+        Args:
+            title: Of the question.
+            state: Name of the state in which the run waits.
+        """
         # A page that was opened before the question shows its button after the next look.
-        self.page.get_by_text("Paused", exact=True).first.wait_for()
+        self.page.get_by_text(state, exact=True).first.wait_for()
         if self.new:
             self.page.get_by_role("button", name="Open menu").first.click()
             self.page.get_by_role("menuitem", name="Resume").click()

@@ -10,9 +10,11 @@ from textwrap import dedent
 import pytest
 
 from praxis_core.host.asking import ask_host
+from praxis_core.services.prefect_api import PrefectApi
 from praxis_core.settings import PraxisSettings
 from praxis_core.simulator.lab_control import LabControl
 from tests.browser.conftest import Opens
+from tests.flows.test_parked_questions_through_the_worker import deployed
 from tests.services.test_stopped_in_doubt import Person
 
 PROTOCOL = '''
@@ -118,6 +120,27 @@ def test_every_kind_of_question_is_answered_on_the_page(
     assert "TBS 1.234 g T-17 off False None" in said
     tags = person.looks_up(f"/flow_runs/{run_id}")["tags"]
     assert {"workcell:star", "protocol:asking", "operator:Ada", "operator:Bob"} <= set(tags)
+
+
+def test_a_run_without_a_process_is_started_by_its_form(
+    stack: PraxisSettings, opens: Opens, tmp_path: Path
+) -> None:
+    """It is suspended, and the form is the same."""
+    with PrefectApi(stack) as api:
+        run_id = str(api.create_flow_run(api.find_deployment(deployed(stack, tmp_path)).id, {}).id)
+    page = opens(run_id)
+    page.shows("Suspended")
+
+    form = page.opens_form("Which buffer?", "Suspended")
+    form.chooses("Choose", "TBS")
+    form.sends()
+    form.reads("'answered_by' is a required property")
+    form.writes("Your name", "Ada")
+    form.is_sent()
+
+    page.shows("Completed")
+    tags = Person(stack).looks_up(f"/flow_runs/{run_id}")["tags"]
+    assert "workcell:star" in tags
 
 
 def test_what_was_answered_elsewhere_meanwhile_is_said_to_who_answers_late(

@@ -14,6 +14,7 @@ import pytest
 from pylabrobot.shaking import Shaker
 
 from praxis_core.errors import AlreadyAnswered, NoAnswer, RunParked
+from praxis_core.execution.consent import ABANDONED
 from praxis_core.execution.going_on import note, reason_to_go_on
 from praxis_core.execution.page import RunPage, Said
 from praxis_core.journal.questions import Question, Questions
@@ -21,6 +22,8 @@ from praxis_core.journal.record import Journal
 from praxis_core.orchestrator import RunRequest
 from praxis_core.protocol import operator, protocol, run
 from praxis_core.protocol.lifecycle import RunStatus
+from praxis_core.redis_connection import connect_async
+from praxis_core.services.parked_runs import ParkedRuns
 
 Stand = Any
 STIR = ["stir 100.0", "stop"]
@@ -271,6 +274,23 @@ async def test_an_answer_is_a_reason_to_go_on_until_it_is_taken_up(
     again = await reason_to_go_on(journal, record, now)
     assert again.was_told
     assert again.answered == (question.id,)
+    assert not (await reason_to_go_on(journal, record, now + timedelta(minutes=6))).was_told
 
     assert (await stand.attempt(request)).summary == "PBS"
     assert not await reason_to_go_on(journal, await journal.run(request.run_id), now)
+
+
+async def test_what_was_killed_while_it_was_given_up_is_done_by_who_looks(
+    stand: Stand, journal: Journal, redis_url: str
+) -> None:
+    """One that was only cancelled keeps what it has, to be resumed."""
+    request, _ = await _parked(stand, asking)
+    await journal.set_status(request.run_id, RunStatus.CANCELLED)
+    redis = connect_async(redis_url)
+    looking = ParkedRuns(stand.settings, journal, redis)
+    await looking.look()
+    assert await journal.claims("stand")
+    await journal.event(request.run_id, ABANDONED, "Somebody gave the run up.")
+    await looking.look()
+    assert not await journal.claims("stand")
+    await redis.aclose()
