@@ -12,13 +12,14 @@ from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 from pydantic import JsonValue
 
-from flows.heat_map import heat_map
 from praxis_core.errors import PraxisError
 from praxis_core.execution.data_file import HTML
 from praxis_core.execution.readout import PlateReadout, of_attempt, plate_readouts
 from praxis_core.execution.timeliness import PROMISE_BROKEN, flags
 from praxis_core.journal.record import Journal
 from praxis_core.orchestrator import RunResult
+from praxis_core.pictures.heat_map import heat_map_svg
+from praxis_core.pictures.svg import markdown
 from praxis_core.planning.plan import Plan, PlanFault
 from praxis_core.protocol.lifecycle import RunStatus, StepStatus
 
@@ -41,11 +42,19 @@ NEXT = {
 """What a person can do about a run that an error ended."""
 
 
+def key_of(what: str, run_id: UUID) -> str:
+    """Name an artifact of a run: Prefect heads it with its key, so that all of an id is too long.
+
+    Two runs whose ids begin alike would share the list of versions behind a key, and nothing else.
+    """
+    return f"{what}-{str(run_id)[:8]}"
+
+
 async def publish_result(journal: Journal, result: RunResult, links: str) -> None:
     """Write the summary and the readings of a run's plates beside its logs; and where more is."""
     measured = await _measured(journal, result.run_id, result.attempt)
     parts = [_summary(result.summary), *measured, _where_to_look(result.run_id), links]
-    await _publish(parts, f"result-{result.run_id}", "Result")
+    await _publish(parts, key_of("result", result.run_id), "Result")
 
 
 async def publish_error(journal: Journal, run_id: UUID, error: Exception, links: str) -> None:
@@ -72,7 +81,7 @@ async def publish_error(journal: Journal, run_id: UUID, error: Exception, links:
     except PraxisError as untold:
         get_run_logger().warning("The error is not on this page: %s", untold)
         return
-    await _publish(parts, f"error-{run_id}", "Error")
+    await _publish(parts, key_of("error", run_id), "Error")
 
 
 async def publish_plan(run_id: UUID, plan: Plan) -> None:
@@ -88,7 +97,7 @@ async def publish_plan(run_id: UUID, plan: Plan) -> None:
         "### Assets\n\n" + _table(("needed", "chosen"), assets),
         "### Takes\n\n" + _table(("labware", "tips", "µL out", "µL in"), _consumption(plan)),
     ]
-    await _publish(parts, f"plan-{run_id}", "Plan")
+    await _publish(parts, key_of("plan", run_id), "Plan")
 
 
 async def _measured(journal: Journal, run_id: UUID, attempt: int) -> list[str]:
@@ -102,7 +111,7 @@ async def _measured(journal: Journal, run_id: UUID, attempt: int) -> list[str]:
     files = await journal.data_files(run_id)
     plates, room = [], MOST_BYTES
     for readout in plate_readouts(measurements, flags(events)):
-        drawn, table = heat_map(readout), _plate(readout)
+        drawn, table = _heat_map(readout), _plate(readout)
         shown = [one for one in (table, drawn) if (room := room - len(one)) >= 0]
         plates += [f"### {readout.title}", *reversed(shown)]
     late = (event.message for event in events if event.kind == PROMISE_BROKEN)
@@ -164,8 +173,8 @@ def _consumption(plan: Plan) -> list[tuple[str, str, str, str]]:
     return [
         (
             name,
-            str(used.tips or ""),
-            _text(used.drawn) if used.drawn else "",
+            used.tips_told,
+            used.drawn_told,
             ", ".join(f"{_text(volume)} from {source}" for source, volume in used.given.items()),
         )
         for name, used in plan.consumption.items()
@@ -177,6 +186,17 @@ def _summary(summary: JsonValue) -> str:
         return "" if summary is None else f"Result: {_text(summary)}"
     rows = [(name.replace("_", " "), _text(value)) for name, value in summary.items()]
     return _table(("result", ""), rows)
+
+
+def _heat_map(readout: PlateReadout) -> str:
+    drawn = heat_map_svg(
+        readout.rows,
+        readout.columns,
+        readout.values,
+        title=readout.title,
+        flagged=readout.flagged,
+    )
+    return markdown(drawn, readout.title)
 
 
 def _plate(readout: PlateReadout) -> str:

@@ -13,6 +13,7 @@ from prefect.client.schemas.actions import ArtifactUpdate
 from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 
+from flows.artifact import key_of
 from praxis_core.assets.catalogue import Catalogue
 from praxis_core.assets.pictures import ALL
 from praxis_core.assets.state import AssetManagerState
@@ -91,7 +92,9 @@ class RunDeck:
         state = await self._catalogue.deck_at(self._run_id, 0)
         if (await self._journal.run(self._run_id)).attempt == 1:
             told = await self._told("before the run", state, [])
-            await acreate_markdown_artifact(told, f"deck-before-{self._run_id}", "Deck before")
+            await acreate_markdown_artifact(
+                told, key_of("deck-before", self._run_id), "Deck before"
+            )
         self._shown = state
 
     async def _show(self, when: str, *, last: bool) -> None:
@@ -101,8 +104,7 @@ class RunDeck:
         told = await self._told(when, state, changes(shown, state))
         about = "Deck after" if last else "Deck now"
         if self._row is None:
-            key = f"deck-{self._run_id}"
-            self._row = await _created(told, key, about)
+            self._row = await _created(told, key_of("deck", self._run_id), about)
         else:
             update = ArtifactUpdate(data=told, description=about)
             async with get_client() as client:

@@ -14,7 +14,7 @@ from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 from prefect.states import Scheduled
 
-from flows.artifact import publish_plan
+from flows.artifact import key_of, publish_plan
 from flows.deck import RunDeck
 from flows.form import PrefectForm, left_behind
 from praxis_core.errors import RunParked
@@ -159,7 +159,7 @@ class PrefectPage(RunPage):
         try:
             async with asyncio.timeout(WRITE_SECONDS):
                 if self._bar is None:
-                    key = f"progress-{self._run_id}"
+                    key = key_of("progress", self._run_id)
                     self._bar = await acreate_progress_artifact(percent, key, told)
                 else:
                     await aupdate_progress_artifact(self._bar, percent, told)

@@ -151,8 +151,8 @@ def _consumption(made: Plan) -> list[tuple[str, str, str, str]]:
     return [
         (
             name,
-            str(used.tips) if used.tips else "",
-            f"{used.drawn:g}" if used.drawn else "",
+            used.tips_told,
+            used.drawn_told,
             ", ".join(f"{volume:g} from {source}" for source, volume in used.given.items()),
         )
         for name, used in made.consumption.items()

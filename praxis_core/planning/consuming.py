@@ -107,8 +107,20 @@ class Account:
                 drawn=_rounded(sum(drawn.values())),
                 drawn_from={well: _rounded(volume) for well, volume in drawn.items()},
                 given=_sizable(self._given.get(name, {})),
+                tips_there=self._tips_there(name),
+                volume_there=self._volume_there(drawn),
             )
         return found
+
+    def _tips_there(self, rack: str) -> int | None:
+        spots = [self._start.tip_spots.get(spot) for spot in self._start.racks.get(rack, [])]
+        return None if not spots or None in spots else spots.count(True)
+
+    def _volume_there(self, containers: Iterable[str]) -> float | None:
+        known = [self._start.containers.get(one) for one in containers]
+        if not known or any(one is None or one.unknown for one in known):
+            return None
+        return _rounded(sum(one.volume for one in known if one is not None))
 
     @property
     def refill(self) -> tuple[str, ...]:

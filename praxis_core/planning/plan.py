@@ -74,6 +74,22 @@ class Consumption(_Part):
     """µL by well, or by the container itself."""
     given: dict[str, float] = {}
     """µL put into it, by the labware that they were drawn from last."""
+    tips_there: int | None = None
+    """Tips that a rack has before; None: it is none, or nobody knows of each spot."""
+    volume_there: float | None = None
+    """µL that are before in what is drawn from; None: nobody knows."""
+
+    @property
+    def tips_told(self) -> str:
+        """Tips as people say it: "16 of 96"; empty: none."""
+        of = "" if self.tips_there is None else f" of {self.tips_there}"
+        return f"{self.tips}{of}" if self.tips else ""
+
+    @property
+    def drawn_told(self) -> str:
+        """What is taken out as people say it: "3200 of 50000"; empty: nothing."""
+        of = "" if self.volume_there is None else f" of {self.volume_there:g}"
+        return f"{self.drawn:g}{of}" if self.drawn else ""
 
 
 class PlanCondition(_Part):

@@ -59,6 +59,8 @@ def test_a_plan_without_faults_tells_what_the_run_takes(planned: Planned) -> Non
     assert plan.commands[1].step == "Fill column 1"
     assert plan.consumption["tips_01"].tips == 24
     assert plan.consumption["buffer"].drawn == 1200
+    assert plan.consumption["tips_01"].tips_told == "24 of 96"
+    assert plan.consumption["buffer"].drawn_told == "1200 of 5000"
     assert plan.consumption["plate_01"].given == {"buffer": 1200}
     plan.refuse()
 
