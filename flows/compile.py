@@ -21,6 +21,7 @@ from blocks import PraxisDatabase, PraxisStateStore
 from flows.artifact import publish_error, publish_result
 from flows.deck import RunDeck
 from flows.links import links
+from flows.outlasting import outlast_readers
 from flows.page import PrefectPage
 from flows.telling import low_told, troubles_told
 from praxis_core.errors import (
@@ -213,6 +214,7 @@ def _this_run() -> FlowRun:
 async def _run(
     function: Callable[..., Awaitable[Any]], blocks: str, arguments: dict[str, Any]
 ) -> Any:
+    outlast_readers()
     this_run = _this_run()
     run_id = this_run.id
     carry_from, priority = arguments.pop("carry_from"), arguments.pop("priority")

@@ -70,6 +70,7 @@ async def run(spec: str, parameters: dict[str, Any], resume: UUID | None = None)
             "Start what is missing with: praxis up"
         ) from error
     print(json.dumps({"run_id": str(flow_run.id)}), flush=True)  # noqa: T201  # the caller reads it
+    sys.stdout = sys.stderr  # and nothing after it: what a protocol prints would fill the pipe
     logging.getLogger("prefect.flow_runs").addFilter(_without_our_trace)
     # From here on what goes wrong is in the log and in the history.
     with suppress(Exception):

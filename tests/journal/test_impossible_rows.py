@@ -262,6 +262,7 @@ SPOILED: dict[str, list[Row]] = {
     "ck_run_attempt_number": [{"number": "0"}],
     "ck_run_attempt_status": [{"status": "'paused'"}],
     "ck_run_attempt_parameters": [{"parameters": "'[]'"}],
+    "ck_run_attempt_versions": [{"versions": "'[]'"}],
     "ck_run_attempt_assets": [{"assets": "'null'"}],
     "ck_run_attempt_ended_at": [{"ended_at": "now()"}, {"status": "'cancelled'"}],
     "ck_run_attempt_started_at": [{"started_at": "now()"}, {"status": "'running'"}],

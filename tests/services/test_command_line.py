@@ -92,6 +92,13 @@ class CommandLine:
             sleep(0.2)
         pytest.fail("no run has begun")
 
+    def ends(self, run_id: str, status: str) -> None:
+        """Wait until a run is over, and see how."""
+        deadline = monotonic() + 60
+        while monotonic() < deadline and self.status(run_id) == "running":
+            sleep(0.2)
+        assert self.status(run_id) == status
+
 
 @pytest.fixture(scope="module")
 def praxis(stack: PraxisSettings, tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
@@ -179,6 +186,30 @@ def test_a_run_that_is_no_longer_followed_goes_on(praxis: CommandLine, deployed:
     assert praxis.status(run_id) == "running"
 
 
+def test_a_run_of_a_file_outlasts_whoever_watches_it(praxis: CommandLine) -> None:
+    """The terminal is gone, and so is who read what the run prints."""
+    watching, run_id = praxis.start_run("lingering.py", "-p", "count=8")
+
+    watching.kill()
+    for stream in (watching.stdout, watching.stderr):
+        assert stream is not None
+        stream.close()
+    watching.wait()
+
+    praxis.ends(run_id, "succeeded")
+
+
+def test_what_a_protocol_prints_does_not_stop_it(praxis: CommandLine) -> None:
+    """More than fits into a pipe."""
+    chatter = dedent(PROTOCOL).replace("await wait(n)", "print('word ' * 20_000)")
+    (praxis.folder / "chattering.py").write_text(chatter.replace("lingering", "chattering"))
+
+    code, answered, said = praxis("run", "start", "chattering.py", "--json")
+
+    assert (code, json.loads(answered)["run"]["status"]) == (0, "succeeded"), said[-2000:]
+    assert said.count("word") >= 60_000  # in the plan, too
+
+
 def test_ctrl_c_cancels_a_run_of_a_file(praxis: CommandLine) -> None:
     """It is recorded as cancelled, and says what it does."""
     here, run_id = praxis.start_run("lingering.py", "-p", "count=100")
@@ -217,7 +248,7 @@ def test_a_killed_run_is_not_followed_for_ever(
         os.kill(pid, signal.SIGKILL)
     answered, said = following.communicate(timeout=40)
 
-    assert following.returncode == 1, said
+    assert following.returncode == 4, said
     assert "Its process has ended without a word; Prefect calls it Crashed" in answered
     listed = {run["run_id"]: run for run in json.loads(praxis("run", "list", "--json")[1])}
     assert listed[run_id]["ended_in_prefect"] == "Crashed"
