@@ -54,6 +54,7 @@ PROTOCOLS = """
 
 ATTEMPTS = "SELECT attempt, status FROM praxis.protocol_run WHERE id = %s"
 DONE = "SELECT method FROM praxis.command WHERE run_id = %s AND branch = '0' ORDER BY number"
+KEPT = "SELECT count(*) FROM praxis.claim WHERE run_id = %s AND released_at IS NULL"
 
 
 class Installation:
@@ -66,7 +67,7 @@ class Installation:
     def praxis(self, *words: str) -> str:
         """Run a command; give what it printed on one line."""
         command = Path(sys.executable).parent / "praxis"
-        more = {"PRAXIS_PAGE_PORT": "0", "COLUMNS": "400"}
+        more = {"PRAXIS_PAGE_PORT": "24480", "COLUMNS": "400"}
         done = subprocess.run(
             [command, *words],
             cwd=self._folder,
@@ -111,7 +112,7 @@ class Installation:
 def test_it_is_there_on_the_next_day(
     settings_for: Callable[[Path], PraxisSettings], tmp_path: Path
 ) -> None:
-    """Its heater is on all the time; one waits for its hour, and one for a person."""
+    """Its heater is on all the time; one waits for its hour, one for a person, one is cancelled."""
     (tmp_path / "protocols.py").write_text(dedent(PROTOCOLS))
     here = Installation(settings_for(tmp_path / "home"), tmp_path)
     here.praxis("up")
@@ -143,4 +144,12 @@ def test_it_is_there_on_the_next_day(
     assert (done.count("set_temperature"), done.count("deactivate")) == (1, 1), done
     assert here.rows(DONE, evening) == [("open",), ("close",)]
     assert here.targets() == [None]
+
+    # The process of the page looks after what is parked.
+    cancelled = here.start("evening")
+    wait_for(lambda: here.state(cancelled) == "Suspended", 180)
+    with PrefectApi(here.settings) as api:
+        api.set_state(cancelled, "CANCELLING", name="Cancelling")
+    wait_for(lambda: here.rows(ATTEMPTS, cancelled) == [(1, "cancelled")], 60)
+    wait_for(lambda: here.rows(KEPT, cancelled) == [(0,)], 60)
     assert "parked" not in here.praxis("down")
