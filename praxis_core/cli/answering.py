@@ -7,6 +7,7 @@ import getpass
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
 
@@ -26,13 +27,18 @@ from praxis_core.execution.in_doubt import details_of, read_channels
 from praxis_core.journal.questions import Question, Questions, wanted
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import Doubt
-from praxis_core.protocol.lifecycle import Answer
+from praxis_core.protocol.lifecycle import Answer, DoubtSubject
 from praxis_core.services.parked_runs import start_again
 from praxis_core.settings import PraxisSettings
 
 VIA = "command-line"
 
-_ANSWERS = {answer.value.replace("_", "-"): answer for answer in Answer}
+
+def _word(answer: Answer) -> str:
+    return answer.value.replace("_", "-")
+
+
+_ANSWERS = {_word(answer): answer for answer in Answer}
 
 
 def answer(
@@ -71,9 +77,9 @@ def answer(
     settings = PraxisSettings()
     run_id = asyncio.run(run_id_of(settings, run))
     name = getpass.getuser() if by is None else by
-    told = _details(said, _json(value, "--value"), channels, note)
+    given = Given(_json(value, "--value"), channels, note, anyway=anyway)
     answered, still_open, by_hand = asyncio.run(
-        _answer(settings, run_id, said, question, told, name, anyway=anyway)
+        _answer(settings, run_id, said, question, given, name)
     )
     aborted = isinstance(answered, Doubt) and answered.answer is Answer.ABORT
     if aborted and not by_hand:
@@ -96,12 +102,41 @@ async def _wake(settings: PraxisSettings, run_id: UUID) -> None:
             await start_again(settings, records, run_id)
 
 
-def _details(said: str, value: JsonValue, channels: str | None, note: str | None) -> JsonValue:
-    """Put together what goes with an answer."""
-    if value is not None or said not in _ANSWERS:
-        return value
-    given = None if channels is None else read_channels(channels)
-    return details_of(_ANSWERS[said], given, note)
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What was typed beside an answer."""
+
+    value: JsonValue
+    channels: str | None
+    note: str | None
+    anyway: bool
+
+    def to(self, asked: Doubt | Question, said: str) -> JsonValue:
+        """Put together what goes with an answer.
+
+        Raises:
+            RequestError: something goes with another one: it is not left aside in silence.
+        """
+        about = asked.subject if isinstance(asked, Doubt) else None
+        if self.value is not None and about is not DoubtSubject.ONCE:
+            raise self._misplaced("--value", "run.once()", asked)
+        if self.note is not None and about in {None, DoubtSubject.ONCE}:
+            raise self._misplaced("--note", "a command in doubt", asked)
+        if self.channels is not None and said != _word(Answer.PARTLY):
+            raise self._misplaced("--channels", _word(Answer.PARTLY), said)
+        if self.anyway and said != _word(Answer.SKIP):
+            raise self._misplaced("--anyway", _word(Answer.SKIP), said)
+        if about in {None, DoubtSubject.ONCE} or said not in _ANSWERS:
+            return self.value
+        channels = None if self.channels is None else read_channels(self.channels)
+        return details_of(_ANSWERS[said], channels, self.note)
+
+    def _misplaced(self, what: str, where: str, here: Doubt | Question | str) -> RequestError:
+        if isinstance(here, Question):
+            here = f"the question {here.title!r}"
+        elif isinstance(here, Doubt):
+            here = f"question {here.id}"
+        return RequestError(what=f"{what} goes with {where}, not with {here}; nothing is noted")
 
 
 def questions(
@@ -152,10 +187,8 @@ async def _answer(  # noqa: PLR0917  # what is said
     run_id: UUID,
     said: str,
     number: int | None,
-    value: JsonValue,
+    given: Given,
     by: str,
-    *,
-    anyway: bool,
 ) -> tuple[Doubt | Question, list[Doubt | Question], bool]:
     async with journal(settings) as records:
         run = await known_run(settings, records, run_id)
@@ -163,10 +196,11 @@ async def _answer(  # noqa: PLR0917  # what is said
         open_ones = await _open(records, questions, run_id)
         one = await _meant(records, questions, run_id, run.status.value, open_ones, number)
         answered: Doubt | Question
+        value = given.to(one, said)
         if isinstance(one, Question):
             answered = await questions.answer(one.id, _as_wanted(one, said), by, VIA)
         elif said in _ANSWERS:
-            if not anyway:
+            if not given.anyway:
                 await refuse_hopeless(records, settings, one, _ANSWERS[said])
             answered = await records.answer_doubt(one.id, _ANSWERS[said], by, value)
         else:

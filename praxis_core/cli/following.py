@@ -101,7 +101,8 @@ async def _waits(records: Journal, state: ProtocolState) -> str:
     asked = [doubt.what for doubt in await records.open_doubts(run_id)]
     asked += [one.title for one in await Questions(records.database).open(run_id)]
     more = f"To answer: praxis run show {run_id}"
-    return f"It asks: {'; '.join(asked)}. {more}" if asked else ""
+    what = "; ".join(asked)
+    return f"It asks: {what}{'' if what.endswith('?') else '.'} {more}" if asked else ""
 
 
 def _shown(state: ProtocolState, steps: int | None) -> dict[str, Any]:

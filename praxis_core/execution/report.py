@@ -69,12 +69,14 @@ class Reported:
 
 
 def report(told: Reported) -> str:
-    """Write the report; everything in it that people have named is text and nothing else."""
+    """Write the report: what came out, what it looked like, who said what, then all the rest.
+
+    Everything in it that people have named is text and nothing else.
+    """
     run = told.run
-    parts = [_head(told), _facts(told), _deck(told)]
-    parts += [_measured(told), _timeline(told.commands), _answers(told), _put_right(told)]
-    parts.append(_events(told))
-    parts += [_steps(told.steps), _commands(told)]
+    parts = [_head(told), _came_out(told), _deck(told)]
+    parts += [_timeline(told.commands), _answers(told), _put_right(told)]
+    parts += [_facts(told), _events(told), _steps(told.steps), _commands(told)]
     film = None if told.film is None else told.film.document()
     return page(
         f"{run.protocol} on {run.workcell}, {run.created_at:%Y-%m-%d}", "".join(parts), film
@@ -111,13 +113,11 @@ def _facts(told: Reported) -> str:
         ("Carried out with", _carried_out_with(told.attempts)),
         ("Report written", f"{_time(told.at)} by {_named(told.versions)}"),
     ]
-    summary = run.summary if isinstance(run.summary, dict) else {}
     columns = ["attempt", "status", "begun", "ended", "with", "error"]
     return (
         table("Run", ["", ""], [[name, value] for name, value in facts])
         + table("Parameters", ["parameter", "value"], _pairs(run.parameters))
         + table("Assets", ["asset", "on the workcell"], _pairs(run.assets))
-        + table("Summary", ["", "value"], _pairs(summary))
         + table("Attempts", columns, _attempts(told))
     )
 
@@ -146,6 +146,15 @@ def _deck(told: Reported) -> str:
     return slider(last, told.film.picture(last)) + missing
 
 
+def _came_out(told: Reported) -> str:
+    summary = told.run.summary if isinstance(told.run.summary, dict) else {}
+    rows = [
+        [name, f"{value:.6g}" if isinstance(value, float) else _plain(value)]
+        for name, value in summary.items()
+    ]
+    return table("Result", ["", "value"], rows) + _measured(told)
+
+
 def _measured(told: Reported) -> str:
     counting = of_attempt(told.measurements, told.run.attempt)
     readouts = plate_readouts(counting, flags(told.events))
@@ -168,7 +177,11 @@ def _measured(told: Reported) -> str:
     ]
     head = "<h2>Measurements</h2>" if maps else ""
     more = "" if len(readouts) <= MOST_PLATES else f"{len(readouts)} readings in all: "
-    numbers = '<p class="dim">' + text(f"{more}praxis run data {told.run.run_id}") + "</p>"
+    numbers = (
+        '<p class="dim">'
+        + text(f"{more}All digits, as CSV: praxis run data {told.run.run_id}")
+        + "</p>"
+    )
     columns = ["quantity", "value", "unit", "of", "at"]
     values = table("Values", columns, rows, more=_more(single))
     return head + "".join(maps) + values + (numbers if counting else "")

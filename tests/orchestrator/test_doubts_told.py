@@ -114,27 +114,48 @@ async def test_an_effect_outside_is_asked_about_without_a_deck(
     assert await text_of(journal, once, None) == r"Were \*tips\* ordered?"
 
 
-def test_the_command_line_tells_the_same(
+@pytest.fixture
+def found(
     doubt: Doubt, database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """``praxis run questions`` and ``run show``."""
+) -> Doubt:
+    """The question, where commands find it."""
     monkeypatch.setenv("PRAXIS_DATABASE_URL", database_url)
     monkeypatch.setenv("PRAXIS_HOME", str(tmp_path))
+    return doubt
 
-    asked = CliRunner().invoke(app, ["run", "questions", str(doubt.run_id)]).output
+
+def test_the_command_line_tells_the_same(found: Doubt) -> None:
+    """``praxis run questions`` and ``run show``."""
+    asked = CliRunner().invoke(app, ["run", "questions", str(found.run_id)]).output
 
     assert "Sent:" in asked
     assert "Before it, on lh:" in asked
     assert "lh.aspirate: channels 0-1, 10, 20 µL from plate A1:B1" in " ".join(asked.split())
 
 
-def test_the_deck_is_drawn_now_and_as_it_was(
-    doubt: Doubt, database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(
+    ("words", "refused"),
+    [
+        (("happened", "--channels", "0"), "--channels goes with partly, not with happened"),
+        (("did-not-happen", "--value", "7"), "--value goes with run.once"),
+        (("failed", "--anyway"), "--anyway goes with skip, not with failed"),
+        (("partly", "--channels", "0", "--value", "7"), "--value goes with run.once"),
+    ],
+)
+def test_what_does_not_go_with_an_answer_is_not_left_aside(
+    words: tuple[str, ...], refused: str, found: Doubt
 ) -> None:
+    """Who names channels means that not all of it happened; nothing is noted."""
+    done = CliRunner().invoke(app, ["run", "answer", str(found.run_id), *words])
+
+    assert refused in str(done.exception)
+    asked = CliRunner().invoke(app, ["run", "questions", str(found.run_id)]).output
+    assert f"praxis run answer {found.run_id} happened" in asked
+
+
+def test_the_deck_is_drawn_now_and_as_it_was(found: Doubt) -> None:
     """``praxis deck``; with the command that it is after, and not for one that there is not."""
-    monkeypatch.setenv("PRAXIS_DATABASE_URL", database_url)
-    monkeypatch.setenv("PRAXIS_HOME", str(tmp_path))
-    run = str(doubt.run_id)
+    run = str(found.run_id)
 
     def deck(*words: str) -> str:
         done = CliRunner().invoke(app, ["deck", *words, "--output", "-"])
