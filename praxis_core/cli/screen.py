@@ -89,7 +89,7 @@ def _blocks(seen: Sections, console: Console, width: int) -> list[_Block]:
         _Block([_command(one) for one in newest[:_COMMANDS]], "Commands, newest first", least=2),
         _Block(_drawn(of.get("grids") or [], width, plain=not _unicode(console))),
         _Block(_measured(of), "Measured, newest first", least=2),
-        _Block(_lines(map(labware_told, _labware(of))), "Deck", least=2),
+        _Block(_lines(map(labware_told, _labware(of))), "Deck now", least=2),
     ]
 
 

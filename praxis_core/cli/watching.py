@@ -8,6 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from typing import Annotated, Any, Protocol
 from uuid import UUID
 
@@ -154,6 +155,8 @@ def _of_now(now: Sections, before: Sections) -> Sections:
 def _view(*, as_json_: bool) -> View:
     if as_json_:
         return AsObjects()
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a sign that it cannot write ends nothing
     is_screen = console.is_terminal and not console.is_dumb_terminal
     return Pictured() if is_screen else Told()
 
