@@ -208,6 +208,7 @@ async def test_what_cannot_be_read_stays_as_it_was() -> None:
     assert not watching.has_ended({**looks[1], "run": {"ended": True}})
     wait, away, back = [one.line for one in view.changes]
     assert (wait, back) == ("x", "All of it can be read again.")
+    assert watching.gathered(["devices: x", "runs: x"]) == ["not read now, devices, runs: x"]
     assert away.startswith("Postgres does not answer. This is how it was at ")
 
 
