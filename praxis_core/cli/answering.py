@@ -24,6 +24,7 @@ from praxis_core.errors import NothingToAnswer, RequestError, RunNotFound, Servi
 from praxis_core.execution.deciding import refuse_hopeless
 from praxis_core.execution.doubt_told import DoubtTold
 from praxis_core.execution.in_doubt import details_of, read_channels
+from praxis_core.execution.report_process import begin_report
 from praxis_core.journal.questions import Question, Questions, wanted
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import Doubt
@@ -203,6 +204,7 @@ async def _answer(  # noqa: PLR0917  # what is said
             if not given.anyway:
                 await refuse_hopeless(records, settings, one, _ANSWERS[said])
             answered = await records.answer_doubt(one.id, _ANSWERS[said], by, value)
+            await begin_report(settings, records, run_id)
         else:
             raise RequestError(what=f"{said!r} is no answer; say one of: {', '.join(_ANSWERS)}")
         return answered, await _open(records, questions, run_id), run.by_hand

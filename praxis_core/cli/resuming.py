@@ -179,8 +179,7 @@ async def _abandon(settings: PraxisSettings, run_id: UUID, why: str) -> tuple[Ru
                 _refuse_unless_gone(settings, run)
             locks = AssetLockManager(redis, lease_seconds=settings.lease_seconds, journal=records)
             status = await give_up(records, locks, run_id, getpass.getuser(), why)
-            if status.ended and not run.status.ended:
-                await begin_report(settings, records, run_id)
+            await begin_report(settings, records, run_id)
             return status, run.by_hand
     finally:
         await redis.aclose()

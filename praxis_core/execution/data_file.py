@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +50,7 @@ def write_report(path: Path, html: str) -> DataFile:
 def _written(path: Path, content: bytes) -> tuple[Path, str]:
     """Write a file so that nobody ever sees a part of it; give its SHA-256, too."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
+    draft = path.with_name(f".{path.name}.new")
     try:
         draft.write_bytes(content)
         draft.replace(path)

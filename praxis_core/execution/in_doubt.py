@@ -24,6 +24,7 @@ from praxis_core.execution.asking import LOOK_SECONDS, first_of
 from praxis_core.execution.deciding import refuse_hopeless
 from praxis_core.execution.doubt_told import text_of
 from praxis_core.execution.page import Form, RunPage, Said
+from praxis_core.execution.report_process import begin_report
 from praxis_core.journal.doubts import CHANNELS, FAILURE, NOTE, channels_of
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import Doubt
@@ -108,6 +109,7 @@ async def _take(journal: Journal, settings: PraxisSettings, doubt: Doubt, said: 
     await refuse_hopeless(journal, settings, doubt, answer)
     _log.info("%s says of %s: %s", said.by, doubt.what, answer)
     await journal.answer_doubt(doubt.id, answer, said.by.strip(), _details(doubt, answer, given))
+    await begin_report(settings, journal, doubt.run_id)
 
 
 def _details(doubt: Doubt, answer: Answer, given: Mapping[str, JsonValue]) -> JsonValue:

@@ -37,7 +37,9 @@ _log = logging.getLogger(__name__)
 
 
 async def begin_report(settings: PraxisSettings, journal: Journal, run_id: UUID) -> None:
-    """Let the report of a run that has ended be made; whatever comes of it, the run is as it is.
+    """Let the report of a run be made if it has ended; whatever comes of it, the run is as it is.
+
+    Whoever may have ended a run calls this. An attempt has one report, as of its end.
 
     Args:
         settings: Where everything is.
@@ -47,8 +49,11 @@ async def begin_report(settings: PraxisSettings, journal: Journal, run_id: UUID)
     if not settings.run_reports:
         return
     try:
-        if (await journal.run(run_id)).started_at is None:
-            return  # nothing has moved
+        run = await journal.run(run_id)
+        if not run.status.ended or run.started_at is None:
+            return  # it goes on, or nothing has moved
+        if (settings.files_of(run_id, run.attempt) / REPORT).exists():
+            return
         process = start(settings, [str(run_id)])
     except OSError as error:
         await _say_why_not(journal, run_id, error)

@@ -11,6 +11,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from praxis_core.errors import PraxisError, RequestError
+from praxis_core.execution.report_process import begin_report
 from praxis_core.journal.questions import Questions
 from praxis_core.journal.record import Journal
 from praxis_core.protocol.lifecycle import Answer
@@ -55,6 +56,7 @@ async def answer(
         raise RequestError(what=f"{said!r} is no answer; say one of: {', '.join(Answer)}")
     _of_run(number, [one.id for one in await journal.doubts(run_id)], run_id)
     await journal.answer_doubt(number, Answer(said), by)
+    await begin_report(settings, journal, run_id)
     if Answer(said) is Answer.ABORT and not run.by_hand:
         await asyncio.to_thread(_cancel_in_prefect, settings, run_id)
     return {"answered": number}

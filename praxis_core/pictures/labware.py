@@ -129,10 +129,9 @@ class LabwareDrawer:
 
     def outlined(self, resource: Resource) -> bool:
         """Whether some wells or tips of it are outlined."""
-        return bool(self._highlight) and any(
-            child.name in self._highlight and isinstance(child, (TipSpot, Container))
-            for child in resource.children
-        )
+        if not self._highlight or not isinstance(resource, ItemizedResource):
+            return False  # a deck has a trash, too
+        return any(child.name in self._highlight for child in _items_of(resource))
 
     def summary(self, resource: Resource) -> str:
         """Say in a few words what is in labware; empty: nothing can be."""

@@ -88,7 +88,8 @@ class Consumption(_Part):
     @property
     def drawn_told(self) -> str:
         """What is taken out as people say it: "3200 of 50000"; empty: nothing."""
-        of = "" if self.volume_there is None else f" of {self.volume_there:g}"
+        # What is given something, too, tells nothing by what it had before.
+        of = "" if self.volume_there is None or self.given else f" of {self.volume_there:g}"
         return f"{self.drawn:g}{of}" if self.drawn else ""
 
 

@@ -19,6 +19,7 @@ from praxis_core.errors import PraxisError, RunNotFound
 from praxis_core.execution.abandoning import abandon
 from praxis_core.execution.consent import was_abandoned
 from praxis_core.execution.going_on import note, reason_to_go_on
+from praxis_core.execution.report_process import begin_report
 from praxis_core.journal.questions import Questions
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import RunRecord
@@ -131,6 +132,7 @@ class ParkedRuns:
     async def _give_up(self, run: RunRecord) -> None:
         await abandon(self._journal, self._locks, run.run_id, _SOMEBODY, CANCELLED)
         _log.warning("run %s is given up: %s", run.run_id, CANCELLED)
+        await begin_report(self._settings, self._journal, run.run_id)
         await asyncio.to_thread(_tell, self._settings, run.run_id)
 
     async def _remind(self, run: RunRecord) -> None:

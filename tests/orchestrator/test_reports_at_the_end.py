@@ -22,7 +22,7 @@ from praxis_core.assets.entries import By
 from praxis_core.execution.data_file import HTML, REPORT
 from praxis_core.execution.report import report
 from praxis_core.execution.report_material import gathered
-from praxis_core.execution.report_process import NOT_MADE
+from praxis_core.execution.report_process import NOT_MADE, begin_report
 from praxis_core.journal.record import Journal
 from praxis_core.journal.records import AttemptRequest, EventRecord
 from praxis_core.orchestrator import Orchestrator, RunRequest
@@ -118,6 +118,41 @@ async def test_a_run_does_not_end_otherwise_when_no_process_can_be_started(
     await orchestrator.close()
     kinds = [one.kind for one in await journal.events(asked.run_id)]
     assert kinds[-1] == NOT_MADE
+
+
+async def test_a_run_has_a_report_once_it_has_ended_and_one_per_attempt(
+    journal: Journal, orchestrator: Orchestrator, settings: PraxisSettings
+) -> None:
+    """Whoever may have ended it says so; a file that is there stays what its hash says."""
+    asked = request()
+    await orchestrator.run(asked)
+    run = await journal.run(asked.run_id)
+    again = AttemptRequest(
+        run_id=run.run_id,
+        run_name=run.name,
+        protocol_id=run.protocol_id,
+        workcell_id=run.workcell_id,
+        parameters=run.parameters,
+        assets=run.assets,
+        simulated=run.simulated,
+    )
+    await journal.begin_attempt(again)
+    [first, _] = await journal.attempts(asked.run_id)
+    await journal.start(
+        asked.run_id, assets=first.assets, start_snapshot=first.start_snapshot, attempt=2
+    )
+    await begin_report(settings, journal, asked.run_id)
+    logs = settings.home_path / "logs"
+    assert not logs.exists()  # no process was started
+
+    await journal.set_status(asked.run_id, RunStatus.CANCELLED)
+    await begin_report(settings, journal, asked.run_id)
+    file = await until(partial(journal.data_files, asked.run_id))
+    made = await asyncio.to_thread(settings.files_of(asked.run_id, 2).joinpath(REPORT).read_bytes)
+    assert hashlib.sha256(made).hexdigest() == file.sha256
+    logs.rename(settings.home_path / "logs of before")
+    await begin_report(settings, journal, asked.run_id)
+    assert not logs.exists()
 
 
 async def test_what_people_put_right_and_other_versions_are_in_the_report(

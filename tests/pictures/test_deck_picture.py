@@ -259,17 +259,19 @@ def test_the_command_in_progress_is_outlined(star: Built, known: AssetManagerSta
     assert not [one for one in drawn(star, known).iter() if str(one.get("class")).startswith("h2")]
 
 
-def test_of_a_device_on_the_deck_only_itself_is_outlined(
-    star: Built, known: AssetManagerState
+@pytest.mark.parametrize(("name", "lines_around"), [("reader", 1), ("trash", 2)])
+def test_of_what_is_on_the_deck_only_itself_is_outlined(
+    name: str, lines_around: int, star: Built, known: AssetManagerState
 ) -> None:
     """And not the deck that it stands on."""
     lines = [
         one
-        for one in drawn(star, known, highlight=["reader"]).iter()
+        for one in drawn(star, known, highlight=[name]).iter()
         if str(one.get("class")).startswith("h2")
     ]
 
-    assert list(map(tag, lines)) == ["rect", "path"]  # the device, and its line in the legend
+    # It, which of a container is the thing and what it holds, and its line in the legend.
+    assert list(map(tag, lines)) == [*["rect"] * lines_around, "path"]
 
 
 def test_a_solute_is_darker_where_there_is_more_of_it(known: AssetManagerState) -> None:

@@ -13,7 +13,7 @@ from pylabrobot.resources.errors import NoTipError
 
 from praxis_core.assets.state import AssetManagerState, Location, MountedTip
 from praxis_core.errors import RunRefused
-from praxis_core.planning.plan import Plan
+from praxis_core.planning.plan import Consumption, Plan
 from praxis_core.protocol import Needs, protocol, run, step
 
 Planned = Callable[..., Plan]
@@ -62,6 +62,8 @@ def test_a_plan_without_faults_tells_what_the_run_takes(planned: Planned) -> Non
     assert plan.consumption["tips_01"].tips_told == "24 of 96"
     assert plan.consumption["buffer"].drawn_told == "1200 of 5000"
     assert plan.consumption["plate_01"].given == {"buffer": 1200}
+    both = Consumption(drawn=8, given={"buffer": 9}, volume_there=0)
+    assert both.drawn_told == "8"
     plan.refuse()
 
 
