@@ -24,6 +24,7 @@ from praxis_core.cli.run_seen import RunReader, asked
 from praxis_core.cli.screen import picture
 from praxis_core.cli.waiting import in_prefect, not_in_history
 from praxis_core.errors import PraxisError, RunNotFound, ServiceUnreachable
+from praxis_core.execution.exit_codes import ExitCode, code_of_run
 from praxis_core.journal.record import Journal
 from praxis_core.page.reading import READ_SECONDS, Reader, Sections
 from praxis_core.protocol.lifecycle import RunStatus
@@ -32,9 +33,6 @@ from praxis_core.settings import PraxisSettings
 
 LOOK_SECONDS = 0.5
 """Between two looks."""
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
 
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print JSON for scripts: an object a line for each change.")
@@ -50,7 +48,7 @@ def run(
     """Watch a run until it ends: how far it is, what it does, asks and measures, and the deck.
 
     One that is parked, interrupted or in doubt has not ended: its next attempt is watched, too.
-    Ctrl-C ends only the watching (exit code 130). Else the exit code is 0 if it succeeded, or 1.
+    Ctrl-C ends only the watching. The exit code is that of praxis run start.
     """
     settings = PraxisSettings()
     run_id = asyncio.run(run_id_of(settings, run))
@@ -58,11 +56,10 @@ def run(
         status = asyncio.run(_watch_run(settings, run_id, _view(as_json_=as_json_)))
     except KeyboardInterrupt:
         say(f"Run {run_id} goes on; it is only no longer watched.")
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(ExitCode.LEFT) from None
     if not as_json_:
         console.print(f"Run {run_id} is over. Look at it: praxis run show {run_id}", soft_wrap=True)
-    if status is not RunStatus.SUCCEEDED:
-        raise typer.Exit(1)
+    raise typer.Exit(code_of_run(status))
 
 
 def workcell(
@@ -74,7 +71,7 @@ def workcell(
     try:
         asyncio.run(watch_workcell(PraxisSettings(), name, _view(as_json_=as_json_)))
     except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(ExitCode.LEFT) from None
 
 
 class View(Protocol):
