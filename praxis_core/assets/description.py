@@ -28,7 +28,8 @@ _LONGEST = 160
 
 _MOST_NAMES = 4
 
-_PLACE = re.compile(r"(?P<labware>.+)_(?:well|tipspot)_(?P<row>[A-Z]+)(?P<column>[0-9]+)")
+PLACE = re.compile(r"(?P<labware>.+)_(?:well|tipspot)_(?P<row>[A-Z]+)(?P<column>[0-9]+)")
+"""Name of a well or tip spot."""
 
 _WELL = re.compile(r"(?P<labware>.+)_well_(?P<well>[A-Z]+[0-9]+)")
 
@@ -109,7 +110,7 @@ def blocks(names: Iterable[str]) -> str:
     """Write wells and tip spots by their labware, a whole block of them: ``plate A1:H1``."""
     by_labware: dict[str, list[tuple[str, int]]] = {}
     for name in dict.fromkeys(names):
-        place = _PLACE.fullmatch(name)
+        place = PLACE.fullmatch(name)
         if place is None:
             by_labware[name] = []
         else:

@@ -392,10 +392,8 @@ def show_asked(asked: Sequence[Question], *, named: bool) -> None:
         if one.text:
             console.print(escape(_PICTURE.sub("(a picture is on its page)", one.text)))
         if one.answered_at is None:
-            number = f" --question {one.id}" if named else ""
-            for choice in one.choices or (wanted(one),):
-                word = shlex.quote(choice)
-                console.print(escape(f"    praxis run answer {one.run_id} {word}{number}"))
+            for words in words_of_question(one, named=named):
+                console.print(escape(f"    {words}"))
 
 
 def show_questions(
@@ -422,17 +420,29 @@ def show_questions(
             if isinstance(value, str) and name not in IN_THE_QUESTION:
                 console.print(f"  {escape(name)}: {escape(value)}")
         named = len(asked) > 1 if named is None else named
-        number = f" --question {doubt.id}" if named else ""
         if doubt.answered_at is not None:
             continue
         console.print("  Look at the deck, then say what is true:")
-        for choice in doubt.choices:
-            word = choice.value.replace("_", "-")
-            if choice is Answer.PARTLY:
-                word = f"{word} --channels {_channels_to_type(doubt)}"
-            console.print(f"    praxis run answer {run_id} {word}{number}")
+        for choice, words in words_of_doubt(run_id, doubt, named=named).items():
+            console.print(f"    {words}")
             if FAILURE in details:
                 console.print(f"        [dim]{MEANINGS[choice]}[/dim]")
+
+
+def words_of_question(asked: Question, *, named: bool) -> list[str]:
+    """Give what to type as an answer to a question; ``named``: it has to say which one it is."""
+    number = f" --question {asked.id}" if named else ""
+    choices = asked.choices or (wanted(asked),)
+    return [f"praxis run answer {asked.run_id} {shlex.quote(one)}{number}" for one in choices]
+
+
+def words_of_doubt(run_id: UUID, doubt: Doubt, *, named: bool) -> dict[Answer, str]:
+    """Give what to type as each answer about a command; ``named``: it has to say which one."""
+    number = f" --question {doubt.id}" if named else ""
+    words = {one: one.value.replace("_", "-") for one in doubt.choices}
+    if Answer.PARTLY in words:
+        words[Answer.PARTLY] += f" --channels {_channels_to_type(doubt)}"
+    return {one: f"praxis run answer {run_id} {word}{number}" for one, word in words.items()}
 
 
 def _channels_to_type(doubt: Doubt) -> str:

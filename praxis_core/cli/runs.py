@@ -21,6 +21,7 @@ from praxis_core.cli import (
     firmware,
     reporting,
     resuming,
+    watching,
 )
 from praxis_core.cli.commands_told import show_commands
 from praxis_core.cli.console import AsJson, console, print_json, table
@@ -48,6 +49,7 @@ app.command()(reporting.report)
 app.command()(firmware.firmware)
 app.command()(controlling.pause)
 app.command()(controlling.go_on)
+app.command(name="watch")(watching.run)
 
 
 @app.command()

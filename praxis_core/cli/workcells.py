@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from rich.markup import escape
 from rich.table import Table
 
-from praxis_core.cli import controlling, giving
+from praxis_core.cli import controlling, giving, watching
 from praxis_core.cli.console import AsJson, console, print_json, table
 from praxis_core.cli.opening import journal
 from praxis_core.cli.result import as_json
@@ -40,6 +40,7 @@ app.command()(controlling.start)
 app.command()(giving.release)
 app.command()(giving.reclaim)
 app.command()(giving.confirm)
+app.command(name="watch")(watching.workcell)
 
 
 @app.command(name="list")

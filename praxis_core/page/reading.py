@@ -37,11 +37,14 @@ from praxis_core.journal.tables import (
 from praxis_core.locks.asset_lock_manager import AssetLockManager
 from praxis_core.locks.lease import WaitState
 from praxis_core.page.deck import DeckPicture
+from praxis_core.protocol.command import Command
 from praxis_core.protocol.lifecycle import RunStatus, StepStatus
 from praxis_core.settings import PraxisSettings
 
 Sections = dict[str, JsonValue]
 """What is shown, by the part of the page that shows it."""
+
+ReadDeck = Callable[[Sequence[Command]], Awaitable[JsonValue]]
 
 HOST_SECONDS = 1.0
 """How long the host may take to say how it is."""
@@ -90,10 +93,16 @@ class Reader:
         workcell: Its name.
         journal: What happened.
         redis: Who waits.
+        read_deck: Reads the deck, given the commands under way; None: with a picture.
     """
 
     def __init__(
-        self, settings: PraxisSettings, workcell: str, journal: Journal, redis: Redis
+        self,
+        settings: PraxisSettings,
+        workcell: str,
+        journal: Journal,
+        redis: Redis,
+        read_deck: ReadDeck | None = None,
     ) -> None:
         self._settings = settings
         self._workcell = workcell
@@ -104,6 +113,7 @@ class Reader:
         self._last: Sections = {}
         self._texts: dict[int, asyncio.Task[str]] = {}
         self.deck = DeckPicture(workcell, journal)
+        self._read_deck = read_deck or self.deck.read
 
     async def read(self) -> Sections:
         """Read all there is to see; what cannot be read stays as it was, as ``trouble`` says."""
@@ -117,12 +127,12 @@ class Reader:
         )
         if last is not None:
             found["runs"] = await _part(trouble, "runs", lambda: self._told(runs))
-            found["commands"] = [_command(one) for one in commands[:MOST_COMMANDS]]
+            found["commands"] = [told_command(one) for one in commands[:MOST_COMMANDS]]
         found["waits"] = await _part(trouble, "who waits", self._waits)
         found["questions"] = await _part(trouble, "questions", self._asked)
         found["standing"] = await _part(trouble, "how it stands", self._standing)
         under_way = [one.command for one in commands if one.outcome is None]
-        found["deck"] = await _part(trouble, "the deck", lambda: self.deck.read(under_way))
+        found["deck"] = await _part(trouble, "the deck", lambda: self._read_deck(under_way))
         for name, part in found.items():
             if part is not None:
                 self._last[name] = part
@@ -184,7 +194,7 @@ class Reader:
             runs = [rows.run(*found) for found in await session.execute(query)]
             at_work = [one for one in runs if not one.status.ended] or runs[:1]
             commands = [
-                command for run in at_work for command in await _last_commands(session, run.run_id)
+                command for run in at_work for command in await last_commands(session, run.run_id)
             ]
         return runs, sorted(commands, key=lambda one: -one.number)
 
@@ -284,7 +294,8 @@ async def _part(trouble: list[str], name: str, read: Callable[[], Awaitable[Any]
     return None
 
 
-async def _last_commands(session: AsyncSession, run_id: UUID) -> list[CommandRecord]:
+async def last_commands(session: AsyncSession, run_id: UUID) -> list[CommandRecord]:
+    """Read the newest commands of a run, in no order."""
     found = await session.execute(_LAST_COMMANDS, {"run": run_id, "most": MOST_COMMANDS})
     keys = [(attempt, branch, ordinal) for attempt, branch, ordinal in found]
     if not keys:
@@ -336,7 +347,8 @@ def _run(
     }
 
 
-def _command(record: CommandRecord) -> dict[str, JsonValue]:
+def told_command(record: CommandRecord) -> dict[str, JsonValue]:
+    """Tell a command and what came of it."""
     outcome = record.outcome
     return {
         "number": record.number,
