@@ -102,5 +102,7 @@ def _as_json(
         "command": number,
         "device": one.command.device,
         "method": one.command.method,
-        "line": [{"at": entry.at.isoformat(), "what": entry.what} for entry in _of(one, entries)],
+        # Each call leaves an entry: without one it is not here, or not any more.
+        "line": [{"at": entry.at.isoformat(), "what": entry.what} for entry in _of(one, entries)]
+        or None,
     }
