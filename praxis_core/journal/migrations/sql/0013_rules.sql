@@ -70,7 +70,7 @@ COMMENT ON COLUMN praxis.run_overview.prefect_schedule IS 'Of Prefect: name of t
 COMMENT ON COLUMN praxis.run_overview.prefect_expected_start_time IS 'Of Prefect: when it was to start.';
 COMMENT ON COLUMN praxis.run_overview.water IS 'true: done with water in place of everything else.';
 COMMENT ON COLUMN praxis.run_overview.kind IS 'protocol, or manual: what somebody does by hand.';
-COMMENT ON COLUMN praxis.run_overview.parked_until IS 'While it is parked: until when; empty also when somebody has to resume it.';
+COMMENT ON COLUMN praxis.run_overview.parked_until IS 'While it is parked: until when; empty also when it waits for somebody.';
 COMMENT ON COLUMN praxis.run_overview.seconds IS 'From started_at to its end, or until now.';
 
 COMMENT ON VIEW praxis.command_overview IS 'Commands: every call of a device that a run has asked for, and how it ended.';
