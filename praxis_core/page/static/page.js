@@ -173,7 +173,9 @@ function run(one) {
   const head = make("p");
   head.append(make("strong", one.name), " ", state(one.status));
   node.append(head);
-  let about = one.by_hand ? `by hand, ${one.by}` : `${one.protocol}, asked by ${one.by}`;
+  let about = one.by_hand ? `by hand, ${one.by}` : one.protocol;
+  // Nobody signs in yet: of most runs nobody knows who asked for them.
+  if (!one.by_hand && one.by !== "unverified") about += `, asked by ${one.by}`;
   if (one.attempt > 1) about += `, attempt ${one.attempt}`;
   if (one.water) about += ", with water";
   if (one.ended ? one.ended_at : one.started) about += one.ended ? `, ended ${clock(one.ended_at)}` : `, since ${clock(one.started)}`;
