@@ -363,7 +363,7 @@ def _show_attempts(attempts: Sequence[AttemptRecord], events: Sequence[EventReco
         rows = [
             (
                 str(attempt.number),
-                attempt.status.value.replace("_", " "),
+                attempt.how,
                 f"{attempt.begun_at:%Y-%m-%d %H:%M:%S}",
                 escape(_why(attempt.error)),
             )

@@ -128,7 +128,7 @@ def _attempts(told: Reported) -> list[list[str]]:
     return [
         [
             str(one.number),
-            one.status.value.replace("_", " "),
+            one.how,
             _time(one.begun_at),
             _time(one.ended_at),
             _named(one.versions) or UNKNOWN_VERSIONS,

@@ -23,6 +23,10 @@ _STOPPED = {
 """Why an attempt was still open when the next one began, of those that said so."""
 
 
+def _type_of(status: RunStatus) -> str:
+    return (status if status in _STOPPED else RunStatus.INTERRUPTED).value
+
+
 async def begin(session: AsyncSession, request: AttemptRequest) -> int:
     """Begin an attempt within the session's transaction.
 
@@ -96,7 +100,7 @@ async def _next(session: AsyncSession, request: AttemptRequest) -> int:
                 "attempt": None,
                 "status": RunStatus.FAILED,
                 "ended": True,
-                "error": {"type": "interrupted", "message": what},
+                "error": {"type": _type_of(status), "message": what},
             },
         )
     number: int = (await session.execute(NEXT_ATTEMPT, {"run_id": request.run_id})).scalar_one()

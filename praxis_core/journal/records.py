@@ -12,6 +12,8 @@ from pydantic import JsonValue
 from praxis_core.protocol.command import Command, Outcome
 from praxis_core.protocol.lifecycle import Answer, DoubtSubject, RunKind, RunStatus, StepStatus
 
+_WENT_ON = frozenset({RunStatus.INTERRUPTED, RunStatus.PARKED, RunStatus.IN_DOUBT})
+
 UNVERIFIED = "unverified"
 """Who asked, as long as there is no sign-in."""
 
@@ -120,6 +122,13 @@ class AttemptRecord:
     error: JsonValue
     versions: dict[str, JsonValue]
     """Of the programs that carried it out, by their names; empty: nobody wrote them down then."""
+
+    @property
+    def how(self) -> str:
+        """How it ended, in words: one that another went on from has not failed to people."""
+        kind = self.error.get("type") if isinstance(self.error, dict) else None
+        said = kind if kind in _WENT_ON else self.status.value
+        return str(said).replace("_", " ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -131,8 +131,9 @@ async def test_an_attempt_whose_process_was_killed_is_closed_by_the_next(
     first, second = await journal.attempts(request.run_id)
     assert first.status is RunStatus.FAILED
     assert isinstance(first.error, dict)
-    assert first.error["type"] == "interrupted"
+    assert (first.error["type"], first.how) == ("interrupted", "interrupted")
     assert second.status is RunStatus.PREPARING
+    assert second.how == "preparing"
     [step] = await journal.steps(request.run_id)
     assert step.status is StepStatus.FAILED
     assert step.ended_at is not None

@@ -200,7 +200,7 @@ async def test_a_command_in_doubt_stops_the_run_whatever_it_catches(
         await stand.attempt(request)  # the second of them
     [first, _] = await journal.attempts(request.run_id)
     assert first.error == {
-        "type": "interrupted",
+        "type": "in_doubt",
         "message": "This attempt stopped and waited for an answer; a new attempt began.",
     }
     assert [one for one in stand.done if one == "dispense with all"] == ["dispense with all"] * 2
